@@ -1,0 +1,7 @@
+/** Tests run as compiled JavaScript: what is tested is what ships, workers included. */
+export default {
+  testEnvironment: 'node',
+  testMatch: ['<rootDir>/dist/test/**/*.test.js'],
+  transform: {},
+  testTimeout: 60_000,
+};

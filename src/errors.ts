@@ -1,0 +1,42 @@
+/**
+ * Typed errors. The library throws them; only the CLI prints them and sets the exit code.
+ * A message says what was expected, what was found and what to do about it.
+ */
+
+/** Base of every error that is the user's to mend: shown as one line, without a stack trace. */
+export class UserError extends Error {
+  override readonly name: string = 'UserError';
+  /** Process exit code the CLI uses: 2 for a wrong call, 1 for a failure at run time. */
+  readonly exitCode: number = 1;
+}
+
+/** A flag, option or configuration value that is not acceptable. Exit code 2. */
+export class ConfigError extends UserError {
+  override readonly name = 'ConfigError';
+  override readonly exitCode = 2;
+}
+
+/** The data set, or one image of it, is not as expected. */
+export class DatasetError extends UserError {
+  override readonly name = 'DatasetError';
+}
+
+/** A weight or checkpoint file is missing, damaged, or of another network. */
+export class WeightsError extends UserError {
+  override readonly name = 'WeightsError';
+}
+
+/** The artifact folder is missing, incomplete or does not match its manifest. */
+export class ArtifactError extends UserError {
+  override readonly name = 'ArtifactError';
+}
+
+/** The requested device cannot be used on this machine. */
+export class DeviceError extends UserError {
+  override readonly name = 'DeviceError';
+}
+
+/** Training cannot go on, for example because the loss is no longer finite. */
+export class TrainingError extends UserError {
+  override readonly name = 'TrainingError';
+}
