@@ -1,0 +1,1 @@
+"""Build side: turns torchvision networks into training graphs for stock ONNX Runtime."""

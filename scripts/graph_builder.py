@@ -1,0 +1,132 @@
+"""A small recorder of ONNX nodes, so that a rule reads like the formula it implements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+OPSET = 17
+"""Operator set of the training and inference graphs. 17 is read by every runtime since 1.12."""
+
+IR_VERSION = 8
+"""The IR version that belongs to opset 17; onnxruntime-training 1.19.2 refuses newer ones."""
+
+NUMPY_DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.DOUBLE: np.float64}
+
+
+class GraphBuilder:
+    """Records nodes and constants in one floating-point type.
+
+    ``op.Mul(a, b)`` appends a Mul node and returns its output; keyword arguments are attributes.
+    Equal constants are stored once. Names depend only on the order of calls, so that the same
+    calls give the same bytes.
+    """
+
+    def __init__(self, dtype: ir.DataType = ir.DataType.FLOAT, prefix: str = "") -> None:
+        self.dtype = dtype
+        self.nodes: list[ir.Node] = []
+        self.scope = ""
+        self._prefix = prefix
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self.values: dict[ir.Value, ir.Value | None] = {}
+
+    def lowered(self, value: ir.Value | None) -> ir.Value:
+        """The new value that stands for one of the old graph.
+
+        Raises:
+            ValueError: the old value was dropped by its rule.
+        """
+        new = None if value is None else self.values[value]
+        if new is None:
+            raise ValueError(f"expected a value of the new graph, got none for {value}")
+        return new
+
+    @property
+    def constants(self) -> list[ir.Value]:
+        """The constants so far, in the order of their first use."""
+        return list(self._constants.values())
+
+    def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
+        if not op_type[0].isupper():
+            raise AttributeError(op_type)
+
+        def make(*inputs: ir.Value | None, **attributes: object) -> ir.Value:
+            return self.record(op_type, inputs, attributes)
+
+        return make
+
+    def record(
+        self, op_type: str, inputs: Sequence[ir.Value | None], attributes: dict[str, object]
+    ) -> ir.Value:
+        """Appends a node of one output."""
+        number = len(self.nodes)
+        node = ir.node(op_type, list(inputs), attributes)  # type: ignore[arg-type]
+        node.name = f"{self._prefix}{self.scope}/{op_type}_{number}"
+        node.outputs[0].name = f"{self._prefix}{op_type}_{number}"
+        self.nodes.append(node)
+        return node.outputs[0]
+
+    def copy(self, node: ir.Node, inputs: Sequence[ir.Value | None]) -> Sequence[ir.Value]:
+        """Appends a copy of ``node`` that reads ``inputs`` instead."""
+        duplicate = ir.Node(
+            node.domain,
+            node.op_type,
+            inputs,
+            attributes=list(node.attributes.values()),
+            num_outputs=len(node.outputs),
+        )
+        duplicate.name = f"{self._prefix}{node.name or node.outputs[0].name}"
+        for output, original in zip(duplicate.outputs, node.outputs, strict=True):
+            output.name = f"{self._prefix}{original.name}" if original.name else ""
+        self.nodes.append(duplicate)
+        return duplicate.outputs
+
+    def array(self, array: np.ndarray) -> ir.Value:
+        """A constant tensor."""
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._constants:
+            name = f"{self._prefix}constant_{len(self._constants)}"
+            tensor = ir.tensor(array, name=name)
+            self._constants[key] = ir.Value(
+                name=name,
+                shape=ir.Shape(array.shape),
+                type=ir.TensorType(tensor.dtype),
+                const_value=tensor,
+            )
+        return self._constants[key]
+
+    def number(self, value: float | Sequence[float]) -> ir.Value:
+        """A constant of the builder's floating-point type, scalar or vector."""
+        return self.array(np.array(value, dtype=NUMPY_DTYPES[self.dtype]))
+
+    def ints(self, values: int | Sequence[int]) -> ir.Value:
+        """A constant int64, scalar or vector, as shapes and axes need it."""
+        return self.array(np.array(values, dtype=np.int64))
+
+    def cast(self, value: ir.Value) -> ir.Value:
+        """Converts to the builder's floating-point type."""
+        return self.Cast(value, to=self.dtype.value)
+
+
+def decimal(value: float) -> float:
+    """The short decimal that a float32 attribute stands for: 0.1, not 0.10000000149.
+
+    ONNX attributes are float32, PyTorch computes with the Python number that was written.
+    """
+    return float(str(np.float32(value)))
+
+
+def static_shape(value: ir.Value | None) -> list[int | None]:
+    """The shape of a value with ``None`` for symbolic dimensions."""
+    if value is None or value.shape is None:
+        raise ValueError(f"expected a value of known rank, got {value}")
+    return [d if isinstance(d, int) else None for d in value.shape]
+
+
+def fixed(dimension: int | None) -> int:
+    """A dimension that a rule needs as a number."""
+    if dimension is None:
+        raise ValueError("expected a fixed dimension, got a symbolic one; only N and C may vary")
+    return dimension
