@@ -1,0 +1,55 @@
+/**
+ * Runs a command of the command line from a clone: `node scripts/run.mjs train --data DIR`.
+ *
+ * npm's install scripts are off here (.npmrc), so nothing compiles the TypeScript after `npm ci`. This
+ * does, when dist/ is missing or older than a source, then runs the compiled program in this process.
+ * When there is nothing to compile it costs a few milliseconds and prints nothing.
+ */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const cli = path.join(root, 'dist', 'src', 'cli.js');
+// Its time is when the last successful compilation began. (tsc leaves files that did not change alone,
+// so the times of its output say nothing.)
+const stamp = path.join(root, 'dist', '.compiled');
+
+/** Time of the newest change, in ms, among files and folders: folders tell of deleted files. */
+function newest(entry) {
+  const { mtimeMs } = statSync(entry);
+  const children = statSync(entry).isDirectory() ? readdirSync(entry) : [];
+  return Math.max(mtimeMs, ...children.map((child) => newest(path.join(entry, child))));
+}
+
+function upToDate() {
+  if (!existsSync(cli) || !existsSync(stamp)) return false;
+  const sources = ['src', 'tsconfig.json', 'package-lock.json'];
+  const changed = Math.max(...sources.map((source) => newest(path.join(root, source))));
+  return changed <= statSync(stamp).mtimeMs;
+}
+
+function compile() {
+  const compiler = path.join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  if (!existsSync(compiler)) {
+    console.error(`error: expected the packages in node_modules, found none; run "npm ci" first`);
+    process.exit(1);
+  }
+  console.error('Compiling the TypeScript sources');
+  const began = new Date();
+  const { status } = spawnSync(process.execPath, [compiler, '-b', root], {
+    stdio: ['ignore', 2, 2],
+  });
+  if (status !== 0) {
+    console.error('error: expected the sources to compile, but they do not (see above)');
+    process.exit(1);
+  }
+  writeFileSync(stamp, '');
+  utimesSync(stamp, began, began);
+}
+
+if (!upToDate()) compile();
+process.argv[1] = cli;
+await import(pathToFileURL(cli).href);

@@ -1,0 +1,209 @@
+#!/usr/bin/env node
+/**
+ * The command line. The one place that prints and sets the exit code: 0 success, 1 a failure at run
+ * time, 2 a wrong call.
+ */
+
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import yargs from 'yargs';
+import { Validator, resolveTrainOptions } from './config.js';
+import { ConfigError, UserError } from './errors.js';
+import type { TrainResult } from './events.js';
+import {
+  type Arguments,
+  DEMO_FLAGS,
+  EXPORT_FLAGS,
+  type Flag,
+  TRAIN_FLAGS,
+  nearest,
+  refuseUnknown,
+  trainOptions,
+} from './flags.js';
+import { Progress } from './progress.js';
+
+const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/** The demo's settings: enough for the two textures of samples/ from random weights. */
+const DEMO_SETTINGS = {
+  weights: 'random',
+  epochs: 6,
+  batchSize: 8,
+  lr: 0.003,
+  stepSize: 4,
+  seed: 0,
+  device: 'cpu',
+} as const;
+
+interface Command {
+  readonly describe: string;
+  readonly flags: Readonly<Record<string, Flag>>;
+  readonly run: (given: Arguments) => Promise<void>;
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  train: {
+    describe: 'Fine-tune on the images of a folder',
+    flags: TRAIN_FLAGS,
+    run: async (given) => {
+      const { runDir } = await trainAndShow(trainOptions(given));
+      say(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
+    },
+  },
+  'export-inference': {
+    describe: 'Write a trained network as one ONNX file',
+    flags: EXPORT_FLAGS,
+    run: async (given) => {
+      const validator = new Validator('flag');
+      const run = validator.folder('run', 'the folder of an earlier training', given.run);
+      const wanted = given.checkpoint ?? 'best';
+      const checkpoint = validator.choice('checkpoint', wanted, ['best', 'last'] as const);
+      const file = given.out ?? path.join(run, 'model.onnx');
+      const out = validator.text('out', 'a file name', file);
+      await exportAndShow(run, checkpoint, out, given.artifacts);
+    },
+  },
+  demo: {
+    describe: 'Train on the bundled samples from random weights, then export (minutes, offline)',
+    flags: DEMO_FLAGS,
+    run: async (given) => {
+      const out = given.out ?? path.join('runs', 'demo');
+      if (given.out === undefined && existsSync('runs/demo/config.json')) {
+        rmSync('runs/demo', { recursive: true });
+      }
+      const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
+      const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, data, out });
+      await exportAndShow(runDir, 'best', path.join(runDir, 'model.onnx'));
+      say(`Next: your own images, ${commandLine('train', '--data DIR')}`);
+    },
+  },
+};
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** How this program is called: by an npm script of the repository, or by its own name. */
+function commandLine(command: string, rest: string): string {
+  const script = process.env.npm_lifecycle_event;
+  const byNpm = script !== undefined && script in COMMANDS;
+  return byNpm ? `npm run ${command} -- ${rest}` : `ort-finetune ${command} ${rest}`;
+}
+
+function quote(word: string): string {
+  return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
+}
+
+async function trainAndShow(options: ReturnType<typeof trainOptions>): Promise<TrainResult> {
+  const resolved = resolveTrainOptions(options, 'flag');
+  const { train } = await import('./trainer.js');
+  const progress = new Progress(process.stdout);
+  try {
+    return await train({
+      ...resolved,
+      onEvent: (event) => {
+        progress.handle(event);
+      },
+    });
+  } finally {
+    progress.clear();
+  }
+}
+
+async function exportAndShow(
+  run: string,
+  checkpoint: 'best' | 'last',
+  out: string,
+  artifacts?: unknown,
+): Promise<void> {
+  const dir =
+    artifacts === undefined
+      ? {}
+      : { artifacts: new Validator('flag').folder('artifacts', 'an artifact folder', artifacts) };
+  const { exportInference } = await import('./export-run.js');
+  const { file, classes, maxDifference } = await exportInference({ run, checkpoint, out, ...dir });
+  say(
+    `Exported ${file}: ${classes.length} classes; logits within ${maxDifference.toExponential(1)} ` +
+      'of the evaluation graph',
+  );
+}
+
+function version(): string {
+  const text = readFileSync(path.join(PACKAGE_ROOT, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+function parser(words: readonly string[]): ReturnType<typeof yargs> {
+  let program = yargs([...words])
+    .scriptName('ort-finetune')
+    .usage('$0 <command> [flags]\n\nFine-tunes image classifiers on stock ONNX Runtime.')
+    .locale('en')
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'duplicate-arguments-array': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .option('verbose', { type: 'boolean', describe: 'Show the stack trace of an error' })
+    .help('help', 'Show this help')
+    .version('version', 'Show the version', version())
+    .epilog('In the repository: npm run <command> -- [flags]')
+    .wrap(100)
+    .exitProcess(false)
+    .fail(false);
+  for (const [name, { describe, flags }] of Object.entries(COMMANDS)) {
+    program = program.command(name, describe, (command) => {
+      for (const [flag, { describe: text, shownDefault }] of Object.entries(flags)) {
+        command.option(flag, {
+          group: 'Flags:',
+          describe: text,
+          ...(shownDefault === undefined ? {} : { defaultDescription: shownDefault }),
+        });
+      }
+      return command.group(['verbose', 'help', 'version'], 'General:');
+    });
+  }
+  return program;
+}
+
+async function main(words: readonly string[]): Promise<void> {
+  const given: Arguments = await parser(words).parseAsync();
+  if (given.help === true || given.version === true) return;
+  const [name] = given._ as string[];
+  const expected = `expected a command: ${Object.keys(COMMANDS).join(', ')}`;
+  if (name === undefined) throw new ConfigError(`${expected}; got none; see --help`);
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) {
+    const similar = nearest(name, Object.keys(COMMANDS));
+    const advice = similar === undefined ? 'see --help' : `did you mean ${similar}?`;
+    throw new ConfigError(`${expected}; got ${JSON.stringify(name)}; ${advice}`);
+  }
+  refuseUnknown(name, given, command.flags);
+  await command.run(given);
+}
+
+/** Prints an error as one line (with `--verbose`, its stack too) and returns the exit code. */
+function report(error: unknown, verbose: boolean): number {
+  const problem = error instanceof Error ? error : new Error(String(error));
+  const known = problem instanceof UserError;
+  const hint = known || verbose ? '' : ' (unexpected; --verbose shows where)';
+  process.stderr.write(`error: ${problem.message.replaceAll(/\s*\n\s*/g, ' ')}${hint}\n`);
+  if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);
+  return known ? problem.exitCode : 1;
+}
+
+// A reader that goes away early (`| head`) is no reason to end a training run.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+});
+
+const words = process.argv.slice(2);
+try {
+  await main(words);
+} catch (error) {
+  // Not process.exit: a worker thread may still be inside the runtime, and would abort the process.
+  process.exitCode = report(error, words.includes('--verbose'));
+}

@@ -1,0 +1,231 @@
+/** Training settings: defaults, ranges and validation, for the library and the command line alike. */
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import type { Dataset } from './dataset.js';
+import { ConfigError } from './errors.js';
+import type { TrainEvent } from './events.js';
+
+export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const;
+export type Device = (typeof DEVICES)[number];
+
+/** The settings that have a default: PyTorch's transfer-learning tutorial's where it has them. */
+export interface TrainSettings {
+  /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file. */
+  readonly weights: string;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly momentum: number;
+  /** Added to the gradient as `weightDecay * weight`, as PyTorch's SGD does. */
+  readonly weightDecay: number;
+  /** Epochs between two drops of the learning rate. */
+  readonly stepSize: number;
+  /** Factor of each drop. */
+  readonly gamma: number;
+  /** Threads that decode and transform images. */
+  readonly workers: number;
+  readonly seed: number;
+  /** `auto` is CUDA where its provider loads, else the CPU. */
+  readonly device: Device;
+  /** CPU threads of the runtime; 0 leaves the number to the runtime. */
+  readonly threads: number;
+}
+
+export const TRAIN_DEFAULTS: TrainSettings = {
+  weights: 'imagenet',
+  epochs: 25,
+  batchSize: 4,
+  lr: 0.001,
+  momentum: 0.9,
+  weightDecay: 0,
+  stepSize: 7,
+  gamma: 0.1,
+  workers: 4,
+  seed: 0,
+  device: 'auto',
+  threads: 0,
+};
+
+/** What `train()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
+export interface TrainOptions extends Partial<TrainSettings> {
+  /** Folder with `train/CLASS/*` and `val/CLASS/*`. */
+  readonly data?: string;
+  /** Replaces `data/train`. Its `classes` are the model's. */
+  readonly trainDataset?: Dataset;
+  /** Replaces `data/val`. */
+  readonly valDataset?: Dataset;
+  /** Artifact folder. Default: the package's own for ResNet-18. */
+  readonly artifacts?: string;
+  /** Run folder, new or empty. Default: the next free `runs/train-N`. */
+  readonly out?: string;
+  readonly onEvent?: (event: TrainEvent) => void;
+}
+
+/** Options with every default filled in. */
+export interface ResolvedOptions
+  extends TrainSettings, Omit<TrainOptions, keyof TrainSettings | 'out'> {
+  readonly out: string;
+}
+
+export interface NumberRange {
+  readonly integer: boolean;
+  readonly min: number;
+  readonly max: number;
+}
+
+export type NumericSetting = Exclude<keyof TrainSettings, 'weights' | 'device'>;
+
+export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
+  epochs: { integer: true, min: 1, max: 100_000 },
+  batchSize: { integer: true, min: 1, max: 4096 },
+  lr: { integer: false, min: 0, max: 1000 },
+  momentum: { integer: false, min: 0, max: 1 },
+  weightDecay: { integer: false, min: 0, max: 1000 },
+  stepSize: { integer: true, min: 1, max: 100_000 },
+  gamma: { integer: false, min: 0, max: 1000 },
+  workers: { integer: true, min: 1, max: 64 },
+  seed: { integer: true, min: 0, max: 2 ** 32 - 1 },
+  threads: { integer: true, min: 0, max: 256 },
+};
+
+/** A range in words, for help and messages: `a whole number from 1 to 64`. */
+export function rangeText({ integer, min, max }: NumberRange): string {
+  return `a ${integer ? 'whole number' : 'number'} from ${min} to ${max}`;
+}
+
+/** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
+export type Naming = 'option' | 'flag';
+
+/** `batchSize` -> `batch-size`. */
+export function flagName(option: string): string {
+  return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** A value as a message shows it. `true` is what a flag without its value parses to. */
+function shown(value: unknown): string {
+  if (value === true || value === '' || value === undefined) return 'nothing';
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
+}
+
+/** Checks options of either kind of name and throws the one-line errors about them. */
+export class Validator {
+  constructor(private readonly naming: Naming) {}
+
+  /** The option's name in a message. */
+  name(option: string): string {
+    return this.naming === 'flag' ? `--${flagName(option)}` : option;
+  }
+
+  /** An error of the form every message has: expected, got, what to do. */
+  error(option: string, expected: string, value: unknown, advice: string): ConfigError {
+    return new ConfigError(
+      `expected ${this.name(option)} to be ${expected}, got ${shown(value)}; ${advice}`,
+    );
+  }
+
+  number(option: NumericSetting, value: unknown): number {
+    const range = RANGES[option];
+    const good =
+      typeof value === 'number' &&
+      (range.integer ? Number.isInteger(value) : Number.isFinite(value)) &&
+      value >= range.min &&
+      value <= range.max;
+    if (good) return value;
+    const example = TRAIN_DEFAULTS[option];
+    throw this.error(option, rangeText(range), value, `the default is ${example}`);
+  }
+
+  choice<T extends string>(option: string, value: unknown, choices: readonly T[]): T {
+    const found = choices.find((choice) => choice === value);
+    if (found !== undefined) return found;
+    const expected = `one of ${choices.join(', ')}`;
+    throw this.error(option, expected, value, 'choose one of these');
+  }
+
+  text(option: string, expected: string, value: unknown): string {
+    if (typeof value === 'string' && value !== '') return value;
+    throw this.error(option, expected, value, `give it after ${this.name(option)}`);
+  }
+
+  folder(option: string, expected: string, value: unknown): string {
+    const dir = this.text(option, expected, value);
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
+    const state = existsSync(dir) ? 'is no folder' : 'does not exist';
+    const advice = `it ${state} (looked at ${path.resolve(dir)}); check the path`;
+    throw this.error(option, expected, dir, advice);
+  }
+}
+
+/** The first of `parent/train-1`, `parent/train-2`, … after every one that exists. */
+export function nextRunDir(parent = 'runs'): string {
+  const names = existsSync(parent) ? readdirSync(parent) : [];
+  const taken = names.map((name) => Number(/^train-(\d{1,9})$/.exec(name)?.[1] ?? 0));
+  return path.join(parent, `train-${Math.max(0, ...taken) + 1}`);
+}
+
+function checkOut(out: string, validator: Validator): string {
+  const expected = 'a new or empty folder';
+  if (!existsSync(out)) return out;
+  const advice = 'it exists already; choose another name or delete it';
+  if (!statSync(out).isDirectory()) throw validator.error('out', expected, out, advice);
+  if (readdirSync(out).length > 0) throw validator.error('out', expected, out, advice);
+  return out;
+}
+
+function checkWeights(weights: unknown, validator: Validator): string {
+  const expected = 'imagenet, random or a .safetensors or .pth file';
+  const text = validator.text('weights', expected, weights);
+  if (text === 'imagenet' || text === 'random') return text;
+  if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
+  const advice = `there is no file of that name (looked at ${path.resolve(text)}); check it`;
+  throw validator.error('weights', expected, text, advice);
+}
+
+/**
+ * Fills in the defaults and checks everything that can be checked before the data is looked at.
+ *
+ * @param options values may be of the wrong type (callers in JavaScript, text from the command line).
+ * @param naming how messages name an option; default `option`.
+ * @throws ConfigError naming the first value that is not acceptable.
+ */
+export function resolveTrainOptions(
+  options: Readonly<Partial<Record<keyof TrainOptions, unknown>>>,
+  naming: Naming = 'option',
+): ResolvedOptions {
+  const validator = new Validator(naming);
+  const value = (option: keyof TrainSettings): unknown => options[option] ?? TRAIN_DEFAULTS[option];
+  const number = (option: NumericSetting): number => validator.number(option, value(option));
+  const given = options as TrainOptions;
+  const settings: TrainSettings = {
+    weights: checkWeights(value('weights'), validator),
+    epochs: number('epochs'),
+    batchSize: number('batchSize'),
+    lr: number('lr'),
+    momentum: number('momentum'),
+    weightDecay: number('weightDecay'),
+    stepSize: number('stepSize'),
+    gamma: number('gamma'),
+    workers: number('workers'),
+    seed: number('seed'),
+    device: validator.choice('device', value('device'), DEVICES),
+    threads: number('threads'),
+  };
+  const needsFolder = given.trainDataset === undefined || given.valDataset === undefined;
+  if (needsFolder || given.data !== undefined) {
+    validator.folder('data', 'a folder with train/CLASS/* and val/CLASS/*', options.data);
+  }
+  if (given.artifacts !== undefined) {
+    validator.folder('artifacts', 'an artifact folder', options.artifacts);
+  }
+  const out = validator.text('out', 'a folder name', options.out ?? nextRunDir());
+  return {
+    ...settings,
+    ...(given.data === undefined ? {} : { data: given.data }),
+    ...(given.trainDataset === undefined ? {} : { trainDataset: given.trainDataset }),
+    ...(given.valDataset === undefined ? {} : { valDataset: given.valDataset }),
+    ...(given.artifacts === undefined ? {} : { artifacts: given.artifacts }),
+    ...(given.onEvent === undefined ? {} : { onEvent: given.onEvent }),
+    out: checkOut(out, validator),
+  };
+}

@@ -1,0 +1,81 @@
+/**
+ * What a training run reports while it runs. `train()` hands these to `onEvent`; the command line
+ * prints them, metrics.jsonl stores the phase records.
+ *
+ * Epochs count from 1 here, as they are printed. Losses are means over samples (not over batches),
+ * accuracies are shares between 0 and 1.
+ */
+
+/** One pass over the training or the validation images: a line of metrics.jsonl. */
+export interface PhaseRecord {
+  readonly epoch: number;
+  readonly phase: 'train' | 'val';
+  readonly loss: number;
+  readonly accuracy: number;
+  /** Learning rate of the epoch. */
+  readonly lr: number;
+  readonly images: number;
+  /** Wall time of the pass. */
+  readonly seconds: number;
+  /** Part of `seconds` in which nothing could be computed because no batch was ready. */
+  readonly dataWaitSeconds: number;
+}
+
+/** What `train()` returns. */
+export interface TrainResult {
+  readonly runDir: string;
+  readonly bestEpoch: number;
+  readonly bestAccuracy: number;
+  readonly bestLoss: number;
+  /** Path of the best checkpoint. */
+  readonly checkpoint: string;
+}
+
+/** Before the first step: what was resolved. */
+export interface StartEvent {
+  readonly type: 'start';
+  readonly device: string;
+  /** Why that device, for example `CUDA provider does not load: …`. */
+  readonly deviceReason: string;
+  readonly classes: readonly string[];
+  readonly trainImages: number;
+  readonly valImages: number;
+  /** Where the initial weights come from. */
+  readonly weightsSource: string;
+  readonly runDir: string;
+}
+
+/** Bytes of the pretrained weights received so far; `totalBytes` is null where it is not announced. */
+export interface FetchEvent {
+  readonly type: 'fetch';
+  readonly receivedBytes: number;
+  readonly totalBytes: number | null;
+}
+
+/** Progress inside a pass; loss and accuracy are those of the pass so far. */
+export interface StepEvent {
+  readonly type: 'step';
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly phase: 'train' | 'val';
+  /** Batches done, from 1 to `batches`. */
+  readonly batch: number;
+  readonly batches: number;
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly imagesPerSecond: number;
+}
+
+/** A pass has ended. */
+export interface PhaseEvent {
+  readonly type: 'phase';
+  readonly record: PhaseRecord;
+}
+
+/** The run has ended. */
+export interface EndEvent {
+  readonly type: 'end';
+  readonly result: TrainResult;
+}
+
+export type TrainEvent = StartEvent | FetchEvent | StepEvent | PhaseEvent | EndEvent;

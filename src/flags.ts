@@ -1,0 +1,152 @@
+/** The command line's flags as data: help text, and the way from text to options. */
+
+import {
+  DEVICES,
+  type NumericSetting,
+  RANGES,
+  TRAIN_DEFAULTS,
+  type TrainOptions,
+  type TrainSettings,
+  flagName,
+} from './config.js';
+import { ConfigError } from './errors.js';
+
+export interface Flag {
+  readonly describe: string;
+  /** What the help shows as the default. */
+  readonly shownDefault?: string;
+}
+
+/** What yargs hands over: with number parsing off, text, `true` for a flag without value, or both. */
+export type Arguments = Readonly<Record<string, unknown>>;
+
+function numeric(option: NumericSetting, what: string): Flag {
+  const { min, max } = RANGES[option];
+  return {
+    describe: `${what} (${min} to ${max})`,
+    shownDefault: String(TRAIN_DEFAULTS[option]),
+  };
+}
+
+const TRAIN_OPTION_FLAGS: Readonly<
+  Record<Exclude<keyof TrainOptions, 'trainDataset' | 'valDataset' | 'onEvent'>, Flag>
+> = {
+  data: { describe: 'Folder with train/CLASS/* and val/CLASS/* (required)' },
+  out: {
+    describe: 'Run folder, new or empty',
+    shownDefault: 'the next free runs/train-N',
+  },
+  weights: {
+    describe: 'Initial weights: imagenet, random, or a .safetensors or .pth file',
+    shownDefault: TRAIN_DEFAULTS.weights,
+  },
+  epochs: numeric('epochs', 'Passes over the training images'),
+  batchSize: numeric('batchSize', 'Images a step'),
+  lr: numeric('lr', 'Learning rate of the first epochs'),
+  momentum: numeric('momentum', 'Momentum of SGD'),
+  weightDecay: numeric('weightDecay', 'Weight decay of SGD'),
+  stepSize: numeric('stepSize', 'Epochs between two drops of the learning rate'),
+  gamma: numeric('gamma', 'Factor of each drop of the learning rate'),
+  workers: numeric('workers', 'Threads that decode and transform images'),
+  seed: numeric('seed', 'Seed of order, crops, flips and fresh weights'),
+  device: {
+    describe: `Where to train: ${DEVICES.join(', ')} (auto: CUDA if its provider loads, else CPU)`,
+    shownDefault: TRAIN_DEFAULTS.device,
+  },
+  threads: numeric('threads', 'CPU threads of the runtime; 0 leaves it to the runtime'),
+  artifacts: {
+    describe: 'Artifact folder: which network is trained, and at what input size',
+    shownDefault: "the package's ResNet-18",
+  },
+};
+
+export const TRAIN_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
+  Object.entries(TRAIN_OPTION_FLAGS).map(([option, flag]) => [flagName(option), flag]),
+);
+
+export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
+  run: { describe: 'Run folder of an earlier training (required)' },
+  checkpoint: { describe: 'Which weights: best or last', shownDefault: 'best' },
+  out: { describe: 'File to write', shownDefault: 'RUN/model.onnx' },
+  artifacts: {
+    describe: 'Artifact folder the run was trained with',
+    shownDefault: "the package's ResNet-18",
+  },
+};
+
+export const DEMO_FLAGS: Readonly<Record<string, Flag>> = {
+  out: {
+    describe: 'Run folder, new or empty',
+    shownDefault: 'runs/demo, replacing an earlier demo',
+  },
+};
+
+/** Flags every command has; they take no value. */
+export const COMMON_FLAGS = ['verbose', 'help', 'version'] as const;
+
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+/** The arguments of `train` as options; text that is no number stays text, for the check to refuse. */
+export function trainOptions(given: Arguments): Partial<Record<keyof TrainOptions, unknown>> {
+  const options: Partial<Record<keyof TrainOptions, unknown>> = {};
+  for (const option of Object.keys(TRAIN_OPTION_FLAGS) as (keyof typeof TRAIN_OPTION_FLAGS)[]) {
+    const value = given[flagName(option)];
+    if (value === undefined) continue;
+    const wantsNumber = typeof TRAIN_DEFAULTS[option as keyof TrainSettings] === 'number';
+    const isNumber = wantsNumber && typeof value === 'string' && NUMBER.test(value);
+    options[option] = isNumber ? Number(value) : value;
+  }
+  return options;
+}
+
+/** Edits (insertions, deletions, replacements) between two words. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** The known word at most two edits away (fewer for short words), or undefined. */
+export function nearest(word: string, known: readonly string[]): string | undefined {
+  return known
+    .map((candidate) => ({ candidate, edits: distance(word, candidate) }))
+    .filter(({ edits }) => edits <= Math.min(2, word.length / 2))
+    .sort((a, b) => a.edits - b.edits)[0]?.candidate;
+}
+
+/**
+ * Refuses whatever the command does not know: other flags, more words than the command itself.
+ *
+ * @throws ConfigError naming the first one.
+ */
+export function refuseUnknown(
+  command: string,
+  given: Arguments,
+  flags: Readonly<Record<string, Flag>>,
+): void {
+  const known = [...Object.keys(flags), ...COMMON_FLAGS];
+  for (const name of Object.keys(given)) {
+    if (name === '_' || name === '$0' || known.includes(name)) continue;
+    const similar = nearest(name, known);
+    const advice =
+      similar === undefined
+        ? `see "${command} --help" for its flags`
+        : `did you mean --${similar}?`;
+    const dashes = name.length === 1 ? '-' : '--';
+    throw new ConfigError(`expected a flag of "${command}", got ${dashes}${name}; ${advice}`);
+  }
+  const [, ...words] = given._ as (string | number)[];
+  if (words.length > 0) {
+    throw new ConfigError(
+      `expected only flags after "${command}", got "${words.join(' ')}"; ` +
+        `with npm, flags go after two dashes: npm run ${command} -- --flag value`,
+    );
+  }
+}

@@ -1,0 +1,246 @@
+/** What a training run prints: pure functions from events to text, and the object that shows them. */
+
+import type { PhaseRecord, StartEvent, StepEvent, TrainEvent, TrainResult } from './events.js';
+
+/** Where the text goes; `process.stdout` is one. */
+export interface Output {
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+  write(text: string): unknown;
+}
+
+/** Whole seconds as `45s`, `3m 05s` or `2h 07m`. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const two = (n: number): string => String(n).padStart(2, '0');
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`;
+  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`;
+}
+
+/** A share between 0 and 1 as `98.7%`. */
+export function formatShare(share: number): string {
+  return `${(share * 100).toFixed(1)}%`;
+}
+
+/** A learning rate without the noise of binary fractions: `0.0001`, `1e-7`. */
+export function formatRate(rate: number): string {
+  return String(Number(rate.toPrecision(6)));
+}
+
+/** `done` of `total` as a bar of `width` characters. */
+export function formatBar(share: number, width: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * width);
+  return '█'.repeat(full) + '░'.repeat(width - full);
+}
+
+const PHASES = { train: 'train', val: 'val  ' } as const;
+
+/** The lines at the start of a run. */
+export function startLines(event: StartEvent): string[] {
+  const { classes } = event;
+  const names = classes.slice(0, 8).join(', ') + (classes.length > 8 ? ', …' : '');
+  return [
+    `Device   ${event.device} (${event.deviceReason})`,
+    `Classes  ${classes.length}: ${names}`,
+    `Images   ${event.trainImages} training, ${event.valImages} validation`,
+    `Weights  ${event.weightsSource}`,
+    `Run      ${event.runDir}`,
+  ];
+}
+
+/**
+ * One finished pass as a line.
+ *
+ * @param epochs epochs of the run, when known.
+ * @param best whether it is the best validation pass so far.
+ */
+export function phaseLine(record: PhaseRecord, epochs: number | null, best = false): string {
+  const speed = record.seconds > 0 ? record.images / record.seconds : 0;
+  const waiting = record.seconds > 0 ? record.dataWaitSeconds / record.seconds : 0;
+  const parts = [
+    `Epoch ${record.epoch}${epochs === null ? '' : `/${epochs}`}`,
+    PHASES[record.phase],
+    `loss ${record.loss.toFixed(4)}`,
+    `accuracy ${formatShare(record.accuracy)}`,
+    `lr ${formatRate(record.lr)}`,
+    `${speed.toFixed(1)} images/s`,
+    `${formatShare(waiting)} waiting for data`,
+    formatDuration(record.seconds),
+  ];
+  if (best) parts.push('best so far');
+  return parts.join('  ');
+}
+
+/**
+ * The live line of a terminal, at most `columns - 1` characters: what does not fit is left out from
+ * the end, the bar first.
+ *
+ * @param secondsLeft estimate for the rest of the run; null when there is none yet.
+ */
+export function stepLine(event: StepEvent, secondsLeft: number | null, columns: number): string {
+  const head = `Epoch ${event.epoch}/${event.epochs} ${event.phase} `;
+  const parts = [
+    `${event.batch}/${event.batches}`,
+    `loss ${event.loss.toFixed(4)}`,
+    `accuracy ${formatShare(event.accuracy)}`,
+    `${event.imagesPerSecond.toFixed(1)} images/s`,
+  ];
+  if (secondsLeft !== null) parts.push(`${formatDuration(secondsLeft)} left`);
+  const text = parts.join('  ');
+  const room = Math.min(30, columns - 2 - head.length - text.length);
+  const bar = room >= 5 ? `${formatBar(event.batch / event.batches, room)} ` : '';
+  return (head + bar + text).slice(0, Math.max(0, columns - 1));
+}
+
+/** Received bytes as `12.3 of 44.7 MB (28%)`. */
+export function fetchText(receivedBytes: number, totalBytes: number | null): string {
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(1);
+  if (totalBytes === null || totalBytes <= 0) return `${megabytes(receivedBytes)} MB`;
+  const percent = Math.floor((receivedBytes / totalBytes) * 100);
+  return `${megabytes(receivedBytes)} of ${megabytes(totalBytes)} MB (${percent}%)`;
+}
+
+/** The lines at the end of a run. */
+export function endLines(result: TrainResult): string[] {
+  return [
+    `Best validation accuracy ${formatShare(result.bestAccuracy)} ` +
+      `(loss ${result.bestLoss.toFixed(4)}, epoch ${result.bestEpoch})`,
+    `Best weights  ${result.checkpoint}`,
+  ];
+}
+
+/** Estimates how long the rest of a run takes, from the time a batch took in each kind of pass. */
+export class TimeLeft {
+  private readonly seen = { train: { seconds: 0, batches: 0 }, val: { seconds: 0, batches: 0 } };
+  private readonly total = { train: 0, val: 0 };
+  private last: { epoch: number; phase: 'train' | 'val'; batch: number; at: number } | null = null;
+
+  /**
+   * @param now seconds on any clock that does not go back.
+   * @returns seconds left, or null until there is something to judge by.
+   */
+  update(event: StepEvent, now: number): number | null {
+    const { epoch, phase, batch, batches } = event;
+    this.total[phase] = batches;
+    const { last } = this;
+    if (last?.epoch === epoch && last.phase === phase) {
+      this.seen[phase].seconds += now - last.at;
+      this.seen[phase].batches += batch - last.batch;
+    }
+    this.last = { epoch, phase, batch, at: now };
+    const epochsAfter = event.epochs - epoch;
+    const left = { train: epochsAfter * this.total.train, val: epochsAfter * this.total.val };
+    left[phase] += batches - batch;
+    if (phase === 'train') left.val += this.total.val;
+    let seconds = 0;
+    for (const name of ['train', 'val'] as const) {
+      const { seconds: spent, batches: done } = this.seen[name];
+      if (done > 0) seconds += (spent / done) * left[name];
+      else if (name === 'train' && left.train > 0) return null;
+    }
+    return seconds;
+  }
+}
+
+export interface ProgressOptions {
+  /** Milliseconds on any clock that does not go back; default `performance.now`. */
+  readonly now?: () => number;
+  /** Environment; `NO_COLOR` (set and not empty) switches colours off. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** Milliseconds between two drawings of the live line. */
+const REDRAW = 100;
+
+/**
+ * Shows the events of a run: in a terminal with a live line, elsewhere as plain lines, one a pass,
+ * without control codes.
+ */
+export class Progress {
+  private readonly live: boolean;
+  private readonly colour: boolean;
+  private readonly now: () => number;
+  private readonly timeLeft = new TimeLeft();
+  private drawnAt = -Infinity;
+  private drawn = false;
+  private epochs: number | null = null;
+  private best: PhaseRecord | null = null;
+  private fetchQuarter = -1;
+
+  constructor(
+    private readonly output: Output,
+    options: ProgressOptions = {},
+  ) {
+    const env = options.env ?? process.env;
+    this.live = output.isTTY === true && env.TERM !== 'dumb';
+    this.colour = this.live && (env.NO_COLOR ?? '') === '';
+    this.now = options.now ?? (() => performance.now());
+  }
+
+  handle(event: TrainEvent): void {
+    switch (event.type) {
+      case 'start':
+        this.print(...startLines(event));
+        break;
+      case 'fetch':
+        this.fetch(event.receivedBytes, event.totalBytes);
+        break;
+      case 'step': {
+        this.epochs = event.epochs;
+        const left = this.timeLeft.update(event, this.now() / 1000);
+        if (this.live) this.draw(stepLine(event, left, this.output.columns ?? 80));
+        break;
+      }
+      case 'phase':
+        this.phase(event.record);
+        break;
+      case 'end':
+        this.print('', ...endLines(event.result));
+        break;
+    }
+  }
+
+  /** Removes the live line, so that a message of another kind can follow. */
+  clear(): void {
+    if (this.drawn) this.output.write('\r\u001B[K');
+    this.drawn = false;
+    this.drawnAt = -Infinity;
+  }
+
+  private print(...lines: string[]): void {
+    this.clear();
+    this.output.write(lines.map((line) => `${line}\n`).join(''));
+  }
+
+  private draw(line: string): void {
+    const now = this.now();
+    if (now - this.drawnAt < REDRAW) return;
+    this.output.write(`\r${line}\u001B[K`);
+    this.drawn = true;
+    this.drawnAt = now;
+  }
+
+  private fetch(received: number, total: number | null): void {
+    const text = `Fetching weights  ${fetchText(received, total)}`;
+    if (this.live) {
+      this.draw(text);
+      return;
+    }
+    // Where lines stay: at the start and at each quarter.
+    const quarter = total === null || total <= 0 ? 0 : Math.floor((4 * received) / total);
+    if (quarter > this.fetchQuarter) this.print(text);
+    this.fetchQuarter = Math.max(quarter, this.fetchQuarter);
+  }
+
+  private phase(record: PhaseRecord): void {
+    const better =
+      record.phase === 'val' &&
+      (this.best === null ||
+        record.accuracy > this.best.accuracy ||
+        (record.accuracy === this.best.accuracy && record.loss < this.best.loss));
+    if (better) this.best = record;
+    const line = phaseLine(record, this.epochs, better);
+    this.print(this.colour && better ? `\u001B[32m${line}\u001B[39m` : line);
+  }
+}

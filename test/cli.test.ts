@@ -1,0 +1,127 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { DEMO_FLAGS, EXPORT_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const cli = path.join(root, 'dist', 'src', 'cli.js');
+const cwd = mkdtempSync(path.join(os.tmpdir(), 'cli-test-'));
+afterAll(() => {
+  rmSync(cwd, { recursive: true });
+});
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function call(...words: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...words], { cwd }, (error, stdout, stderr) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
+    });
+  });
+}
+
+describe('help', () => {
+  test('lists the commands', async () => {
+    const { code, stdout, stderr } = await call('--help');
+    expect(code).toBe(0);
+    expect(stderr).toBe('');
+    for (const command of ['train', 'export-inference', 'demo']) expect(stdout).toContain(command);
+  });
+
+  test.each([
+    ['train', TRAIN_FLAGS],
+    ['export-inference', EXPORT_FLAGS],
+    ['demo', DEMO_FLAGS],
+  ])('of %s documents each flag with its default', async (command, flags) => {
+    const { code, stdout } = await call(command, '--help');
+    expect(code).toBe(0);
+    const words = stdout.replaceAll(/\s+/g, ' ');
+    for (const [name, { describe: text, shownDefault }] of Object.entries(flags)) {
+      expect(words).toContain(`--${name} ${text}`);
+      if (shownDefault !== undefined) expect(words).toContain(`[default: ${shownDefault}]`);
+    }
+  });
+
+  test("the README's tables have every flag and its default", () => {
+    const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+    for (const [name, { shownDefault }] of Object.entries({ ...EXPORT_FLAGS, ...TRAIN_FLAGS })) {
+      const row = new RegExp(`^\\| \`--${name}[ \`].*$`, 'm').exec(readme)?.[0];
+      expect(row).toBeDefined();
+      if (shownDefault !== undefined) expect(row).toContain(shownDefault);
+    }
+  });
+
+  test('--version prints the version of package.json', async () => {
+    const text = readFileSync(path.join(root, 'package.json'), 'utf8');
+    const { version } = JSON.parse(text) as { version: string };
+    expect(await call('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+  });
+});
+
+describe('a wrong call ends with exit code 2 and one line', () => {
+  const data = os.tmpdir();
+  const cases: [words: string[], message: string | RegExp][] = [
+    [[], 'expected a command: train, export-inference, demo; got none'],
+    [['trian'], 'did you mean train?'],
+    [['__proto__'], 'expected a command'],
+    [['train'], 'expected --data to be a folder'],
+    [['train', '--data'], /expected --data .* got nothing/],
+    [['train', '--data', 'nowhere'], /got "nowhere"; it does not exist/],
+    [
+      ['train', '--data', data, '--btach-size', '4'],
+      'got --btach-size; did you mean --batch-size?',
+    ],
+    [['train', '--data', data, '--batchSize', '4'], 'did you mean --batch-size?'],
+    [['train', '--data', data, '-x'], 'got -x; see "train --help"'],
+    [['train', '--data', data, '--no-lr'], 'got --no-lr'],
+    [['train', data], `expected only flags after "train", got "${data}"; with npm, flags go after`],
+    [['train', '--data', data, '--lr', 'fast'], /expected --lr to be a number .* got "fast"/],
+    [['train', '--data', data, '--lr', '-1'], /expected --lr to be a number .* got -1;/],
+    [
+      ['train', '--data', data, '--epochs', '1.5'],
+      /expected --epochs to be a whole number .* got 1.5/,
+    ],
+    [['train', '--data', data, '--epochs', '0'], /expected --epochs .* got 0;/],
+    [['train', '--data', data, '--device', 'tpu'], /one of auto, cpu, cuda, webgpu, got "tpu"/],
+    [['train', '--data', data, '--weights', 'imagnet'], 'there is no file of that name'],
+    [['train', '--data', data, '--out', data], /expected --out to be a new or empty folder/],
+    [['export-inference'], 'expected --run to be the folder of an earlier training, got nothing'],
+    [
+      ['export-inference', '--run', data, '--checkpoint', 'worst'],
+      'one of best, last, got "worst"',
+    ],
+    [['demo', '--epochs', '3'], 'expected a flag of "demo", got --epochs'],
+  ];
+  test.each(cases)('%j', async (words, message) => {
+    const { code, stdout, stderr } = await call(...words);
+    expect(stderr).toMatch(message);
+    expect(stderr).toMatch(/^error: [^\n]+\n$/);
+    expect(stdout).toBe('');
+    expect(code).toBe(2);
+  });
+
+  test('and leaves nothing behind', () => {
+    expect(readdirSync(cwd)).toEqual([]);
+  });
+});
+
+describe('a failure at run time ends with exit code 1', () => {
+  test('one line, no stack', async () => {
+    const { code, stderr } = await call('export-inference', '--run', cwd);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^error: [^\n]+\n$/);
+  });
+
+  test('--verbose shows the stack', async () => {
+    const { code, stderr } = await call('export-inference', '--run', cwd, '--verbose');
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/\n {4}at .+cli\.js/s);
+  });
+});
