@@ -194,7 +194,8 @@ export function resolveTrainOptions(
   naming: Naming = 'option',
 ): ResolvedOptions {
   const validator = new Validator(naming);
-  const value = (option: keyof TrainSettings): unknown => options[option] ?? TRAIN_DEFAULTS[option];
+  const value = (option: keyof TrainSettings): unknown =>
+    options[option] === undefined ? TRAIN_DEFAULTS[option] : options[option];
   const number = (option: NumericSetting): number => validator.number(option, value(option));
   const given = options as TrainOptions;
   const settings: TrainSettings = {

@@ -198,7 +198,7 @@ describe('in a terminal', () => {
   test('many steps a second are not all drawn', () => {
     let writes = 0;
     let clock = 0;
-    const output = { isTTY: true, columns: 80, write: (): void => void writes++ };
+    const output = { isTTY: true, columns: 80, write: (): number => writes++ };
     const progress = new Progress(output, { env: {}, now: () => clock });
     for (let batch = 1; batch <= 1000; batch++, clock += 1) {
       progress.handle(step({ batch, batches: 1000 }));
