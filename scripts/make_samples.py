@@ -2,8 +2,8 @@
 
 Crops of two photographs that scikit-image ships in its wheel, ``brick`` and ``gravel`` (both gray,
 512 x 512, Creative Commons CC0). Training crops come from the left part of each photograph,
-validation crops from the right part, so that no pixel is in both. The same call gives the same bytes
-with the versions of ``requirements.lock``.
+validation crops from the right part, so that no pixel is in both. The same call gives the same
+bytes with the versions of ``requirements.lock``.
 
 Run it with ``node scripts/python.mjs -m scripts.make_samples [--out DIR]``.
 """
