@@ -110,36 +110,40 @@ export function endLines(result: TrainResult): string[] {
   ];
 }
 
-/** Estimates how long the rest of a run takes, from the time a batch took in each kind of pass. */
+/**
+ * Estimates how long the rest of a run takes, from the time a batch took in each kind of pass. What
+ * happens between two passes (writing a checkpoint) counts to the pass after it. Batches may be reported
+ * several at a time.
+ */
 export class TimeLeft {
   private readonly seen = { train: { seconds: 0, batches: 0 }, val: { seconds: 0, batches: 0 } };
   private readonly total = { train: 0, val: 0 };
-  private last: { epoch: number; phase: 'train' | 'val'; batch: number; at: number } | null = null;
+  private last = { epoch: 0, phase: 'train', batch: 0 };
+
+  /** @param at when the first pass begins, in seconds on any clock that does not go back. */
+  constructor(private at: number) {}
 
   /**
-   * @param now seconds on any clock that does not go back.
+   * @param now seconds on the same clock.
    * @returns seconds left, or null until there is something to judge by.
    */
   update(event: StepEvent, now: number): number | null {
     const { epoch, phase, batch, batches } = event;
-    this.total[phase] = batches;
-    const { last } = this;
-    if (last?.epoch === epoch && last.phase === phase) {
-      this.seen[phase].seconds += now - last.at;
-      this.seen[phase].batches += batch - last.batch;
-    }
-    this.last = { epoch, phase, batch, at: now };
+    const { last, seen, total } = this;
+    const samePass = last.epoch === epoch && last.phase === phase;
+    seen[phase].seconds += now - this.at;
+    seen[phase].batches += samePass ? batch - last.batch : batch;
+    total[phase] = batches;
+    this.at = now;
+    this.last = { epoch, phase, batch };
     const epochsAfter = event.epochs - epoch;
-    const left = { train: epochsAfter * this.total.train, val: epochsAfter * this.total.val };
+    const left = { train: epochsAfter * total.train, val: epochsAfter * total.val };
     left[phase] += batches - batch;
-    if (phase === 'train') left.val += this.total.val;
-    let seconds = 0;
-    for (const name of ['train', 'val'] as const) {
-      const { seconds: spent, batches: done } = this.seen[name];
-      if (done > 0) seconds += (spent / done) * left[name];
-      else if (name === 'train' && left.train > 0) return null;
-    }
-    return seconds;
+    if (phase === 'train') left.val += total.val;
+    if (left.train > 0 && seen.train.batches === 0) return null;
+    const perBatch = (name: 'train' | 'val'): number =>
+      seen[name].seconds / Math.max(1, seen[name].batches);
+    return perBatch('train') * left.train + perBatch('val') * left.val;
   }
 }
 
@@ -161,7 +165,7 @@ export class Progress {
   private readonly live: boolean;
   private readonly colour: boolean;
   private readonly now: () => number;
-  private readonly timeLeft = new TimeLeft();
+  private timeLeft: TimeLeft | null = null;
   private drawnAt = -Infinity;
   private drawn = false;
   private epochs: number | null = null;
@@ -181,6 +185,7 @@ export class Progress {
   handle(event: TrainEvent): void {
     switch (event.type) {
       case 'start':
+        this.timeLeft = new TimeLeft(this.now() / 1000);
         this.print(...startLines(event));
         break;
       case 'fetch':
@@ -188,7 +193,7 @@ export class Progress {
         break;
       case 'step': {
         this.epochs = event.epochs;
-        const left = this.timeLeft.update(event, this.now() / 1000);
+        const left = this.timeLeft?.update(event, this.now() / 1000) ?? null;
         if (this.live) this.draw(stepLine(event, left, this.output.columns ?? 80));
         break;
       }

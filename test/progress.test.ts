@@ -138,20 +138,26 @@ describe('the live line', () => {
 });
 
 describe('time left', () => {
+  const train = { epochs: 2, epoch: 1, batches: 10 };
+  const val = { ...train, phase: 'val', batches: 5 } as const;
+
   test('counts the batches of both kinds of pass that are still to come', () => {
-    const left = new TimeLeft();
-    const base = { epochs: 2, batches: 10 };
-    expect(left.update(step({ ...base, epoch: 1, batch: 1 }), 0)).toBeNull();
+    const left = new TimeLeft(100);
     // 1 s a training batch; 8 + 10 to come; how long validation takes is not known yet.
-    expect(left.update(step({ ...base, epoch: 1, batch: 2 }), 1)).toBeCloseTo(18);
-    expect(left.update(step({ ...base, epoch: 1, batch: 10 }), 9)).toBeCloseTo(10);
-    const val = { ...base, epoch: 1, phase: 'val', batches: 5 } as const;
-    left.update(step({ ...val, batch: 1 }), 10);
+    expect(left.update(step({ ...train, batch: 2 }), 102)).toBeCloseTo(18);
+    expect(left.update(step({ ...train, batch: 10 }), 110)).toBeCloseTo(10);
     // 0.5 s a validation batch: 3 + 5 of them, and 10 training batches.
-    expect(left.update(step({ ...val, batch: 2 }), 10.5)).toBeCloseTo(10 + 4);
-    // The pause between two passes is not counted as a batch.
-    left.update(step({ ...base, epoch: 2, batch: 1 }), 1000);
-    expect(left.update(step({ ...base, epoch: 2, batch: 2 }), 1001)).toBeCloseTo(8 + 2.5);
+    expect(left.update(step({ ...val, batch: 2 }), 111)).toBeCloseTo(10 + 4);
+    expect(left.update(step({ ...val, batch: 5 }), 112.5)).toBeCloseTo(10 + 2.5);
+    expect(left.update(step({ ...train, epoch: 2, batch: 1 }), 113.5)).toBeCloseTo(9 + 2.5);
+    left.update(step({ ...train, epoch: 2, batch: 10 }), 122.5);
+    expect(left.update(step({ ...val, epoch: 2, batch: 5 }), 125)).toBe(0);
+  });
+
+  test('is the same when several batches are reported at once', () => {
+    const left = new TimeLeft(0);
+    for (const batch of [1, 2, 3]) left.update(step({ ...train, batch }), 6);
+    expect(left.update(step({ ...train, batch: 4 }), 6)).toBeCloseTo(1.5 * 16);
   });
 });
 
