@@ -31,7 +31,7 @@ export async function writeFileAtomic(
       }
       await rename(temporary, file);
     } catch (error) {
-      await rm(temporary, { force: true });
+      await rm(temporary, { force: true }).catch(() => undefined);
       throw error;
     }
     await syncFolder(folder);

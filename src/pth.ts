@@ -26,8 +26,11 @@ const MAX_PICKLE_BYTES = 2 ** 24;
  */
 const MAX_EXPANSION = 8;
 
-/** `0x1950a86a20f9469cfc6c`, pickled: how the format before PyTorch 1.6 starts, after 2 bytes of protocol. */
-const LEGACY_MAGIC = Buffer.from('8a0a6cfc9c46f9206aa850192e', 'hex');
+/** The first pickle of the format before PyTorch 1.6. */
+const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
+/** The same as opcode LONG1 and its operand, which comes within the file's first bytes. */
+const LEGACY_MAGIC_BYTES = Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex');
+const LEGACY_MAGIC_WITHIN = 32;
 const LEGACY_VERSION = 1001;
 
 /** Keys that training scripts often store the state_dict under. */
@@ -66,6 +69,16 @@ export async function readPth(input: string | Uint8Array): Promise<Map<string, T
   );
 }
 
+/** Whether a file is in one of PyTorch's formats, by its first bytes. */
+export async function isPth(source: ByteSource): Promise<boolean> {
+  const start = await source.read(0, Math.min(source.size, LEGACY_MAGIC_WITHIN));
+  return (await isZip(source)) || startsAsLegacy(start);
+}
+
+function startsAsLegacy(bytes: Uint8Array): boolean {
+  return Buffer.from(bytes.subarray(0, LEGACY_MAGIC_WITHIN)).includes(LEGACY_MAGIC_BYTES);
+}
+
 /** `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds a storage each, `NAME/byteorder` says it. */
 async function openZip(source: ByteSource): Promise<Opened> {
   const zip = await readZipEntries(source);
@@ -94,11 +107,11 @@ async function openZip(source: ByteSource): Promise<Opened> {
 /** Five pickles (magic number, version, system, state_dict, keys), then each key's element count and data. */
 async function openLegacy(source: ByteSource): Promise<Opened> {
   const bytes = await source.read(0, Math.min(source.size, MAX_PICKLE_BYTES));
-  if (bytes[0] !== 0x80 || !LEGACY_MAGIC.equals(bytes.subarray(2, 2 + LEGACY_MAGIC.length))) {
-    throw new FormatProblem("neither of PyTorch's formats");
-  }
+  if (!startsAsLegacy(bytes)) throw new FormatProblem("neither of PyTorch's formats");
   const host = new TorchHost();
-  const version = unpickle(bytes, 2 + LEGACY_MAGIC.length, host);
+  const magic = unpickle(bytes, 0, host);
+  if (magic.value !== LEGACY_MAGIC) throw new FormatProblem('another magic number');
+  const version = unpickle(bytes, magic.end, host);
   if (version.value !== LEGACY_VERSION) throw new FormatProblem('an unknown version of the format');
   const system = unpickle(bytes, version.end, host);
   const littleEndian = system.value instanceof Map && system.value.get('little_endian') === true;
