@@ -1,0 +1,199 @@
+/** Labelled images: the interface a custom data set implements, and the one of class folders. */
+
+import type { Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { DatasetError } from './errors.js';
+
+/** One labelled image, not decoded. */
+export interface Sample {
+  /** Path of an image file, or its encoded bytes (JPEG, PNG, WebP, TIFF, GIF, AVIF). */
+  readonly image: string | Uint8Array;
+  /** Index of its class: 0 to `classes.length - 1`. */
+  readonly label: number;
+}
+
+/** Like PyTorch's map-style Dataset. `get` runs on the main thread; decoding does not. */
+export interface Dataset {
+  readonly length: number;
+  readonly classes: readonly string[];
+  get(index: number): Sample | Promise<Sample>;
+}
+
+export interface FileSample extends Sample {
+  readonly image: string;
+}
+
+/** The file name extensions of torchvision's ImageFolder; case does not matter. */
+export const IMAGE_EXTENSIONS = [
+  '.jpg',
+  '.jpeg',
+  '.png',
+  '.ppm',
+  '.bmp',
+  '.pgm',
+  '.tif',
+  '.tiff',
+  '.webp',
+] as const;
+
+/**
+ * torchvision's ImageFolder: every folder in `dir` is a class, every image below it a sample. Classes
+ * and samples come in torchvision's order, by code point.
+ *
+ * Two differences: hidden folders in `dir` (`.ipynb_checkpoints`) are no classes, and folders that
+ * link to themselves are an error, not an endless walk.
+ */
+export class ImageFolder implements Dataset {
+  private constructor(
+    readonly dir: string,
+    readonly classes: readonly string[],
+    readonly samples: readonly FileSample[],
+  ) {}
+
+  get length(): number {
+    return this.samples.length;
+  }
+
+  get(index: number): FileSample {
+    const sample = this.samples[index];
+    if (!sample) throw new RangeError(`expected an index below ${this.length}, got ${index}`);
+    return sample;
+  }
+
+  /**
+   * @param dir the folder that holds the class folders
+   * @param options.classes the class map to use, for example the training set's for validation. A
+   *   folder that it does not have is an error; a class without a folder has no samples. Default:
+   *   the folders' names; there must be two or more, none of them without an image.
+   * @throws DatasetError
+   */
+  static async open(
+    dir: string,
+    options: { readonly classes?: readonly string[] } = {},
+  ): Promise<ImageFolder> {
+    const folders = await classFolders(dir);
+    const classes = options.classes ?? folders;
+    if (options.classes) checkKnown(dir, folders, options.classes);
+    else checkClasses(dir, folders);
+    const samples: FileSample[] = [];
+    const empty: string[] = [];
+    for (const [label, name] of classes.entries()) {
+      if (!folders.includes(name)) continue;
+      const files = await imagesBelow(path.join(dir, name));
+      if (files.length === 0) empty.push(name);
+      for (const image of files) samples.push({ image, label });
+    }
+    if (empty.length > 0 && !options.classes) {
+      throw new DatasetError(
+        `expected images (${IMAGE_EXTENSIONS.join(' ')}) in every class folder of ${dir}, found ` +
+          `none in ${list(empty)}; add images or remove the folder`,
+      );
+    }
+    if (samples.length === 0) {
+      throw new DatasetError(
+        `expected images (${IMAGE_EXTENSIONS.join(' ')}) in class folders of ${dir}, found none; ` +
+          `put them in ${path.join(dir, classes[0] ?? 'CLASS')} and its siblings`,
+      );
+    }
+    return new ImageFolder(dir, classes, samples);
+  }
+}
+
+/** The order of Python's `sorted` on strings: by code point, where JavaScript's is by UTF-16 unit. */
+export function compareCodePoints(a: string, b: string): number {
+  for (let i = 0; i < a.length && i < b.length;) {
+    const left = a.codePointAt(i) ?? 0;
+    const right = b.codePointAt(i) ?? 0;
+    if (left !== right) return left - right;
+    i += left > 0xffff ? 2 : 1;
+  }
+  return a.length - b.length;
+}
+
+async function classFolders(dir: string): Promise<string[]> {
+  const entries = await readdir(dir).catch((cause: unknown) => {
+    throw new DatasetError(
+      `expected a folder with one folder per class at ${dir}, found ${reason(cause)}; ` +
+        `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
+      { cause },
+    );
+  });
+  const folders: string[] = [];
+  for (const name of entries.sort(compareCodePoints)) {
+    if (name.startsWith('.')) continue;
+    const found = await stat(path.join(dir, name)).catch(() => null);
+    if (found?.isDirectory()) folders.push(name);
+  }
+  return folders;
+}
+
+function checkClasses(dir: string, folders: readonly string[]): void {
+  if (folders.length >= 2) return;
+  const found = folders.length === 0 ? 'none' : `only ${list(folders)}`;
+  throw new DatasetError(
+    `expected two or more class folders in ${dir}, found ${found}; ` +
+      `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
+  );
+}
+
+function checkKnown(dir: string, folders: readonly string[], classes: readonly string[]): void {
+  const unknown = folders.filter((name) => !classes.includes(name));
+  if (unknown.length === 0) return;
+  throw new DatasetError(
+    `expected class folders of the training set (${list(classes)}) in ${dir}, found ` +
+      `${list(unknown)}; rename or remove it, or add the class to the training set`,
+  );
+}
+
+/** The images below a folder: by folder path, then by name, as torchvision sorts `os.walk`. */
+async function imagesBelow(top: string): Promise<string[]> {
+  const folders = new Map<string, string[]>();
+  const walk = async (dir: string, above: readonly string[]): Promise<void> => {
+    const identity = await stat(dir, { bigint: true });
+    const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
+    if (above.includes(key)) {
+      throw new DatasetError(
+        `expected folders without a cycle, found ${dir}, a link to a folder that holds it; ` +
+          `remove the link`,
+      );
+    }
+    const files: string[] = [];
+    for (const entry of await readdir(dir, { withFileTypes: true })) {
+      const file = path.join(dir, entry.name);
+      if (await isFolder(entry, file)) await walk(file, [...above, key]);
+      else if (isImageName(entry.name)) files.push(entry.name);
+    }
+    folders.set(dir, files.sort(compareCodePoints));
+  };
+  await walk(top, []);
+  return [...folders.keys()]
+    .sort(compareCodePoints)
+    .flatMap((dir) => (folders.get(dir) ?? []).map((name) => path.join(dir, name)));
+}
+
+/** Follows links; a link that leads nowhere counts as a file and is reported when it is read. */
+async function isFolder(entry: Dirent, file: string): Promise<boolean> {
+  if (entry.isDirectory()) return true;
+  // Neither: a link, or a file system that does not say.
+  return !entry.isFile() && ((await stat(file).catch(() => null))?.isDirectory() ?? false);
+}
+
+function isImageName(name: string): boolean {
+  const lower = name.toLowerCase();
+  return IMAGE_EXTENSIONS.some((extension) => lower.endsWith(extension));
+}
+
+function reason(cause: unknown): string {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT') return 'nothing';
+  if (code === 'ENOTDIR') return 'a file';
+  return String(code ?? cause);
+}
+
+/** Up to five names, quoted; then how many more. */
+function list(names: readonly string[]): string {
+  const shown = names.slice(0, 5).map((name) => `"${name}"`);
+  const more = names.length - shown.length;
+  return shown.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
