@@ -93,13 +93,14 @@ def input_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, weight: ir.Va
     full_pads = tuple(
         conv.dilations[a % 2] * (conv.kernel[a % 2] - 1) - conv.pads[a] for a in range(4)
     )
-    if conv.strides == (1, 1) and conv.group == 1 and min(full_pads) >= 0:
+    if conv.strides == (1, 1) and min(full_pads) >= 0:
         return op.Conv(
             d_y,
             _flipped(op, conv, weight),
             kernel_shape=conv.kernel,
             dilations=conv.dilations,
             pads=full_pads,
+            group=conv.group,
         )
     # Rows at the end of X that no window reached: ConvTranspose adds them back, as zeros.
     leftover = [
@@ -122,14 +123,14 @@ def input_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, weight: ir.Va
 
 
 def _flipped(op: GraphBuilder, conv: Convolution, weight: ir.Value) -> ir.Value:
-    """W[o, c, i, j] as [c, o, k-1-i, k-1-j]."""
-    exchanged = op.Transpose(weight, perm=[1, 0, 2, 3])
-    taps = conv.kernel[0] * conv.kernel[1]
-    if taps == 1:
-        return exchanged
-    flat = op.Reshape(exchanged, op.ints([conv.in_channels, conv.out_channels, taps]))
-    reversed_taps = op.Gather(flat, op.array(np.arange(taps - 1, -1, -1)), axis=2)
-    return op.Reshape(reversed_taps, op.ints([conv.in_channels, conv.out_channels, *conv.kernel]))
+    """W[o, c, i, j] as [c, o, k-1-i, k-1-j], within each group."""
+    groups, taps = conv.group, conv.kernel[0] * conv.kernel[1]
+    per_group = [conv.out_channels // groups, conv.in_channels // groups, taps]
+    flat = op.Reshape(weight, op.ints([groups, *per_group]))
+    exchanged = op.Transpose(flat, perm=[0, 2, 1, 3])
+    if taps > 1:
+        exchanged = op.Gather(exchanged, op.array(np.arange(taps - 1, -1, -1)), axis=3)
+    return op.Reshape(exchanged, op.ints([conv.in_channels, per_group[0], *conv.kernel]))
 
 
 def weight_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:

@@ -1,0 +1,84 @@
+"""Runs one lowering rule alone, in float64, on the ONNX reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+from onnx.reference import ReferenceEvaluator
+
+from scripts.graph_builder import GraphBuilder
+from scripts.lowering import lower
+from scripts.training_graph import standard_model
+
+DOUBLE = ir.DataType.DOUBLE
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def placeholder(name: str, array: Array, symbolic_batch: bool = True) -> ir.Value:
+    """A typed graph input; the first dimension of an image tensor is symbolic, as in training."""
+    shape: list[int | str] = list(array.shape)
+    if symbolic_batch and len(shape) == 4:
+        shape[0] = "N"
+    return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(DOUBLE))
+
+
+def gradient_node(
+    domain: str,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, Any],
+    outputs: Sequence[str],
+) -> ir.Node:
+    """A node of the gradient graph; an empty output name means that nobody reads it."""
+    node = ir.node(op_type, list(inputs), dict(attributes), domain=domain, num_outputs=len(outputs))
+    node.name = op_type
+    for value, name in zip(node.outputs, outputs, strict=True):
+        value.name = name
+    return node
+
+
+def evaluate(
+    nodes: Sequence[ir.Node], feeds: Mapping[ir.Value, Array], wanted: Sequence[ir.Value]
+) -> list[Array]:
+    """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``."""
+    model = _lowered(nodes, list(feeds), wanted, DOUBLE)
+    found = ReferenceEvaluator(model).run(None, _named(feeds))
+    return [np.asarray(array) for array in found]
+
+
+def evaluate_in_runtime(
+    nodes: Sequence[ir.Node], feeds: Mapping[ir.Value, Array], wanted: Sequence[ir.Value]
+) -> list[Array]:
+    """The same in float32 on ONNX Runtime's CPU provider."""
+    for value in feeds:
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+    model = _lowered(nodes, list(feeds), wanted, ir.DataType.FLOAT)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    named = {name: array.astype(np.float32) for name, array in _named(feeds).items()}
+    return [np.asarray(array) for array in session.run(None, named)]
+
+
+def _lowered(
+    nodes: Sequence[ir.Node],
+    inputs: Sequence[ir.Value],
+    wanted: Sequence[ir.Value],
+    dtype: ir.DataType,
+) -> onnx.ModelProto:
+    op = GraphBuilder(dtype)
+    op.values = {value: value for value in inputs}
+    lower(op, nodes)
+    results = [op.lowered(value) for value in wanted]
+    for result in results:
+        result.type = ir.TensorType(dtype)
+    return ir.to_proto(standard_model("rule", inputs, results, op.nodes, op.constants))
+
+
+def _named(feeds: Mapping[ir.Value, Array]) -> dict[str, Array]:
+    return {str(value.name): array for value, array in feeds.items()}

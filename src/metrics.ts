@@ -1,0 +1,63 @@
+/** Loss and accuracy, counted by samples. */
+
+/** Index of the largest of `count` values from `offset`; the first one on ties, as torch.argmax. */
+export function argmax(values: Float32Array, offset: number, count: number): number {
+  let best = 0;
+  for (let i = 1; i < count; i++) {
+    if ((values[offset + i] ?? NaN) > (values[offset + best] ?? NaN)) best = i;
+  }
+  return best;
+}
+
+/** Cross entropy of one row of logits: log sum exp(z) - z[label], in float64. */
+export function crossEntropy(
+  logits: Float32Array,
+  offset: number,
+  classes: number,
+  label: number,
+): number {
+  const row = logits.subarray(offset, offset + classes);
+  const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
+  let sum = 0;
+  for (const value of row) sum += Math.exp(value - largest);
+  return largest + Math.log(sum) - (row[label] ?? NaN);
+}
+
+/** One-hot rows divided by the number of rows, [N, C]: the targets whose loss is the batch's mean. */
+export function meanTargets(labels: Int32Array, classes: number): Float32Array<ArrayBuffer> {
+  const targets = new Float32Array(labels.length * classes);
+  labels.forEach((label, row) => {
+    targets[row * classes + label] = 1 / labels.length;
+  });
+  return targets;
+}
+
+/** Sums over one pass. */
+export class Meter {
+  images = 0;
+  #lossSum = 0;
+  #correct = 0;
+
+  /**
+   * Adds one batch.
+   *
+   * @param loss mean over the batch.
+   * @param logits [N, C], from `offset` on.
+   */
+  add(loss: number, logits: Float32Array, labels: Int32Array, classes: number, offset = 0): void {
+    this.images += labels.length;
+    this.#lossSum += loss * labels.length;
+    labels.forEach((label, row) => {
+      if (argmax(logits, offset + row * classes, classes) === label) this.#correct += 1;
+    });
+  }
+
+  /** Mean over all samples, whatever the sizes of their batches. */
+  get loss(): number {
+    return this.#lossSum / this.images;
+  }
+
+  get accuracy(): number {
+    return this.#correct / this.images;
+  }
+}

@@ -1,0 +1,30 @@
+/** Messages between the driver and the thread that owns ONNX Runtime. */
+
+import type { Tensor } from './tensors.js';
+
+/** Execution providers of onnxruntime-node that the driver uses. */
+export type Provider = 'cpu' | 'cuda' | 'webgpu';
+
+export type FloatTensors = Record<string, Tensor>;
+
+export type Request =
+  | { kind: 'load'; model: string | Uint8Array; provider: Provider; threads: number }
+  | { kind: 'release'; session: number }
+  | { kind: 'run'; session: number; feeds: FloatTensors; fetches: readonly string[] | null }
+  | { kind: 'setState'; tensors: FloatTensors }
+  | { kind: 'getState' }
+  | {
+      kind: 'step';
+      session: number;
+      feeds: FloatTensors;
+      /** Outputs called `<outputPrefix><name>` become the next call's inputs `<name>`. */
+      outputPrefix: string;
+    }
+  | { kind: 'close' };
+
+export interface Reply {
+  readonly id: number;
+  /** What the request asked for; tensors by name, or the number of a new session. */
+  readonly value?: FloatTensors | number;
+  readonly error?: string;
+}

@@ -1,0 +1,115 @@
+/**
+ * The thread that owns ONNX Runtime.
+ *
+ * `InferenceSession.run` of onnxruntime-node blocks the thread that calls it, for seconds where a call
+ * holds several training steps. Here it blocks nobody: progress and signals stay with the main thread.
+ * The training state lives here between calls, so that only data goes in and only results come out.
+ */
+
+import { parentPort } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import type { FloatTensors, Reply, Request } from './session-protocol.js';
+import type { Tensor } from './tensors.js';
+
+const port = parentPort;
+if (port === null) throw new Error('session-worker must run as a worker thread');
+
+const sessions = new Map<number, ort.InferenceSession>();
+let state: Record<string, ort.Tensor> = {};
+let created = 0;
+
+function toOrt(tensor: Tensor): ort.Tensor {
+  return new ort.Tensor(tensor.dtype, tensor.data, tensor.shape);
+}
+
+function fromOrt(tensor: ort.Tensor): Tensor {
+  if (tensor.type !== 'float32') throw new Error(`expected a float32 tensor, got ${tensor.type}`);
+  return { dtype: 'float32', shape: tensor.dims, data: tensor.data as Float32Array };
+}
+
+function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
+}
+
+function session(number: number): ort.InferenceSession {
+  const found = sessions.get(number);
+  if (found === undefined) throw new Error(`session ${number} is not loaded`);
+  return found;
+}
+
+async function load(request: Extract<Request, { kind: 'load' }>): Promise<number> {
+  const options: ort.InferenceSession.SessionOptions = {
+    executionProviders: [request.provider],
+    // Errors reach the caller as exceptions; the runtime's own log would print them a second time.
+    logSeverityLevel: 4,
+    ...(request.threads > 0 ? { intraOpNumThreads: request.threads } : {}),
+  };
+  // The binding has an overload for each kind of model.
+  const model = request.model;
+  const loaded =
+    typeof model === 'string'
+      ? await ort.InferenceSession.create(model, options)
+      : await ort.InferenceSession.create(model, options);
+  sessions.set(++created, loaded);
+  return created;
+}
+
+/** Runs K training steps and keeps the new state; returns the outputs that are not state. */
+async function step(request: Extract<Request, { kind: 'step' }>): Promise<FloatTensors> {
+  const { feeds, outputPrefix } = request;
+  const outputs = await session(request.session).run({ ...state, ...mapValues(feeds, toOrt) });
+  const next: Record<string, ort.Tensor> = {};
+  const results: FloatTensors = {};
+  for (const [name, tensor] of Object.entries(outputs)) {
+    if (name.startsWith(outputPrefix)) next[name.slice(outputPrefix.length)] = tensor;
+    else results[name] = fromOrt(tensor);
+  }
+  state = next;
+  return results;
+}
+
+async function run(request: Extract<Request, { kind: 'run' }>): Promise<FloatTensors> {
+  const target = session(request.session);
+  const fetches = request.fetches ?? target.outputNames;
+  return mapValues(await target.run(mapValues(request.feeds, toOrt), fetches), fromOrt);
+}
+
+async function handle(request: Request): Promise<FloatTensors | number | undefined> {
+  switch (request.kind) {
+    case 'load':
+      return load(request);
+    case 'run':
+      return run(request);
+    case 'step':
+      return step(request);
+    case 'setState':
+      state = mapValues(request.tensors, toOrt);
+      return undefined;
+    case 'getState':
+      return mapValues(state, fromOrt);
+    case 'release':
+      await session(request.session).release();
+      sessions.delete(request.session);
+      return undefined;
+    case 'close':
+      for (const loaded of sessions.values()) await loaded.release();
+      sessions.clear();
+      return undefined;
+  }
+}
+
+// One request at a time: a release or a new state must not overtake a run.
+let queue = Promise.resolve();
+port.on('message', ({ id, request }: { id: number; request: Request }) => {
+  queue = queue.then(async () => {
+    let reply: Reply;
+    try {
+      const value = await handle(request);
+      reply = value === undefined ? { id } : { id, value };
+    } catch (error) {
+      reply = { id, error: error instanceof Error ? error.message : String(error) };
+    }
+    port.postMessage(reply);
+    if (request.kind === 'close') port.close();
+  });
+});
