@@ -1,0 +1,131 @@
+"""One training step of a network, in PyTorch and in the lowered graph, from the same state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+import torch.nn.functional as F
+from onnx.reference import ReferenceEvaluator
+from torch import nn
+
+from scripts.architectures import ARCHITECTURES
+from scripts.gradient_graph import differentiate, export_forward
+from scripts.graph_builder import NUMPY_DTYPES
+from scripts.network import Network
+from scripts.training_graph import OUTPUT_PREFIX, build_training_graph
+
+Array = np.ndarray[Any, np.dtype[Any]]
+DOUBLE = ir.DataType.DOUBLE
+
+
+@dataclass(frozen=True)
+class Settings:
+    """SGD's numbers; one learning rate a step."""
+
+    lr: tuple[float, ...] = (0.01,)
+    head_lr: tuple[float, ...] | None = None
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batches:
+    """K batches of N images."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    classes: int
+
+
+def random_batches(k: int, n: int, size: int, classes: int, seed: int = 0) -> Batches:
+    """Normal pixels, uniform labels, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(k, n, 3, size, size, dtype=torch.double, generator=generator)
+    return Batches(images, torch.randint(0, classes, (k, n), generator=generator), classes)
+
+
+@lru_cache
+def training_graph(arch: str, size: int, dtype: ir.DataType) -> tuple[Network, onnx.ModelProto]:
+    """The lowered graph of ``arch``, built with the default head whatever the later class count."""
+    model = ARCHITECTURES[arch].build(2)
+    network = Network.of(model, size)
+    gradient = differentiate(export_forward(model, size), list(network.parameters))
+    return network, ir.to_proto(build_training_graph(network, gradient, dtype))
+
+
+def make_model(arch: str, classes: int, seed: int) -> nn.Module:
+    """A network with torchvision's initialisation, in float64 and training mode."""
+    torch.manual_seed(seed)
+    return ARCHITECTURES[arch].build(classes).double().train()
+
+
+def feeds(
+    network: Network, model: nn.Module, batches: Batches, settings: Settings, dtype: ir.DataType
+) -> dict[str, Array]:
+    """The graph's inputs: ``model``'s state, zero momentum, one-hot rows divided by N."""
+    numpy_dtype = NUMPY_DTYPES[dtype]
+    state = model.state_dict()
+    found: dict[str, Array] = {}
+    for name in network.parameters:
+        found[name] = state[name].numpy()
+        found[f"momentum.{name}"] = np.zeros(state[name].shape)
+    found |= {name: state[name].numpy() for name in network.buffers}
+    batch_size = batches.labels.shape[1]
+    found |= {
+        "images": batches.images.numpy(),
+        "targets": F.one_hot(batches.labels, batches.classes).numpy() / batch_size,
+        "lr": np.array(settings.lr),
+        "head_lr": np.array(settings.head_lr or settings.lr),
+        "momentum": np.array(settings.momentum),
+        "weight_decay": np.array(settings.weight_decay),
+    }
+    return {name: array.astype(numpy_dtype) for name, array in found.items()}
+
+
+def run_graph(graph: onnx.ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Outputs by name, computed by the reference evaluator in the graph's own type."""
+    outputs = ReferenceEvaluator(graph).run(None, dict(inputs))
+    names = [value.name.removeprefix(OUTPUT_PREFIX) for value in graph.graph.output]
+    return dict(zip(names, (np.asarray(output) for output in outputs), strict=True))
+
+
+def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[str, Array]:
+    """The same names from PyTorch's cross entropy, autograd and SGD; changes ``model``."""
+    head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
+    backbone = [p for n, p in model.named_parameters() if not n.startswith("fc.")]
+    optimizer = torch.optim.SGD(
+        [{"params": backbone}, {"params": head}],
+        lr=settings.lr[0],
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+    )
+    losses, logits = [], []
+    for step, lr in enumerate(settings.lr):
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.param_groups[1]["lr"] = (settings.head_lr or settings.lr)[step]
+        optimizer.zero_grad()
+        output = model(batches.images[step])
+        loss = F.cross_entropy(output, batches.labels[step])
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(loss.item())
+        logits.append(output.detach().numpy())
+    found: dict[str, Array] = {"losses": np.array(losses), "logits": np.array(logits)}
+    for name, tensor in model.state_dict().items():
+        if not name.endswith("num_batches_tracked"):
+            found[name] = tensor.numpy()
+    for name, parameter in model.named_parameters():
+        found[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].numpy()
+    return found
+
+
+def relative_error(found: Array, expected: Array) -> float:
+    """Norm of the difference over the norm of what was expected."""
+    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-300))
