@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from scripts.architectures import TinyResNet
+
 FOLDER = Path(__file__).resolve().parent.parent / "test" / "fixtures" / "weights"
 
 
@@ -88,6 +90,22 @@ def write_good(folder: Path) -> None:
     save_file(module.state_dict(), folder / "module.safetensors")
 
 
+def write_network(folder: Path) -> None:
+    """The tests' network with three classes after a step's worth of statistics, and its logits."""
+    torch.manual_seed(0)
+    network = TinyResNet(3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    with torch.no_grad():
+        network(torch.randn(8, 3, 32, 32))
+        images = torch.randn(2, 3, 32, 32)
+        logits = network.eval()(images)
+    torch.save(network.state_dict(), folder / "tiny.pth")
+    save_file({"images": images, "logits": logits}, folder / "tiny_logits.safetensors")
+
+
 def tensor_call(
     offset: object, size: object, stride: object, elements: int = 6
 ) -> dict[str, object]:
@@ -140,6 +158,7 @@ def main() -> None:
     for old in FOLDER.glob("*.*"):
         old.unlink()
     write_good(FOLDER)
+    write_network(FOLDER)
     write_hostile(FOLDER)
 
 

@@ -1,0 +1,120 @@
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Artifacts, openArtifacts } from '../src/artifacts.js';
+import { type Checkpoint, loadCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
+import { WeightsError } from '../src/errors.js';
+import { encodeSafetensors, readSafetensors } from '../src/safetensors.js';
+import { float32Tensor, int64Scalar } from '../src/tensors.js';
+import { initialState } from '../src/weights.js';
+
+let artifacts: Artifacts;
+let folder = '';
+let checkpoint: Checkpoint;
+beforeEach(async () => {
+  artifacts = await openArtifacts(
+    fileURLToPath(new URL('../../test/fixtures/tiny/', import.meta.url)),
+  );
+  folder = await mkdtemp(path.join(tmpdir(), 'checkpoint-'));
+  const { state } = await initialState(artifacts, { weights: 'random', classes: 3, seed: 1 });
+  state.set('momentum.fc.bias', float32Tensor([3], Float32Array.of(1, -2, 1e-30)));
+  state.set('bn1.num_batches_tracked', int64Scalar(2n ** 53n + 1n));
+  checkpoint = {
+    state,
+    run: {
+      arch: 'tiny',
+      classes: ['ants', 'bees "x"', '蜂'],
+      epoch: 4,
+      step: 17,
+      best: { epoch: 3, accuracy: 0.95, loss: 0.1 },
+      config: { lr: 0.001, data: 'some/folder' },
+    },
+  };
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function loadError(file: string): Promise<string> {
+  const error: unknown = await loadCheckpoint(file, artifacts.manifest).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(WeightsError);
+  return (error as WeightsError).message;
+}
+
+test('what is saved is loaded, bit for bit', async () => {
+  const file = path.join(folder, 'last.safetensors');
+  await saveCheckpoint(file, checkpoint);
+  expect(await loadCheckpoint(file, artifacts.manifest)).toEqual(checkpoint);
+  const first = await readFile(file);
+  await saveCheckpoint(file, checkpoint);
+  expect(first.equals(await readFile(file))).toBe(true);
+  expect(await readdir(folder)).toEqual(['last.safetensors']);
+});
+
+test('before the first validation there is no best', async () => {
+  const file = path.join(folder, 'last.safetensors');
+  const run = { ...checkpoint.run, best: null, config: undefined };
+  await saveCheckpoint(file, { ...checkpoint, run });
+  const loaded = await loadCheckpoint(file, artifacts.manifest);
+  expect(loaded.run).toEqual({ ...run, config: null });
+});
+
+test.each([
+  ['a missing tensor', 'momentum.conv1.weight', null, /momentum\.conv1\.weight.*found none/],
+  [
+    'a head of another class count',
+    'fc.bias',
+    float32Tensor([4], new Float32Array(4)),
+    /fc\.bias of float32 \[3\].*found float32 \[4\]/,
+  ],
+  ['a tensor too many', 'layer9.weight', int64Scalar(1n), /found layer9\.weight/],
+])('%s is refused', async (_, name, tensor, message) => {
+  checkpoint.state.delete(name);
+  if (tensor !== null) checkpoint.state.set(name, tensor);
+  const file = path.join(folder, 'last.safetensors');
+  await saveCheckpoint(file, checkpoint);
+  expect(await loadError(file)).toMatch(message);
+});
+
+test('a checkpoint of another architecture is refused', async () => {
+  const file = path.join(folder, 'last.safetensors');
+  await saveCheckpoint(file, { ...checkpoint, run: { ...checkpoint.run, arch: 'resnet18' } });
+  expect(await loadError(file)).toMatch(/of tiny in .*found one of resnet18/);
+});
+
+test.each([
+  ['progress', ''],
+  ['progress', '{"epoch":-1,"step":0,"best":null}'],
+  ['progress', '{"epoch":1,"step":0.5,"best":null}'],
+  ['progress', '{"epoch":1,"step":0,"best":{"epoch":1,"accuracy":"1","loss":0}}'],
+  ['progress', 'null'],
+  ['classes', '[1,2]'],
+  ['classes', '{'],
+])('damaged %s (%s) is refused', async (key, value) => {
+  const file = path.join(folder, 'last.safetensors');
+  await saveCheckpoint(file, checkpoint);
+  const { tensors, metadata } = await readSafetensors(file);
+  const changed = { ...Object.fromEntries(metadata), [key]: value };
+  await writeFile(file, Buffer.concat(encodeSafetensors(tensors, changed)));
+  expect(await loadError(file)).toMatch(/metadata .*missing or damaged/);
+});
+
+test('weights that are no checkpoint, and a missing file', async () => {
+  const file = path.join(folder, 'weights.safetensors');
+  await writeFile(file, Buffer.concat(encodeSafetensors(checkpoint.state)));
+  expect(await loadError(file)).toMatch(/found a file without run state.*--weights/);
+  expect(await loadError(path.join(folder, 'none'))).toMatch(/no such file/);
+});
+
+test('a checkpoint can start a new run as weights', async () => {
+  const file = path.join(folder, 'best.safetensors');
+  await saveCheckpoint(file, checkpoint);
+  const { state } = await initialState(artifacts, { weights: file, classes: 2, seed: 9 });
+  expect(state.get('conv1.weight')).toEqual(checkpoint.state.get('conv1.weight'));
+  expect(state.get('momentum.fc.bias')?.data).toEqual(new Float32Array(2));
+});
