@@ -69,8 +69,8 @@ export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
   checkpoint: { describe: 'Which weights: best or last', shownDefault: 'best' },
   out: { describe: 'File to write', shownDefault: 'RUN/model.onnx' },
   artifacts: {
-    describe: 'Artifact folder the run was trained with',
-    shownDefault: "the package's ResNet-18",
+    describe: 'Artifact folder of the network',
+    shownDefault: 'the one the run was trained with',
   },
 };
 

@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DEMO_FLAGS, EXPORT_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -49,13 +49,18 @@ describe('help', () => {
     }
   });
 
-  test("the README's tables have every flag and its default", () => {
+  test.each([
+    ['train', TRAIN_FLAGS],
+    ['export-inference', EXPORT_FLAGS],
+  ])("the README's table of %s has every flag with its default, and no other", (command, flags) => {
     const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-    for (const [name, { shownDefault }] of Object.entries({ ...EXPORT_FLAGS, ...TRAIN_FLAGS })) {
-      const row = new RegExp(`^\\| \`--${name}[ \`].*$`, 'm').exec(readme)?.[0];
-      expect(row).toBeDefined();
-      if (shownDefault !== undefined) expect(row).toContain(shownDefault);
-    }
+    const table = readme.split(`| \`npm run ${command} --\` |`)[1]?.split('\n\n')[0] ?? '';
+    const rows = [...table.matchAll(/^\| `--([\w-]+)[^|]*\| ([^|]*) \|/gm)];
+    const documented = rows.map(([, name, shownDefault]) => `${name} ${shownDefault}`);
+    const expected = Object.entries(flags).map(
+      ([name, { shownDefault }]) => `${name} ${shownDefault ?? '(required)'}`,
+    );
+    expect(documented.sort()).toEqual(expected.sort());
   });
 
   test('--version prints the version of package.json', async () => {
@@ -113,15 +118,25 @@ describe('a wrong call ends with exit code 2 and one line', () => {
 });
 
 describe('a failure at run time ends with exit code 1', () => {
+  // A run whose checkpoints are gone.
+  const run = path.join(cwd, 'run');
+  const words = ['export-inference', '--run', run];
+  beforeAll(() => {
+    mkdirSync(run);
+    writeFileSync(path.join(run, 'config.json'), '{"arch":"resnet18","classes":["a","b"]}');
+  });
+
   test('one line, no stack', async () => {
-    const { code, stderr } = await call('export-inference', '--run', cwd);
+    const { code, stderr } = await call(...words);
     expect(code).toBe(1);
     expect(stderr).toMatch(/^error: [^\n]+\n$/);
+    expect(stderr).toContain(path.join(run, 'checkpoints', 'best.safetensors'));
   });
 
   test('--verbose shows the stack', async () => {
-    const { code, stderr } = await call('export-inference', '--run', cwd, '--verbose');
+    const { code, stderr } = await call(...words, '--verbose');
     expect(code).toBe(1);
-    expect(stderr).toMatch(/\n {4}at .+cli\.js/s);
+    expect(stderr).toMatch(/^error: [^\n]+\n/);
+    expect(stderr).toMatch(/\n {4}at .+[\\/]dist[\\/]src[\\/]/);
   });
 });
