@@ -1,0 +1,164 @@
+/** The commands from outside: the tiny network on a part of the samples, a process for each command. */
+
+import { execFile } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { PhaseRecord } from '../src/events.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const cli = path.join(root, 'dist', 'src', 'cli.js');
+const tiny = path.join(root, 'test', 'fixtures', 'tiny');
+const cwd = mkdtempSync(path.join(os.tmpdir(), 'cli-train-test-'));
+afterAll(() => {
+  rmSync(cwd, { recursive: true });
+});
+
+interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function call(...words: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...words], { cwd }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+const train = (...more: string[]): Promise<Outcome> =>
+  call(
+    'train',
+    '--data',
+    'data',
+    '--artifacts',
+    tiny,
+    '--device',
+    'cpu',
+    '--workers',
+    '1',
+    ...more,
+  );
+
+beforeAll(() => {
+  // A file name with a space and one that is no ASCII, ten images a class for training, four for validation.
+  for (const [split, count] of [
+    ['train', 10],
+    ['val', 4],
+  ] as const) {
+    for (const name of ['brick', 'gravel']) {
+      const from = path.join(root, 'samples', 'textures', split, name);
+      const to = path.join(cwd, 'data', split, name);
+      mkdirSync(to, { recursive: true });
+      readdirSync(from)
+        .sort()
+        .slice(0, count)
+        .forEach((file, index) => {
+          cpSync(path.join(from, file), path.join(to, index === 0 ? `größe 1.jpg` : file));
+        });
+    }
+  }
+});
+
+describe('train, then export-inference', () => {
+  test('prints what is resolved, a line a pass, the result and the next command', async () => {
+    const { code, stdout, stderr } = await train('--weights', 'random', '--epochs', '2');
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    const run = path.join('runs', 'train-1');
+    expect(stdout).toMatch(/^Device {3}cpu \(.+\)$/m);
+    expect(stdout).toMatch(/^Classes {2}2: brick, gravel$/m);
+    expect(stdout).toMatch(/^Images {3}20 training, 8 validation$/m);
+    expect(stdout.match(/^Epoch [12]\/2 {2}(train|val {2}) {2}loss \d/gm)).toHaveLength(4);
+    expect(stdout).toMatch(/^Best validation accuracy \d+\.\d% \(loss \d+\.\d{4}, epoch [12]\)$/m);
+    expect(stdout).toMatch(/^Next: ort-finetune export-inference --run .*train-1$/m);
+    expect(stdout).not.toContain('\r');
+
+    const lines = readFileSync(path.join(cwd, run, 'metrics.jsonl'), 'utf8')
+      .trim()
+      .split('\n');
+    const records = lines.map((line) => JSON.parse(line) as PhaseRecord);
+    expect(records.map(({ epoch, phase, images }) => [epoch, phase, images])).toEqual([
+      [1, 'train', 20],
+      [1, 'val', 8],
+      [2, 'train', 20],
+      [2, 'val', 8],
+    ]);
+    expect(readdirSync(path.join(cwd, run, 'checkpoints')).sort()).toEqual([
+      'best.safetensors',
+      'last.safetensors',
+    ]);
+    const config = readFileSync(path.join(cwd, run, 'config.json'), 'utf8');
+    expect(JSON.parse(config)).toMatchObject({ epochs: 2, batchSize: 4, lr: 0.001, seed: 0 });
+  });
+
+  test.each(['best', 'last'])('exports the %s weights', async (checkpoint) => {
+    const out = `${checkpoint}.onnx`;
+    const { code, stdout, stderr } = await call(
+      ...['export-inference', '--run', 'runs/train-1'],
+      ...['--checkpoint', checkpoint, '--out', out],
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^Exported .+: 2 classes; logits within .+ of the evaluation graph$/m);
+    expect(statSync(path.join(cwd, out)).size).toBeGreaterThan(10_000);
+  });
+
+  test('a second run gets a folder of its own and the same numbers', async () => {
+    const { code } = await train('--weights', 'random', '--epochs', '1');
+    expect(code).toBe(0);
+    const first = (run: string): string[] =>
+      readFileSync(path.join(cwd, 'runs', run, 'metrics.jsonl'), 'utf8')
+        .split('\n')
+        .slice(0, 2)
+        .map((line) => {
+          const { loss, accuracy } = JSON.parse(line) as PhaseRecord;
+          return `${loss} ${accuracy}`;
+        });
+    expect(first('train-2')).toEqual(first('train-1'));
+  });
+});
+
+describe('failures while training end with exit code 1 and one line', () => {
+  const oneLine = /^error: [^\n]+\n$/;
+
+  test('a file that is no image is named', async () => {
+    const bad = path.join('data', 'train', 'brick', 'zz broken.jpg');
+    writeFileSync(path.join(cwd, bad), 'no image');
+    const { code, stderr } = await train('--weights', 'random', '--epochs', '1', '--out', 'bad');
+    rmSync(path.join(cwd, bad));
+    expect(stderr).toMatch(oneLine);
+    expect(stderr).toContain('zz broken.jpg');
+    expect(code).toBe(1);
+  });
+
+  test('a class that only validation has', async () => {
+    const extra = path.join(cwd, 'data', 'val', 'wood');
+    cpSync(path.join(cwd, 'data', 'val', 'brick'), extra, { recursive: true });
+    const { code, stderr } = await train('--weights', 'random', '--epochs', '1', '--out', 'extra');
+    rmSync(extra, { recursive: true });
+    expect(stderr).toMatch(oneLine);
+    expect(stderr).toContain('wood');
+    expect(code).toBe(1);
+  });
+
+  test('a run folder without checkpoints', async () => {
+    mkdirSync(path.join(cwd, 'empty'));
+    const { code, stderr } = await call('export-inference', '--run', 'empty');
+    expect(stderr).toMatch(oneLine);
+    expect(code).not.toBe(0);
+  });
+});
