@@ -128,4 +128,5 @@ def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[st
 
 def relative_error(found: Array, expected: Array) -> float:
     """Norm of the difference over the norm of what was expected."""
-    return float(np.linalg.norm(found - expected) / max(np.linalg.norm(expected), 1e-300))
+    norm = float(np.linalg.norm(expected))
+    return float(np.linalg.norm(found - expected)) / max(norm, 1e-300)

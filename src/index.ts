@@ -1,0 +1,11 @@
+/** Fine-tune image classifiers on stock ONNX Runtime. */
+
+export { bundledArtifacts, openArtifacts, type Artifacts, type Manifest } from './artifacts.js';
+export { loadCheckpoint, type Checkpoint, type RunState } from './checkpoint.js';
+export { TRAIN_DEFAULTS, type Device, type TrainOptions, type TrainSettings } from './config.js';
+export { ImageFolder, type Dataset, type Sample } from './dataset.js';
+export * from './errors.js';
+export type * from './events.js';
+export { exportInference, type ExportOptions, type ExportResult } from './export-run.js';
+export type { State, Tensor } from './tensors.js';
+export { train } from './trainer.js';
