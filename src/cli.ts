@@ -4,11 +4,11 @@
  * time, 2 a wrong call.
  */
 
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
-import { Validator, resolveTrainOptions } from './config.js';
+import { Validator, nextRunDir, resolveTrainOptions } from './config.js';
 import { ConfigError, UserError } from './errors.js';
 import type { TrainResult } from './events.js';
 import {
@@ -68,10 +68,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Train on the bundled samples from random weights, then export (minutes, offline)',
     flags: DEMO_FLAGS,
     run: async (given) => {
-      const out = given.out ?? path.join('runs', 'demo');
-      if (given.out === undefined && existsSync('runs/demo/config.json')) {
-        rmSync('runs/demo', { recursive: true });
-      }
+      const out = given.out ?? nextRunDir('demo');
       const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
       const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, data, out });
       await exportAndShow(runDir, 'best', path.join(runDir, 'model.onnx'));

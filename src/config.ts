@@ -157,11 +157,12 @@ export class Validator {
   }
 }
 
-/** The first of `parent/train-1`, `parent/train-2`, … after every one that exists. */
-export function nextRunDir(parent = 'runs'): string {
+/** `runs/<name>-N`, N one more than the highest there is in `parent`. */
+export function nextRunDir(name = 'train', parent = 'runs'): string {
+  const pattern = new RegExp(`^${name}-(\\d{1,9})$`);
   const names = existsSync(parent) ? readdirSync(parent) : [];
-  const taken = names.map((name) => Number(/^train-(\d{1,9})$/.exec(name)?.[1] ?? 0));
-  return path.join(parent, `train-${Math.max(0, ...taken) + 1}`);
+  const taken = names.map((entry) => Number(pattern.exec(entry)?.[1] ?? 0));
+  return path.join(parent, `${name}-${Math.max(0, ...taken) + 1}`);
 }
 
 function checkOut(out: string, validator: Validator): string {

@@ -75,10 +75,7 @@ export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
 };
 
 export const DEMO_FLAGS: Readonly<Record<string, Flag>> = {
-  out: {
-    describe: 'Run folder, new or empty',
-    shownDefault: 'runs/demo, replacing an earlier demo',
-  },
+  out: { describe: 'Run folder, new or empty', shownDefault: 'the next free runs/demo-N' },
 };
 
 /** Flags every command has; they take no value. */

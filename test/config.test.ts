@@ -97,11 +97,12 @@ describe('resolveTrainOptions', () => {
 
 test('run folders are numbered after the highest there is', () => {
   const runs = path.join(folder, 'runs');
-  expect(nextRunDir(runs)).toBe(path.join(runs, 'train-1'));
-  for (const name of ['train-2', 'train-10', 'train-x', 'demo']) {
+  expect(nextRunDir('train', runs)).toBe(path.join(runs, 'train-1'));
+  for (const name of ['train-2', 'train-10', 'train-x', 'demo-40']) {
     mkdirSync(path.join(runs, name), { recursive: true });
   }
-  expect(nextRunDir(runs)).toBe(path.join(runs, 'train-11'));
+  expect(nextRunDir('train', runs)).toBe(path.join(runs, 'train-11'));
+  expect(nextRunDir('demo', runs)).toBe(path.join(runs, 'demo-41'));
 });
 
 describe('flags', () => {
