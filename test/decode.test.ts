@@ -1,33 +1,21 @@
 import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { decodeImage, MAX_PIXELS } from '../src/decode.js';
 import { DatasetError } from '../src/errors.js';
-
-const FIXTURES = fileURLToPath(new URL('../../test/fixtures/pixels/', import.meta.url));
-
-/** Made by scripts/write_pixel_fixtures.py. */
-interface References {
-  readonly decode: Record<string, { width: number; height: number; rgb: string }>;
-}
-
-const references = JSON.parse(
-  await readFile(path.join(FIXTURES, 'references.json'), 'utf8'),
-) as References;
-const file = (name: string): string => path.join(FIXTURES, 'decode', name);
+import { decodeFixture, references } from './pixel-fixtures.js';
 
 describe('the pixels of Pillow’s convert("RGB"), exactly', () => {
   test.each(Object.keys(references.decode))('%s', async (name) => {
     const expected = references.decode[name];
-    const { data, width, height } = await decodeImage(file(name));
+    const { data, width, height } = await decodeImage(decodeFixture(name));
     expect({ width, height, rgb: Buffer.from(data).toString('base64') }).toEqual(expected);
   });
 
   test('from encoded bytes, also from the middle of a larger buffer', async () => {
-    const encoded = await readFile(file('rgb.jpg'));
+    const encoded = await readFile(decodeFixture('rgb.jpg'));
     const around = new Uint8Array(encoded.length + 20);
     around.set(encoded, 10);
     const { data } = await decodeImage(around.subarray(10, 10 + encoded.length));
@@ -81,7 +69,7 @@ describe('what cannot be decoded', () => {
   test.each(['rgb.jpg', 'progressive.jpg', 'rgb.png', 'rgb.webp', 'lzw.tif', 'cmyk.jpg'])(
     '%s, cut off anywhere',
     async (name) => {
-      const whole = await readFile(file(name));
+      const whole = await readFile(decodeFixture(name));
       for (const share of [0.02, 0.3, 0.6, 0.9]) {
         const length = Math.floor(whole.length * share);
         expect(await refused(whole.subarray(0, length), `${name} cut at ${length}`)).toContain(
@@ -92,7 +80,7 @@ describe('what cannot be decoded', () => {
   );
 
   test('a damaged PNG', async () => {
-    const png = await readFile(file('rgb.png'));
+    const png = await readFile(decodeFixture('rgb.png'));
     const middle = Math.floor(png.length / 2);
     png[middle] = (png[middle] ?? 0) ^ 0xff;
     expect(await refused(png, 'damaged.png')).toContain('damaged.png');
@@ -100,7 +88,7 @@ describe('what cannot be decoded', () => {
 
   test('more pixels than Pillow takes, by the header alone', async () => {
     expect(MAX_PIXELS).toBe(178_956_970);
-    const png = await readFile(file('rgb.png'));
+    const png = await readFile(decodeFixture('rgb.png'));
     const header = 8 + 4;
     png.writeUInt32BE(20_000, header + 4);
     png.writeUInt32BE(10_000, header + 8);

@@ -1,0 +1,47 @@
+/** The messages between the loader's main-thread half and its worker threads. */
+
+import type { CropRanges } from './transforms.js';
+
+export type LoaderMode = 'train' | 'evaluate';
+
+/** What a worker thread is started with. */
+export interface LoaderSetup {
+  /** Paths of the preprocessing graphs. */
+  readonly graphs: Readonly<Record<LoaderMode, string>>;
+  /** Side of the square the network sees, in pixels. */
+  readonly inputSize: number;
+  readonly crop: CropRanges;
+  readonly flipProbability: number;
+}
+
+export interface LoaderItem {
+  readonly image: string | Uint8Array;
+  /** The sample's index in the data set; crop and flip are a function of it. */
+  readonly index: number;
+  /** What to call the image in an error. */
+  readonly name: string;
+}
+
+/** One batch to decode and preprocess. */
+export interface LoaderTask {
+  readonly mode: LoaderMode;
+  readonly seed: number;
+  readonly epoch: number;
+  readonly items: readonly LoaderItem[];
+  /** Where the pixels go: float32 [N,3,S,S]. Given away, and back with the reply. */
+  readonly buffer: ArrayBuffer;
+}
+
+export type LoaderRequest =
+  | { readonly kind: 'load'; readonly id: number; readonly task: LoaderTask }
+  | { readonly kind: 'stop' };
+
+export type LoaderReply =
+  | { readonly kind: 'done'; readonly id: number; readonly buffer: ArrayBuffer }
+  | {
+      readonly kind: 'failed';
+      readonly id: number;
+      readonly message: string;
+      /** The image is at fault, not the program. */
+      readonly isDatasetError: boolean;
+    };

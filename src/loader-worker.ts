@@ -1,0 +1,118 @@
+/** A loader's worker thread: encoded images in, a batch of normalised pixels out. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import sharp from 'sharp';
+import { decodeImage, type RgbImage } from './decode.js';
+import { DatasetError } from './errors.js';
+import type {
+  LoaderItem,
+  LoaderMode,
+  LoaderReply,
+  LoaderRequest,
+  LoaderSetup,
+  LoaderTask,
+} from './loader-protocol.js';
+import { Philox, STREAM } from './random.js';
+import { randomFlip, randomResizedCropBox } from './transforms.js';
+
+if (!parentPort) throw new Error('loader-worker.ts runs as a worker thread only');
+const port = parentPort;
+const setup = workerData as LoaderSetup;
+const sessions = new Map<LoaderMode, Promise<InferenceSession>>();
+let stopping = false;
+// Requests are carried out one after the other, in the order they came.
+let last: Promise<void> = Promise.resolve();
+
+// The parallelism is in the number of workers; and no image is read twice soon.
+sharp.concurrency(1);
+sharp.cache(false);
+
+port.on('message', (request: LoaderRequest) => {
+  if (request.kind === 'stop') {
+    stopping = true;
+    last = last.then(release);
+  } else {
+    last = last.then(() => handle(request.id, request.task));
+  }
+});
+
+async function handle(id: number, task: LoaderTask): Promise<void> {
+  if (stopping) return;
+  try {
+    await fill(task);
+    send({ kind: 'done', id, buffer: task.buffer }, [task.buffer]);
+  } catch (error) {
+    const isDatasetError = error instanceof DatasetError;
+    const message = error instanceof Error ? error.message : String(error);
+    send({ kind: 'failed', id, message, isDatasetError });
+  }
+}
+
+function send(reply: LoaderReply, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(reply, transfer);
+}
+
+/** Decodes and preprocesses the items into the task's buffer. */
+async function fill(task: LoaderTask): Promise<void> {
+  const session = await openSession(task.mode);
+  const { inputSize } = setup;
+  const length = 3 * inputSize * inputSize;
+  // While one image is preprocessed here, sharp's thread decodes the next.
+  let next = decodeAhead(task.items[0]);
+  for (const [position, item] of task.items.entries()) {
+    const image = await next;
+    if (stopping || !image) return;
+    next = decodeAhead(task.items[position + 1]);
+    const pixels = new Float32Array(task.buffer, position * length * 4, length);
+    const output = new Tensor('float32', pixels, [3, inputSize, inputSize]);
+    await session.run(feeds(image, item, task), { pixels: output });
+  }
+}
+
+function decodeAhead(item: LoaderItem | undefined): Promise<RgbImage | null> {
+  if (!item) return Promise.resolve(null);
+  const decoded = decodeImage(item.image, item.name);
+  // The error is for whoever awaits it; if an earlier image fails, nobody does.
+  decoded.catch(() => undefined);
+  return decoded;
+}
+
+function feeds(image: RgbImage, item: LoaderItem, task: LoaderTask): Record<string, Tensor> {
+  const { data, width, height } = image;
+  const tensor = new Tensor('uint8', data, [height, width, 3]);
+  if (task.mode === 'evaluate') return { image: tensor };
+  const random = new Philox(task.seed, STREAM.crop, task.epoch, item.index);
+  const box = randomResizedCropBox(width, height, setup.crop, random);
+  const flip = randomFlip(setup.flipProbability, random);
+  const corners = [box.top, box.left, box.height, box.width];
+  return {
+    image: tensor,
+    box: new Tensor('int64', BigInt64Array.from(corners, BigInt), [4]),
+    flip: new Tensor('bool', Uint8Array.of(Number(flip)), []),
+  };
+}
+
+/** A graph's session, made when it is first needed. */
+function openSession(mode: LoaderMode): Promise<InferenceSession> {
+  let session = sessions.get(mode);
+  if (!session) {
+    session = InferenceSession.create(setup.graphs[mode], {
+      intraOpNumThreads: 1,
+      interOpNumThreads: 1,
+      // Every image has another size: an arena would keep the largest of each, and is no quicker.
+      enableCpuMemArena: false,
+      enableMemPattern: false,
+    });
+    sessions.set(mode, session);
+  }
+  return session;
+}
+
+/** Lets the thread end by itself. It is never terminated: inside the runtime that aborts the process. */
+async function release(): Promise<void> {
+  for (const session of await Promise.allSettled(sessions.values())) {
+    if (session.status === 'fulfilled') await session.value.release();
+  }
+  port.close();
+}
