@@ -15,7 +15,8 @@ const CUDA_INSTALL =
 
 const ADVICE: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
   cuda: CUDA_INSTALL,
-  webgpu: 'install a GPU driver with Vulkan and the Vulkan loader (libvulkan1), or use --device cpu',
+  webgpu:
+    'install a GPU driver with Vulkan and the Vulkan loader (libvulkan1), or use --device cpu',
 };
 
 /** A runtime on the chosen device, and why that one. */

@@ -17,6 +17,8 @@ export class Runtime {
     { resolve: (value: Value) => void; reject: (error: Error) => void }
   >();
   #requests = 0;
+  /** Why no more requests are taken. */
+  #ended: Error | null = null;
 
   /**
    * @param provider execution provider of every session.
@@ -38,7 +40,8 @@ export class Runtime {
     });
     this.#exited = new Promise((resolve) => {
       this.#worker.once('exit', (code) => {
-        this.#rejectAll(new Error(`the runtime thread ended with code ${code}`));
+        this.#ended = new Error(`the runtime thread has ended (code ${code})`);
+        this.#rejectAll(this.#ended);
         resolve();
       });
     });
@@ -50,6 +53,7 @@ export class Runtime {
   }
 
   #request(request: Request, transfer: ArrayBuffer[] = []): Promise<Value> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = ++this.#requests;
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });

@@ -23,9 +23,8 @@ im2col would make a matrix of few, very long rows there; measured on conv1 (7x7,
 FLIP_PIXELS = 400
 """From this many output pixels on, dX of a stride-1 convolution is a convolution.
 
-Its weights must be flipped first, which below (14x14 and 7x7, where a ResNet has most weights) costs
-more than the slower ConvTranspose: 512 channels of 7x7, 12.2 against 5.9 ms; 64 of 56x56, 4.3
-against 6.5.
+Its weights must be flipped first, which below (14x14 and 7x7, where a ResNet has most weights)
+costs more than the slower ConvTranspose.
 """
 
 
