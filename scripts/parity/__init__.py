@@ -1,0 +1,1 @@
+"""Side by side: PyTorch with torchvision, and this project's own compiled driver."""

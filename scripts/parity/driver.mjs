@@ -1,0 +1,244 @@
+/**
+ * The compiled driver (dist/) as a process that Python can call: one JSON job a line on standard
+ * input, one JSON answer a line on standard output, tensors in safetensors files that the job names.
+ * Python's half, with what each job means, is driver.py.
+ */
+
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { openArtifacts } from '../../dist/src/artifacts.js';
+import { ImageFolder } from '../../dist/src/dataset.js';
+import { decodeImage } from '../../dist/src/decode.js';
+import { stepsPerCall, trainEpoch } from '../../dist/src/epoch.js';
+import { buildInferenceModel } from '../../dist/src/export.js';
+import { writeFileAtomic } from '../../dist/src/files.js';
+import { DataLoader } from '../../dist/src/loader.js';
+import { meanTargets } from '../../dist/src/metrics.js';
+import { Philox, STREAM } from '../../dist/src/random.js';
+import { encodeSafetensors, readSafetensors } from '../../dist/src/safetensors.js';
+import { stepLr } from '../../dist/src/schedule.js';
+import { Runtime, TrainSession } from '../../dist/src/session.js';
+import { stateLayout } from '../../dist/src/state-layout.js';
+import { float32Tensor } from '../../dist/src/tensors.js';
+import { randomFlip, randomResizedCropBox } from '../../dist/src/transforms.js';
+import { initialState } from '../../dist/src/weights.js';
+
+const WORKERS = 2;
+
+/** The training session that is open: one at a time, as in the driver. */
+let open = null;
+
+async function read(file) {
+  return (await readSafetensors(file)).tensors;
+}
+
+async function write(file, tensors) {
+  await writeFileAtomic(file, encodeSafetensors(new Map(Object.entries(tensors))));
+}
+
+function int64(shape, values) {
+  return { dtype: 'int64', shape, data: BigInt64Array.from(values, (value) => BigInt(value)) };
+}
+
+/** Every float tensor of the state that is not momentum. */
+function weightFeeds({ manifest }, tensors) {
+  const names = [...manifest.parameters, ...manifest.buffers].map(({ name }) => name);
+  return Object.fromEntries(names.map((name) => [name, tensors.get(name)]));
+}
+
+async function withRuntime(threads, use) {
+  const runtime = new Runtime('cpu', threads);
+  try {
+    return await use(runtime);
+  } finally {
+    await runtime.close();
+  }
+}
+
+/** Batches as they go by, kept for Python to give PyTorch the very same. */
+async function* recorded(batches, { inputSize }, outputs) {
+  for await (const batch of batches) {
+    const { images, labels } = batch;
+    const number = Object.keys(outputs).filter((name) => name.startsWith('labels.')).length;
+    const shape = [labels.length, 3, inputSize, inputSize];
+    outputs[`images.${number}`] = float32Tensor(shape, images.slice());
+    outputs[`labels.${number}`] = int64([labels.length], labels);
+    yield batch;
+  }
+}
+
+const jobs = {
+  async open({ artifacts: dir, classes, provider, threads }) {
+    await jobs.close();
+    const artifacts = await openArtifacts(dir);
+    const runtime = new Runtime(provider, threads);
+    const session = await TrainSession.create(runtime, artifacts, classes);
+    open = { artifacts, classes, runtime, session };
+  },
+
+  async close() {
+    await open?.runtime.close();
+    open = null;
+  },
+
+  async setState({ input }) {
+    const state = new Map(await read(input));
+    const layout = stateLayout(open.artifacts.manifest, open.classes);
+    for (const { name, shape, role } of layout) {
+      if (role !== 'momentum' || state.has(name)) continue;
+      const count = shape.reduce((a, b) => a * b, 1);
+      state.set(name, float32Tensor(shape, new Float32Array(count)));
+    }
+    await open.session.setState(state);
+  },
+
+  async getState({ output }) {
+    await write(output, Object.fromEntries(await open.session.getState()));
+  },
+
+  async step({ input, lr, headLr, momentum, weightDecay, output }) {
+    const tensors = await read(input);
+    const { shape, data: images } = tensors.get('images');
+    const labels = Int32Array.from(tensors.get('labels').data, Number);
+    const [steps, batchSize] = shape;
+    const { classes } = open;
+    const targets = new Float32Array(steps * batchSize * classes);
+    for (let step = 0; step < steps; step++) {
+      const rows = labels.subarray(step * batchSize, (step + 1) * batchSize);
+      targets.set(meanTargets(rows, classes), step * batchSize * classes);
+    }
+    const { losses, logits } = await open.session.step({
+      steps,
+      batchSize,
+      images: images.slice(),
+      targets,
+      lr: Float32Array.from(lr),
+      headLr: Float32Array.from(headLr),
+      momentum,
+      weightDecay,
+    });
+    await write(output, {
+      losses: float32Tensor([steps], losses),
+      logits: float32Tensor([steps, batchSize, classes], logits),
+    });
+  },
+
+  /** Epochs of a folder's images through loader, grouping and session, StepLR by epoch. */
+  async epochs({ data, epochs, batchSize, seed, settings, output }) {
+    const { artifacts, session, classes } = open;
+    const dataset = await ImageFolder.open(data);
+    const options = { artifacts, dataset, mode: 'train', batchSize, seed, workers: WORKERS };
+    const loader = new DataLoader(options);
+    const outputs = {};
+    const losses = [];
+    try {
+      for (let epoch = 0; epoch < epochs; epoch++) {
+        const { preprocessing } = artifacts.manifest;
+        const batches = recorded(loader.epoch(epoch), preprocessing, outputs);
+        const rates = { ...settings, lr: stepLr(epoch, settings), classes };
+        // A meter sums; the losses of single steps are the differences of its sums.
+        let sum = 0;
+        let images = 0;
+        const onBatch = (_, meter) => {
+          const total = meter.loss * meter.images;
+          losses.push((total - sum) / (meter.images - images));
+          sum = total;
+          images = meter.images;
+        };
+        const group = stepsPerCall(batchSize);
+        await trainEpoch(session, loader, batches, group, rates, onBatch);
+      }
+    } finally {
+      await loader.close();
+    }
+    await write(output, {
+      ...outputs,
+      losses: float32Tensor([losses.length], Float32Array.from(losses)),
+    });
+  },
+
+  async evaluate({ artifacts: dir, threads, input, output }) {
+    const artifacts = await openArtifacts(dir);
+    const tensors = await read(input);
+    await withRuntime(threads, async (runtime) => {
+      const session = await runtime.load(artifacts.graphPath('evaluate'));
+      const feeds = { images: tensors.get('images'), ...weightFeeds(artifacts, tensors) };
+      await write(output, await runtime.run(session, feeds, ['logits']));
+    });
+  },
+
+  async export({ artifacts: dir, input, classes, model }) {
+    const artifacts = await openArtifacts(dir);
+    await writeFile(model, await buildInferenceModel(artifacts, await read(input), { classes }));
+  },
+
+  async run({ model, threads, input, output }) {
+    const tensors = await read(input);
+    await withRuntime(threads, async (runtime) => {
+      const session = await runtime.load(model);
+      await write(output, await runtime.run(session, Object.fromEntries(tensors), ['logits']));
+    });
+  },
+
+  /** Images through the loader itself; in `train` mode also the crop and the flip it drew. */
+  async preprocess({ artifacts: dir, mode, images, seed, epoch, output }) {
+    const artifacts = await openArtifacts(dir);
+    const dataset = {
+      classes: ['only'],
+      length: images.length,
+      get: (index) => ({ image: images[index], label: 0 }),
+    };
+    const options = { artifacts, dataset, mode, batchSize: 1, seed, workers: WORKERS };
+    const loader = new DataLoader(options);
+    const { inputSize, cropScale, cropRatio, flipProbability } = artifacts.manifest.preprocessing;
+    const outputs = {};
+    try {
+      for await (const batch of loader.epoch(epoch, { shuffle: false })) {
+        const [index] = batch.indices;
+        outputs[`pixels.${index}`] = float32Tensor([3, inputSize, inputSize], batch.images);
+        if (mode !== 'train') continue;
+        const { width, height } = await decodeImage(images[index]);
+        const random = new Philox(seed, STREAM.crop, epoch, index);
+        const ranges = { scale: cropScale, ratio: cropRatio };
+        const box = randomResizedCropBox(width, height, ranges, random);
+        const flip = randomFlip(flipProbability, random);
+        const values = [box.top, box.left, box.height, box.width, flip];
+        outputs[`crop.${index}`] = int64([5], values);
+      }
+    } finally {
+      await loader.close();
+    }
+    await write(output, outputs);
+  },
+
+  async crops({ artifacts: dir, width, height, draws, seed, output }) {
+    const { preprocessing } = (await openArtifacts(dir)).manifest;
+    const ranges = { scale: preprocessing.cropScale, ratio: preprocessing.cropRatio };
+    const values = [];
+    for (let index = 0; index < draws; index++) {
+      const random = new Philox(seed, STREAM.crop, 0, index);
+      const box = randomResizedCropBox(width, height, ranges, random);
+      values.push(box.top, box.left, box.height, box.width);
+    }
+    await write(output, { boxes: int64([draws, 4], values) });
+  },
+
+  async initialState({ artifacts: dir, weights, classes, seed, output }) {
+    const artifacts = await openArtifacts(dir);
+    const { state } = await initialState(artifacts, { weights, classes, seed });
+    await write(output, Object.fromEntries(state));
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { kind, ...job } = JSON.parse(line);
+  let answer = {};
+  try {
+    await jobs[kind](job);
+  } catch (error) {
+    answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
+  if (!process.stdout.write(`${JSON.stringify(answer)}\n`)) await once(process.stdout, 'drain');
+}
+await jobs.close();

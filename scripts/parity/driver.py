@@ -1,0 +1,233 @@
+"""Python's half of driver.mjs: the project's compiled driver, called with torch tensors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = {"tiny": ROOT / "test/fixtures/tiny", "resnet18": ROOT / "artifacts/resnet18"}
+
+Tensors = dict[str, torch.Tensor]
+
+
+class DriverError(Exception):
+    """A job that failed in the driver; the message is the driver's, with its stack."""
+
+
+def compile_driver() -> None:
+    """Brings dist/ up to date with the sources.
+
+    Raises:
+        DriverError: they do not compile.
+    """
+    compiler = ROOT / "node_modules/typescript/bin/tsc"
+    found = subprocess.run(
+        ["node", str(compiler), "-b", str(ROOT)], capture_output=True, text=True, check=False
+    )
+    if found.returncode != 0:
+        raise DriverError(f"expected the sources to compile, got:\n{found.stdout}{found.stderr}")
+
+
+class Driver:
+    """A process of the compiled driver, for a ``with`` block. It holds at most one session."""
+
+    def __init__(self) -> None:
+        compile_driver()
+        self._folder = tempfile.TemporaryDirectory()
+        self._input = Path(self._folder.name) / "input.safetensors"
+        self._output = Path(self._folder.name) / "output.safetensors"
+        self._process = subprocess.Popen(
+            ["node", str(Path(__file__).with_name("driver.mjs"))],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        self._folder.cleanup()
+
+    def open(
+        self,
+        arch: str,
+        classes: int,
+        provider: Literal["cpu", "cuda", "webgpu"] = "cpu",
+        threads: int = 0,
+    ) -> None:
+        """Opens a training session on the artifacts of ``arch``, in place of the one before."""
+        artifacts = str(ARTIFACTS[arch])
+        self._call("open", artifacts=artifacts, classes=classes, provider=provider, threads=threads)
+
+    def set_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Sets parameters, statistics and counters; momentum that is not given is zero."""
+        self._call("setState", state)
+
+    def get_state(self) -> Tensors:
+        """The whole state, momentum included."""
+        return self._fetch("getState")
+
+    def step(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        lr: Sequence[float],
+        head_lr: Sequence[float] | None = None,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+    ) -> Tensors:
+        """Takes K steps in one call.
+
+        Args:
+            images: float32 [K, N, 3, S, S].
+            labels: int64 [K, N].
+            lr: K rates of the backbone; the head's are the same unless given.
+
+        Returns:
+            ``losses`` [K] and ``logits`` [K, N, C].
+        """
+        return self._fetch(
+            "step",
+            {"images": images, "labels": labels},
+            lr=list(lr),
+            headLr=list(head_lr or lr),
+            momentum=momentum,
+            weightDecay=weight_decay,
+        )
+
+    def epochs(
+        self,
+        data: Path,
+        epochs: int,
+        *,
+        batch_size: int,
+        seed: int,
+        lr: float = 0.001,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        step_size: int = 1,
+        gamma: float = 0.1,
+    ) -> Tensors:
+        """Trains on the class folders of ``data`` through the driver's own loader and epoch loop.
+
+        Returns:
+            ``losses`` [steps] and what each step saw, ``images.I`` [N, 3, S, S], ``labels.I`` [N].
+        """
+        settings = {
+            "lr": lr,
+            "momentum": momentum,
+            "weightDecay": weight_decay,
+            "stepSize": step_size,
+            "gamma": gamma,
+        }
+        return self._fetch(
+            "epochs",
+            data=str(data),
+            epochs=epochs,
+            batchSize=batch_size,
+            seed=seed,
+            settings=settings,
+        )
+
+    def evaluate(
+        self,
+        arch: str,
+        state: Mapping[str, torch.Tensor],
+        images: torch.Tensor,
+        threads: int = 0,
+    ) -> torch.Tensor:
+        """Logits [N, C] of the evaluation graph for images [N, 3, S, S]."""
+        tensors = {**state, "images": images}
+        artifacts = str(ARTIFACTS[arch])
+        return self._fetch("evaluate", tensors, artifacts=artifacts, threads=threads)["logits"]
+
+    def export(
+        self, arch: str, state: Mapping[str, torch.Tensor], classes: Sequence[str], model: Path
+    ) -> None:
+        """Writes the inference model of a state to ``model``."""
+        artifacts = str(ARTIFACTS[arch])
+        self._call("export", state, artifacts=artifacts, classes=list(classes), model=str(model))
+
+    def run_model(self, model: Path, images: torch.Tensor, threads: int = 0) -> torch.Tensor:
+        """Logits [N, C] of an exported model."""
+        return self._fetch("run", {"input": images}, model=str(model), threads=threads)["logits"]
+
+    def preprocess(
+        self,
+        arch: str,
+        images: Sequence[Path],
+        mode: Literal["train", "evaluate"] = "evaluate",
+        seed: int = 0,
+        epoch: int = 0,
+    ) -> Tensors:
+        """What the loader makes of image files.
+
+        Returns:
+            ``pixels.I`` [3, S, S] of each image; with mode ``train`` also ``crop.I``: top, left,
+            height, width and whether it is flipped.
+        """
+        return self._fetch(
+            "preprocess",
+            artifacts=str(ARTIFACTS[arch]),
+            images=[str(path) for path in images],
+            mode=mode,
+            seed=seed,
+            epoch=epoch,
+        )
+
+    def crops(self, width: int, height: int, draws: int, seed: int = 0) -> torch.Tensor:
+        """Crops [draws, 4] (top, left, height, width) that the loader would draw."""
+        artifacts = str(ARTIFACTS["resnet18"])
+        sizes = {"width": width, "height": height, "draws": draws, "seed": seed}
+        return self._fetch("crops", artifacts=artifacts, **sizes)["boxes"]
+
+    def initial_state(self, arch: str, weights: str, classes: int, seed: int = 0) -> Tensors:
+        """What training starts from, for ``--weights`` of the same value."""
+        artifacts = str(ARTIFACTS[arch])
+        job = {"artifacts": artifacts, "weights": weights, "classes": classes, "seed": seed}
+        return self._fetch("initialState", **job)
+
+    def _fetch(
+        self, kind: str, tensors: Mapping[str, torch.Tensor] | None = None, /, **job: object
+    ) -> Tensors:
+        self._call(kind, tensors, output=str(self._output), **job)
+        found: Tensors = load_file(self._output)
+        self._output.unlink()
+        return found
+
+    def _call(
+        self, kind: str, tensors: Mapping[str, torch.Tensor] | None = None, /, **job: object
+    ) -> None:
+        if tensors is not None:
+            # Copies: views of one storage cannot be saved.
+            copies = {name: t.detach().clone().contiguous() for name, t in tensors.items()}
+            save_file(copies, self._input)
+            job["input"] = str(self._input)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"kind": kind, **job}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise DriverError(f"expected an answer to {kind}, got none: the driver ended")
+        error = json.loads(answer).get("error")
+        if error is not None:
+            raise DriverError(f"{kind}: {error}")

@@ -1,0 +1,101 @@
+"""One float32 step of ResNet-18: the driver and PyTorch float32, both against PyTorch float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from scripts.parity.driver import Driver
+from scripts.parity.torch_reference import (
+    flat,
+    make_model,
+    random_batch,
+    relative_error,
+    train,
+)
+
+LR = 0.01
+CASES = [(classes, batch) for classes in (2, 10) for batch in (4, 3, 1)]
+"""(classes, batch), spread over the seeds."""
+
+
+@dataclass(frozen=True)
+class StepErrors:
+    """Relative errors of one step against PyTorch float64."""
+
+    seed: int
+    classes: int
+    batch: int
+    gradient: float
+    """Of all parameters' gradients as one vector."""
+    torch_gradient: float
+    """The same of PyTorch float32."""
+    loss: float
+    statistics: float
+    """The worst running statistic."""
+
+
+def step_errors(
+    driver: Driver, seeds: Iterable[int], arch: str = "resnet18", weight_decay: float = 0.0
+) -> list[StepErrors]:
+    """A step from random weights for each seed, on random images.
+
+    Args:
+        weight_decay: given to the driver alone, so that a test can see the checks fail.
+    """
+    found: list[StepErrors] = []
+    size = {"resnet18": 224, "tiny": 32}[arch]
+    # By class count: the driver then opens a session for each, not one for each seed.
+    for seed in sorted(seeds, key=lambda seed: CASES[seed % len(CASES)]):
+        classes, batch = CASES[seed % len(CASES)]
+        if not found or found[-1].classes != classes:
+            driver.open(arch, classes)
+        model = make_model(arch, classes, seed)
+        parameters = [name for name, _ in model.named_parameters()]
+        data = random_batch(batch, size, classes, seed)
+        exact = train(model, [data], [LR], dtype=torch.double)
+        single = train(model, [data], [LR])
+        driver.set_state(model.state_dict())
+        results = driver.step(data.images[None], data.labels[None], [LR], weight_decay=weight_decay)
+        state = driver.get_state()
+        momentum = {name: state[f"momentum.{name}"] for name in parameters}
+        reference = flat(exact.momentum, parameters)
+        statistics = [name for name in state if ".running_" in name]
+        for name in state:
+            if name.endswith("num_batches_tracked"):
+                assert state[name] == exact.state[name], name
+        found.append(
+            StepErrors(
+                seed=seed,
+                classes=classes,
+                batch=batch,
+                gradient=relative_error(flat(momentum, parameters), reference),
+                torch_gradient=relative_error(flat(single.momentum, parameters), reference),
+                loss=abs(float(results["losses"][0]) / exact.losses[0] - 1),
+                statistics=max(relative_error(state[n], exact.state[n]) for n in statistics),
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Over the seeds: medians of the gradient's error, the worst of the others."""
+
+    gradient: float
+    torch_gradient: float
+    loss: float
+    statistics: float
+
+    @staticmethod
+    def of(errors: list[StepErrors]) -> Summary:
+        """Sums up what :func:`step_errors` found."""
+        return Summary(
+            gradient=median(error.gradient for error in errors),
+            torch_gradient=median(error.torch_gradient for error in errors),
+            loss=max(error.loss for error in errors),
+            statistics=max(error.statistics for error in errors),
+        )
