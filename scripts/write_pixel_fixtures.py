@@ -146,9 +146,10 @@ def write_decode_fixtures(folder: Path) -> dict[str, Any]:
         "gamma.png": _insert_chunk(
             (folder / "rgb.png").read_bytes(), b"gAMA", struct.pack(">I", 100_000)
         ),
-        # libjpeg warns about both; Pillow and this project read them.
+        # Oddities that Pillow reads; libjpeg warns about the stray bytes.
         "trailing-bytes.jpg": jpeg + bytes(100),
         "fill-bytes.jpg": jpeg[:2] + b"\xff\xff" + jpeg[2:],
+        "stray-bytes.jpg": jpeg.replace(b"\xff\xda", b"\0\0\xff\xda", 1),
     }
     for name, content in raw.items():
         (folder / name).write_bytes(content)

@@ -145,11 +145,11 @@ export class DataLoader {
     const items: LoaderItem[] = [];
     const labels = new Int32Array(indices.length);
     for (const [position, index] of indices.entries()) {
+      if (pass.left) throw new Error('the epoch was left before this batch was loaded');
       const sample = await this.#sample(index);
       labels[position] = sample.label;
       items.push({ image: sample.image, index, name: nameOf(sample, index) });
     }
-    if (pass.left) throw new Error('the epoch was left before this batch was loaded');
     const { mode, seed } = this.#options;
     const buffer = this.#buffer(indices.length);
     const filled = await this.#pool.run({ mode, seed, epoch: pass.epoch, items, buffer }, pass);

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import type { Sample } from '../src/dataset.js';
 import { ConfigError } from '../src/errors.js';
 import { LoaderPool } from '../src/loader-pool.js';
@@ -27,6 +27,43 @@ describe('prefetching', () => {
     await batches.return();
     expect(await batches.next()).toEqual({ done: true, value: undefined });
     expect(dataset.reads).toBe(4);
+  });
+
+  test('leaving the loop ends the reading of a slow data set', async () => {
+    const slow: Files['replaced'] = {};
+    for (let index = 4; index < PATHS.length; index++) {
+      slow[index] = async () => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return { image: PATHS[0] ?? '', label: 0 };
+      };
+    }
+    const dataset = new Files(PATHS, slow);
+    const batches = loader({ dataset, prefetch: 4 }).epoch(0, { shuffle: false });
+    await batches.next();
+    await batches.return();
+    const { reads } = dataset;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(dataset.reads).toBe(reads);
+  });
+
+  test('leaving the loop takes back what no worker has begun', async () => {
+    const owner = {};
+    const items = PATHS.slice(0, 1).map((image, index) => ({ image, index, name: image }));
+    const buffers = Array.from({ length: 30 }, () => new ArrayBuffer(3 * 32 * 32 * 4));
+    const tasks = buffers.map((buffer) =>
+      pool.run({ mode: 'train', seed: 0, epoch: 0, items, buffer }, owner),
+    );
+    pool.cancel(owner);
+    const results = await Promise.allSettled(tasks);
+    // Two for each of the two workers were on their way; the others' memory was never given away.
+    const begun = buffers.map((_, index) => index < 4);
+    expect(results.map(({ status }) => status === 'fulfilled')).toEqual(begun);
+    expect(buffers.map(({ byteLength }) => byteLength === 0)).toEqual(begun);
+
+    const cancel = jest.spyOn(pool, 'cancel');
+    for await (const { indices } of loader().epoch(0)) if (indices.length > 0) break;
+    expect(cancel).toHaveBeenCalledTimes(1);
+    cancel.mockRestore();
   });
 
   test('leaving early again and again loses nothing', async () => {
