@@ -9,14 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
-from onnx.reference import ReferenceEvaluator
 
 from scripts.graph_builder import GraphBuilder
 from scripts.lowering import lower
+from scripts.reference import Array, run_reference
 from scripts.training_graph import standard_model
 
 DOUBLE = ir.DataType.DOUBLE
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def placeholder(name: str, array: Array, symbolic_batch: bool = True) -> ir.Value:
@@ -47,8 +46,7 @@ def evaluate(
 ) -> list[Array]:
     """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``."""
     model = _lowered(nodes, list(feeds), wanted, DOUBLE)
-    found = ReferenceEvaluator(model).run(None, _named(feeds))
-    return [np.asarray(array) for array in found]
+    return list(run_reference(model, _named(feeds)).values())
 
 
 def evaluate_in_runtime(

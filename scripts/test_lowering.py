@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 from scripts.graph_builder import GraphBuilder
 from scripts.lowering import RULES, lower
-from scripts.rule_harness import Array, evaluate, evaluate_in_runtime, gradient_node, placeholder
+from scripts.reference import Array
+from scripts.rule_harness import evaluate, evaluate_in_runtime, gradient_node, placeholder
 
 MS = "com.microsoft"
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
 import torch.nn.functional as F
-from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from scripts.architectures import ARCHITECTURES
 from scripts.gradient_graph import differentiate, export_forward
 from scripts.graph_builder import NUMPY_DTYPES
 from scripts.network import Network
+from scripts.reference import Array, run_reference
 from scripts.training_graph import OUTPUT_PREFIX, build_training_graph
 
-Array = np.ndarray[Any, np.dtype[Any]]
 DOUBLE = ir.DataType.DOUBLE
 
 
@@ -91,9 +89,8 @@ def feeds(
 
 def run_graph(graph: onnx.ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
     """Outputs by name, computed by the reference evaluator in the graph's own type."""
-    outputs = ReferenceEvaluator(graph).run(None, dict(inputs))
-    names = [value.name.removeprefix(OUTPUT_PREFIX) for value in graph.graph.output]
-    return dict(zip(names, (np.asarray(output) for output in outputs), strict=True))
+    outputs = run_reference(graph, inputs)
+    return {name.removeprefix(OUTPUT_PREFIX): array for name, array in outputs.items()}
 
 
 def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[str, Array]:
