@@ -1,6 +1,7 @@
 /** Tests run as compiled JavaScript: what is tested is what ships, workers included. */
 export default {
   testEnvironment: 'node',
+  roots: ['<rootDir>/dist'],
   testMatch: ['<rootDir>/dist/test/**/*.test.js'],
   transform: {},
   testTimeout: 60_000,

@@ -30,7 +30,7 @@ class Fold:
 def build_evaluation_graph(
     network: Network, forward: onnx.ModelProto, dtype: ir.DataType = FLOAT
 ) -> ir.Model:
-    """Images [N, 3, S, S] and the state without momentum -> logits [N, C], by running statistics."""
+    """Images [N, 3, S, S] and the state without momentum -> logits [N, C]."""
     op = GraphBuilder(dtype)
     source = ir.from_proto(forward).graph
     shapes = {**network.parameters, **network.buffers}
