@@ -1,38 +1,25 @@
 /**
  * Checkpoints: one safetensors file with the whole training state under torchvision's names (momentum beside
- * it as `momentum.<name>`), so that any safetensors reader can use it, and the run in its metadata.
+ * it as `momentum.<name>`), so that any safetensors reader can use it, and the run in its metadata: all that
+ * is needed to go on, bit for bit.
  */
 
+import { createHash } from 'node:crypto';
 import type { Manifest } from './artifacts.js';
-import { WeightsError } from './errors.js';
+import { TrainingError, WeightsError } from './errors.js';
 import { writeFileAtomic } from './files.js';
+import {
+  FORMAT,
+  parseRun,
+  type BestResult,
+  type PartialEpoch,
+  type RunState,
+} from './run-state.js';
 import { encodeSafetensors, readSafetensors } from './safetensors.js';
 import { stateLayout, takeTensor } from './state-layout.js';
-import type { State } from './tensors.js';
+import type { State, Tensor } from './tensors.js';
 
-/** Value of `format` in the metadata. */
-const FORMAT = 'ort-finetune checkpoint 1';
-
-/** Best validation result so far. */
-export interface BestResult {
-  readonly epoch: number;
-  /** Share between 0 and 1. */
-  readonly accuracy: number;
-  readonly loss: number;
-}
-
-/** Where a run is. */
-export interface RunState {
-  readonly arch: string;
-  readonly classes: readonly string[];
-  /** Epochs completed. */
-  readonly epoch: number;
-  /** Training steps completed since the start of the run. */
-  readonly step: number;
-  readonly best: BestResult | null;
-  /** The resolved settings, as config.json has them. */
-  readonly config: unknown;
-}
+export type { BestResult, PartialEpoch, RunState };
 
 export interface Checkpoint {
   readonly state: State;
@@ -42,28 +29,74 @@ export interface Checkpoint {
 /**
  * Writes a checkpoint whole or not at all. The state must not change until it is written.
  *
+ * @throws TrainingError if a tensor is not finite: nobody could go on from there.
  * @throws UserError if it cannot be written.
  */
 export async function saveCheckpoint(file: string, { state, run }: Checkpoint): Promise<void> {
-  const { arch, classes, epoch, step, best, config } = run;
+  for (const [name, { dtype, data }] of state) {
+    if (dtype === 'int64' || (data as Float32Array).every(Number.isFinite)) continue;
+    throw new TrainingError(
+      `expected finite values in ${name} after step ${run.step}, found NaN or infinity; no checkpoint was ` +
+        'written, the ones before are kept; start again with a lower --lr',
+    );
+  }
+  const { arch, classes, epoch, step, best, partial, records, fingerprints, config } = run;
   const metadata = {
     format: FORMAT,
     arch,
     classes: JSON.stringify(classes),
-    progress: JSON.stringify({ epoch, step, best }),
+    progress: JSON.stringify({ epoch, step, partial, best }),
+    metrics: JSON.stringify(records),
+    fingerprints: JSON.stringify(fingerprints),
     config: JSON.stringify(config ?? null),
   };
-  await writeFileAtomic(file, encodeSafetensors(state, metadata));
+  const sha256 = checksum(state, metadata);
+  await writeFileAtomic(file, encodeSafetensors(state, { ...metadata, sha256 }));
+}
+
+/** Hash of the file as it would be without the hash in it. */
+function checksum(
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>>,
+): string {
+  const hash = createHash('sha256');
+  for (const chunk of encodeSafetensors(tensors, metadata)) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** A checkpoint whose tensors have not been compared with a network's. */
+export interface RawCheckpoint {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly run: RunState;
 }
 
 /**
- * Reads a checkpoint and checks that it has exactly the tensors the manifest asks for.
+ * Reads a checkpoint and verifies its checksum.
  *
- * @throws WeightsError if it is missing or damaged, is no checkpoint, or is one of another network.
+ * @throws WeightsError if it is missing or damaged, or is no checkpoint.
  */
-export async function loadCheckpoint(file: string, manifest: Manifest): Promise<Checkpoint> {
+export async function readCheckpoint(file: string): Promise<RawCheckpoint> {
   const { tensors, metadata } = await readSafetensors(file);
   const run = parseRun(file, metadata);
+  const { sha256, ...rest } = Object.fromEntries(metadata);
+  if (checksum(tensors, rest) !== sha256) {
+    throw new WeightsError(
+      `expected ${file} as it was written, found that its checksum is wrong; it is damaged, use another checkpoint`,
+    );
+  }
+  return { tensors, run };
+}
+
+/**
+ * Checks that a checkpoint has exactly the tensors the manifest asks for.
+ *
+ * @throws WeightsError if it is one of another network.
+ */
+export function checkState(
+  { tensors, run }: RawCheckpoint,
+  manifest: Manifest,
+  file: string,
+): State {
   if (run.arch !== manifest.arch) {
     throw new WeightsError(
       `expected a checkpoint of ${manifest.arch} in ${file}, found one of ${run.arch}; use the artifacts it was trained with`,
@@ -79,57 +112,15 @@ export async function loadCheckpoint(file: string, manifest: Manifest): Promise<
       `expected only tensors of ${manifest.arch} in ${file}, found ${name}; use the artifacts it was trained with`,
     );
   }
-  return { state, run };
+  return state;
 }
 
-function parseRun(file: string, metadata: ReadonlyMap<string, string>): RunState {
-  const format = metadata.get('format');
-  if (format !== FORMAT) {
-    throw new WeightsError(
-      `expected a checkpoint (${FORMAT}) in ${file}, found ${format ?? 'a file without run state'}; weights alone can start a new run with --weights ${file}`,
-    );
-  }
-  const arch = metadata.get('arch');
-  const classes = parseJson(metadata.get('classes'));
-  const progress = parseJson(metadata.get('progress'));
-  const config = parseJson(metadata.get('config'));
-  if (arch === undefined || !isStringArray(classes) || !isProgress(progress)) {
-    throw new WeightsError(
-      `expected architecture, classes and progress in the metadata of ${file}, found them missing or damaged; use another checkpoint`,
-    );
-  }
-  const { epoch, step, best } = progress;
-  return { arch, classes, epoch, step, best, config };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined;
-  }
-}
-
-function isStringArray(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every((item) => typeof item === 'string');
-}
-
-function isProgress(value: unknown): value is Pick<RunState, 'epoch' | 'step' | 'best'> {
-  if (!isObject(value)) return false;
-  const { epoch, step, best } = value;
-  return isNatural(epoch) && isNatural(step) && (best === null || isBest(best));
-}
-
-function isBest(value: unknown): value is BestResult {
-  if (!isObject(value)) return false;
-  const { epoch, accuracy, loss } = value;
-  return isNatural(epoch) && Number.isFinite(accuracy) && Number.isFinite(loss);
-}
-
-function isObject(value: unknown): value is Partial<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
-}
-
-function isNatural(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0;
+/**
+ * Reads a checkpoint and checks that it has exactly the tensors the manifest asks for.
+ *
+ * @throws WeightsError if it is missing or damaged, is no checkpoint, or is one of another network.
+ */
+export async function loadCheckpoint(file: string, manifest: Manifest): Promise<Checkpoint> {
+  const raw = await readCheckpoint(file);
+  return { state: checkState(raw, manifest, file), run: raw.run };
 }

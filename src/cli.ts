@@ -8,9 +8,9 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
-import { Validator, nextRunDir, resolveTrainOptions } from './config.js';
+import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
 import { ConfigError, UserError } from './errors.js';
-import type { TrainResult } from './events.js';
+import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
   DEMO_FLAGS,
@@ -93,16 +93,16 @@ function quote(word: string): string {
 }
 
 async function trainAndShow(options: ReturnType<typeof trainOptions>): Promise<TrainResult> {
-  const resolved = resolveTrainOptions(options, 'flag');
+  // What a resumed run is to be is known only from its checkpoint.
+  if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('./trainer.js');
   const progress = new Progress(process.stdout);
   try {
-    return await train({
-      ...resolved,
-      onEvent: (event) => {
-        progress.handle(event);
-      },
-    });
+    const onEvent = (event: TrainEvent): void => {
+      progress.handle(event);
+    };
+    // train() checks every value again.
+    return await train({ ...(options as TrainOptions), onEvent }, 'flag');
   } finally {
     progress.clear();
   }

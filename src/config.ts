@@ -30,6 +30,10 @@ export interface TrainSettings {
   readonly device: Device;
   /** CPU threads of the runtime; 0 leaves the number to the runtime. */
   readonly threads: number;
+  /** Training steps between two checkpoints, besides the one after each epoch; 0 writes no others. */
+  readonly saveEvery: number;
+  /** How many of the latest checkpoints are kept; the best one always is. */
+  readonly keep: number;
 }
 
 export const TRAIN_DEFAULTS: TrainSettings = {
@@ -45,6 +49,8 @@ export const TRAIN_DEFAULTS: TrainSettings = {
   seed: 0,
   device: 'auto',
   threads: 0,
+  saveEvery: 0,
+  keep: 2,
 };
 
 /** What `train()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
@@ -59,6 +65,17 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly artifacts?: string;
   /** Run folder, new or empty. Default: the next free `runs/train-N`. */
   readonly out?: string;
+  /**
+   * Goes on where an earlier run stopped: its run folder, one of its checkpoints, or `true` for the newest
+   * run in `runs`. Settings that are not given are the run's own; those that would change the result must
+   * be the same.
+   */
+  readonly resume?: string | true;
+  /**
+   * Stops the run when it aborts: after the step under way a checkpoint is written, and `train` throws an
+   * InterruptedError.
+   */
+  readonly signal?: AbortSignal;
   readonly onEvent?: (event: TrainEvent) => void;
 }
 
@@ -87,6 +104,8 @@ export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
   workers: { integer: true, min: 1, max: 64 },
   seed: { integer: true, min: 0, max: 2 ** 32 - 1 },
   threads: { integer: true, min: 0, max: 256 },
+  saveEvery: { integer: true, min: 0, max: 1_000_000_000 },
+  keep: { integer: true, min: 1, max: 1_000_000 },
 };
 
 /** A range in words, for help and messages: `a whole number from 1 to 64`. */
@@ -174,10 +193,11 @@ function checkOut(out: string, validator: Validator): string {
   return out;
 }
 
-function checkWeights(weights: unknown, validator: Validator): string {
+function checkWeights(weights: unknown, validator: Validator, resuming: boolean): string {
   const expected = 'imagenet, random or a .safetensors or .pth file';
   const text = validator.text('weights', expected, weights);
-  if (text === 'imagenet' || text === 'random') return text;
+  // A run that goes on needs its initial weights no more.
+  if (text === 'imagenet' || text === 'random' || resuming) return text;
   if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
   const advice = `there is no file of that name (looked at ${path.resolve(text)}); check it`;
   throw validator.error('weights', expected, text, advice);
@@ -187,6 +207,9 @@ function checkWeights(weights: unknown, validator: Validator): string {
  * Fills in the defaults and checks everything that can be checked before the data is looked at.
  *
  * @param options values may be of the wrong type (callers in JavaScript, text from the command line).
+ * With `resume`, the options must hold what {@link TrainOptions.resume} refers to already (resume.ts sees to
+ * that); the run folder need not be empty then.
+ *
  * @param naming how messages name an option; default `option`.
  * @throws ConfigError naming the first value that is not acceptable.
  */
@@ -199,8 +222,9 @@ export function resolveTrainOptions(
     options[option] === undefined ? TRAIN_DEFAULTS[option] : options[option];
   const number = (option: NumericSetting): number => validator.number(option, value(option));
   const given = options as TrainOptions;
+  const resuming = given.resume !== undefined;
   const settings: TrainSettings = {
-    weights: checkWeights(value('weights'), validator),
+    weights: checkWeights(value('weights'), validator, resuming),
     epochs: number('epochs'),
     batchSize: number('batchSize'),
     lr: number('lr'),
@@ -212,6 +236,8 @@ export function resolveTrainOptions(
     seed: number('seed'),
     device: validator.choice('device', value('device'), DEVICES),
     threads: number('threads'),
+    saveEvery: number('saveEvery'),
+    keep: number('keep'),
   };
   const needsFolder = given.trainDataset === undefined || given.valDataset === undefined;
   if (needsFolder || given.data !== undefined) {
@@ -228,6 +254,8 @@ export function resolveTrainOptions(
     ...(given.valDataset === undefined ? {} : { valDataset: given.valDataset }),
     ...(given.artifacts === undefined ? {} : { artifacts: given.artifacts }),
     ...(given.onEvent === undefined ? {} : { onEvent: given.onEvent }),
-    out: checkOut(out, validator),
+    ...(given.signal === undefined ? {} : { signal: given.signal }),
+    ...(given.resume === undefined ? {} : { resume: given.resume }),
+    out: resuming ? out : checkOut(out, validator),
   };
 }

@@ -1,9 +1,10 @@
 /** One pass over the training images: batches into chunks, chunks through the training session. */
 
+import type { PartialEpoch } from './checkpoint.js';
+import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
 import { Meter, meanTargets } from './metrics.js';
 import type { Chunk, TrainSession } from './session.js';
-import { TrainingError } from './errors.js';
 
 /** Steps a call are chosen so that a call holds about this many images. */
 const IMAGES_PER_CALL = 32;
@@ -15,12 +16,18 @@ export function stepsPerCall(batchSize: number): number {
   return Math.max(1, Math.min(MAX_STEPS_PER_CALL, Math.floor(IMAGES_PER_CALL / batchSize)));
 }
 
-/** Consecutive batches of one size, for one call. */
+/**
+ * Consecutive batches of one size, for one call.
+ *
+ * @param endsAfter whether a group must end after so many batches.
+ */
 export async function* groupBatches(
   batches: AsyncIterable<Batch>,
   count: number,
+  endsAfter: (batches: number) => boolean = () => false,
 ): AsyncGenerator<Batch[], void, undefined> {
   let group: Batch[] = [];
+  let seen = 0;
   for await (const batch of batches) {
     if (group[0] !== undefined && group[0].labels.length !== batch.labels.length) {
       // The last, smaller batch of an epoch: a call has one batch size.
@@ -28,7 +35,7 @@ export async function* groupBatches(
       group = [];
     }
     group.push(batch);
-    if (group.length === count) {
+    if (group.length === count || endsAfter(++seen)) {
       yield group;
       group = [];
     }
@@ -80,8 +87,55 @@ export interface Pass {
 /** Called after each batch: how many are done, and the pass's sums so far. */
 export type OnBatch = (batch: number, meter: Meter, seconds: number) => void;
 
+/** How far the training of an epoch is. */
+export class EpochProgress {
+  readonly meter: Meter;
+  batch: number;
+  seconds: number;
+  dataWaitSeconds: number;
+
+  /** @param partial what is done already. */
+  constructor(partial: PartialEpoch | null = null) {
+    this.meter = new Meter(partial ?? undefined);
+    this.batch = partial?.batch ?? 0;
+    this.seconds = partial?.seconds ?? 0;
+    this.dataWaitSeconds = partial?.dataWaitSeconds ?? 0;
+  }
+
+  /** What a checkpoint keeps; null before the first batch. */
+  get partial(): PartialEpoch | null {
+    const { batch, seconds, dataWaitSeconds } = this;
+    return batch === 0 ? null : { batch, ...this.meter.sums, seconds, dataWaitSeconds };
+  }
+}
+
+/** How an epoch is part of a run that is saved, stopped and taken up again. */
+export interface EpochOfRun {
+  /** Kept up to date after each batch. `batches` must be those after `progress.batch`. */
+  readonly progress: EpochProgress;
+  /** Steps of the run before this epoch. */
+  readonly firstStep: number;
+  /** `save` is called whenever the run's step is a multiple of this; 0: never. */
+  readonly saveEvery: number;
+  readonly save: () => Promise<void>;
+  /** Where it aborts, the epoch ends after the steps under way and throws the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** What the images are called, for messages. */
+  readonly imageNames: (indices: Uint32Array) => Promise<string[]>;
+}
+
+/** An epoch on its own: from its start to its end, without checkpoints. */
+function alone(): EpochOfRun {
+  const save = (): Promise<void> => Promise.resolve();
+  const imageNames = (indices: Uint32Array): Promise<string[]> =>
+    Promise.resolve([...indices].map((index) => `sample ${index}`));
+  return { progress: new EpochProgress(), firstStep: 0, saveEvery: 0, save, imageNames };
+}
+
 /**
  * Trains on every batch of `batches`. While the runtime computes one chunk, the next is put together.
+ *
+ * Whatever it throws but a TrainingError, `run.progress` and the session's state belong together then.
  *
  * @throws TrainingError as soon as a loss is not finite.
  */
@@ -92,49 +146,80 @@ export async function trainEpoch(
   groupSize: number,
   settings: StepSettings,
   onBatch: OnBatch,
+  run: EpochOfRun = alone(),
 ): Promise<Pass> {
-  const clock = new PassClock();
-  const meter = new Meter();
-  let done = 0;
+  const { progress, firstStep, saveEvery, signal } = run;
+  const { meter, batch: firstBatch } = progress;
+  const clock = new PassClock(progress);
+  const isSavePoint = (batch: number): boolean =>
+    saveEvery > 0 && batch > firstBatch && (firstStep + batch) % saveEvery === 0;
   let running = Promise.resolve();
+  // Nobody may read the state, or close the runtime, while steps are under way.
+  const settle = async (): Promise<void> => {
+    await running;
+    if (isSavePoint(progress.batch)) await run.save();
+    signal?.throwIfAborted();
+  };
+  const groups = groupBatches(batches, groupSize, (seen) => isSavePoint(firstBatch + seen));
   try {
-    for await (const group of groupBatches(batches, groupSize)) {
+    for await (const group of groups) {
       const chunk = toChunk(group, settings, loader);
-      await running;
+      await settle();
       clock.dataReady();
-      running = session.step(chunk).then(({ losses, logits }) => {
+      running = session.step(chunk).then(async ({ losses, logits }) => {
         clock.runtimeIdle();
-        group.forEach(({ labels, indices }, k) => {
+        for (const [k, { labels, indices }] of group.entries()) {
           const loss = losses[k] ?? NaN;
-          if (!Number.isFinite(loss)) throw notFinite(loss, done + 1, settings.lr, indices);
+          const step = firstStep + progress.batch + 1;
+          if (!Number.isFinite(loss)) {
+            throw notFinite(loss, step, settings.lr, await run.imageNames(indices));
+          }
           const offset = k * labels.length * settings.classes;
           meter.add(loss, logits, labels, settings.classes, offset);
-          onBatch(++done, meter, clock.seconds);
-        });
+          progress.batch++;
+          progress.seconds = clock.seconds;
+          progress.dataWaitSeconds = clock.dataWaitSeconds;
+          onBatch(progress.batch, meter, clock.seconds);
+        }
       });
       // Its failure is thrown by the next await; until then it must not count as unhandled.
       running.catch(() => undefined);
     }
-  } finally {
-    // Nobody may close the runtime while a run is in flight.
-    await running.catch(() => undefined);
+    await settle();
+  } catch (error) {
+    // If the steps under way fail, that is what counts.
+    await running;
+    throw error;
   }
-  await running;
   return { meter, seconds: clock.seconds, dataWaitSeconds: clock.dataWaitSeconds };
 }
 
-function notFinite(loss: number, batch: number, lr: number, indices: Uint32Array): TrainingError {
+/** @param images what the batch's images are called. */
+export function notFinite(
+  loss: number,
+  step: number,
+  lr: number,
+  images: readonly string[],
+): TrainingError {
   return new TrainingError(
-    `expected a finite loss, got ${loss} at batch ${batch} of the epoch (learning rate ${lr}, ` +
-      `training images ${[...indices].join(', ')}); lower --lr, or look at these images`,
+    `expected a finite loss, got ${loss} at step ${step} (learning rate ${lr}, images ` +
+      `${images.join(', ')}); lower --lr, or look at these images`,
   );
 }
 
 /** Wall time of a pass and the time in which the runtime waited for data. */
 export class PassClock {
-  readonly #start = performance.now();
-  #idleSince: number | null = this.#start;
-  #waited = 0;
+  readonly #start: number;
+  #idleSince: number | null;
+  #waited: number;
+
+  /** @param before the part of the pass that is done already. */
+  constructor(before = { seconds: 0, dataWaitSeconds: 0 }) {
+    const now = performance.now();
+    this.#idleSince = now;
+    this.#start = now - before.seconds * 1000;
+    this.#waited = before.dataWaitSeconds * 1000;
+  }
 
   dataReady(): void {
     if (this.#idleSince !== null) this.#waited += performance.now() - this.#idleSince;

@@ -40,3 +40,23 @@ export class DeviceError extends UserError {
 export class TrainingError extends UserError {
   override readonly name = 'TrainingError';
 }
+
+/** The run was asked to stop, and did: what it had reached is saved. */
+export class InterruptedError extends UserError {
+  override readonly name = 'InterruptedError';
+
+  /**
+   * @param runDir the run to resume; null if it was stopped before there was anything to save.
+   * @param step training steps completed.
+   */
+  constructor(
+    readonly runDir: string | null,
+    readonly step: number,
+  ) {
+    super(
+      runDir === null
+        ? 'stopped before the first step, as asked; nothing was written'
+        : `stopped after step ${step}, as asked; resume with --resume ${runDir}`,
+    );
+  }
+}

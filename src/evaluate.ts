@@ -1,6 +1,7 @@
 /** One pass over labelled images with the very model that ships. */
 
 import { PassClock, type OnBatch, type Pass } from './epoch.js';
+import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
 import { Meter, crossEntropy } from './metrics.js';
 import type { Runtime } from './session.js';
@@ -13,6 +14,8 @@ import { float32Tensor } from './tensors.js';
  * once (about 1.6 times as fast as weights given as inputs), and what is validated is what ships.
  *
  * @param model bytes of a model with the input `input` [N, 3, S, S] and the output `logits` [N, C].
+ * @param signal where it aborts, its reason is thrown after the batch under way.
+ * @throws TrainingError if the loss is not finite.
  */
 export async function evaluate(
   runtime: Runtime,
@@ -21,6 +24,7 @@ export async function evaluate(
   batches: AsyncIterable<Batch>,
   { classes, inputSize }: { classes: number; inputSize: number },
   onBatch: OnBatch,
+  signal?: AbortSignal,
 ): Promise<Pass> {
   const clock = new PassClock();
   const meter = new Meter();
@@ -39,10 +43,18 @@ export async function evaluate(
         loss += crossEntropy(rows, row * classes, classes, label);
       });
       meter.add(loss / labels.length, rows, labels, classes);
+      if (!Number.isFinite(loss)) throw notFinite(loss / labels.length, done + 1);
       onBatch(++done, meter, clock.seconds);
+      signal?.throwIfAborted();
     }
   } finally {
     await runtime.release(session);
   }
   return { meter, seconds: clock.seconds, dataWaitSeconds: clock.dataWaitSeconds };
+}
+
+function notFinite(loss: number, batch: number): TrainingError {
+  return new TrainingError(
+    `expected a finite validation loss, got ${loss} in batch ${batch}; the training diverges, lower --lr`,
+  );
 }

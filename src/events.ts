@@ -43,6 +43,18 @@ export interface StartEvent {
   /** Where the initial weights come from. */
   readonly weightsSource: string;
   readonly runDir: string;
+  /** Where an earlier run is taken up; absent in a new run. */
+  readonly resumed?: {
+    /** The checkpoint. */
+    readonly file: string;
+    /** Epochs completed. */
+    readonly epoch: number;
+    /** Training batches completed of the epoch after. */
+    readonly batch: number;
+    /** Training steps completed since the start of the run. */
+    readonly step: number;
+    readonly best: { readonly accuracy: number; readonly loss: number } | null;
+  };
 }
 
 /** Bytes of the pretrained weights received so far; `totalBytes` is null where it is not announced. */
@@ -72,10 +84,18 @@ export interface PhaseEvent {
   readonly record: PhaseRecord;
 }
 
+/** Something the user should know, that does not stop the run. */
+export interface WarningEvent {
+  readonly type: 'warning';
+  readonly message: string;
+}
+
 /** The run has ended. */
 export interface EndEvent {
   readonly type: 'end';
   readonly result: TrainResult;
+  /** The run that was to be resumed had ended before: nothing was done. */
+  readonly before?: true;
 }
 
-export type TrainEvent = StartEvent | FetchEvent | StepEvent | PhaseEvent | EndEvent;
+export type TrainEvent = StartEvent | FetchEvent | StepEvent | PhaseEvent | WarningEvent | EndEvent;

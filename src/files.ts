@@ -1,7 +1,7 @@
 /** Files that are written whole or not at all. */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { UserError } from './errors.js';
 
@@ -18,8 +18,7 @@ export async function writeFileAtomic(
   data: string | Uint8Array | readonly Uint8Array[],
 ): Promise<void> {
   const folder = path.dirname(file);
-  const suffix = `${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
-  const temporary = path.join(folder, `.${path.basename(file)}.${suffix}`);
+  const temporary = temporaryName(file);
   try {
     try {
       const handle = await open(temporary, 'wx');
@@ -41,6 +40,22 @@ export async function writeFileAtomic(
       `expected to write ${file}, failed with ${reason}; check that the folder exists, may be written to and has space`,
       { cause },
     );
+  }
+}
+
+const TEMPORARY = /^\..+\.\d+\.[0-9a-f]{8}\.tmp$/;
+
+/** A hidden name beside `file` that nobody else uses. */
+export function temporaryName(file: string): string {
+  const suffix = `${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  return path.join(path.dirname(file), `.${path.basename(file)}.${suffix}`);
+}
+
+/** Removes from a folder what killed processes left of files they were writing. */
+export async function sweepTemporary(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((entry) => TEMPORARY.test(entry))) {
+    await rm(path.join(folder, name), { force: true });
   }
 }
 

@@ -29,7 +29,7 @@ function numeric(option: NumericSetting, what: string): Flag {
 }
 
 const TRAIN_OPTION_FLAGS: Readonly<
-  Record<Exclude<keyof TrainOptions, 'trainDataset' | 'valDataset' | 'onEvent'>, Flag>
+  Record<Exclude<keyof TrainOptions, 'trainDataset' | 'valDataset' | 'onEvent' | 'signal'>, Flag>
 > = {
   data: { describe: 'Folder with train/CLASS/* and val/CLASS/* (required)' },
   out: {
@@ -54,6 +54,16 @@ const TRAIN_OPTION_FLAGS: Readonly<
     shownDefault: TRAIN_DEFAULTS.device,
   },
   threads: numeric('threads', 'CPU threads of the runtime; 0 leaves it to the runtime'),
+  saveEvery: numeric(
+    'saveEvery',
+    'Steps between checkpoints; one after each epoch is always written',
+  ),
+  keep: numeric('keep', 'Latest checkpoints to keep; the best one is kept always'),
+  resume: {
+    describe:
+      'Go on with an earlier run: its folder, a checkpoint, or no value for the newest in runs',
+    shownDefault: 'a new run',
+  },
   artifacts: {
     describe: 'Artifact folder: which network is trained, and at what input size',
     shownDefault: "the package's ResNet-18",

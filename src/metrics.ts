@@ -32,11 +32,30 @@ export function meanTargets(labels: Int32Array, classes: number): Float32Array<A
   return targets;
 }
 
+/** What a {@link Meter} has summed up. Written as JSON and read back, the numbers are the same. */
+export interface MeterSums {
+  readonly images: number;
+  /** Of losses, each counted once for every image of its batch. */
+  readonly lossSum: number;
+  readonly correct: number;
+}
+
 /** Sums over one pass. */
 export class Meter {
-  images = 0;
-  #lossSum = 0;
-  #correct = 0;
+  images: number;
+  #lossSum: number;
+  #correct: number;
+
+  /** @param sums of the part of the pass that is done already. */
+  constructor(sums: MeterSums = { images: 0, lossSum: 0, correct: 0 }) {
+    this.images = sums.images;
+    this.#lossSum = sums.lossSum;
+    this.#correct = sums.correct;
+  }
+
+  get sums(): MeterSums {
+    return { images: this.images, lossSum: this.#lossSum, correct: this.#correct };
+  }
 
   /**
    * Adds one batch.

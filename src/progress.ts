@@ -46,7 +46,13 @@ export function startLines(event: StartEvent): string[] {
     `Images   ${event.trainImages} training, ${event.valImages} validation`,
     `Weights  ${event.weightsSource}`,
     `Run      ${event.runDir}`,
+    ...(event.resumed === undefined ? [] : [resumedLine(event.resumed)]),
   ];
+}
+
+function resumedLine({ epoch, batch, step }: NonNullable<StartEvent['resumed']>): string {
+  const where = batch === 0 ? `epoch ${epoch + 1}` : `epoch ${epoch + 1} after batch ${batch}`;
+  return `Resumed  ${where} (${step} steps done)`;
 }
 
 /**
@@ -120,8 +126,16 @@ export class TimeLeft {
   private readonly total = { train: 0, val: 0 };
   private last = { epoch: 0, phase: 'train', batch: 0 };
 
-  /** @param at when the first pass begins, in seconds on any clock that does not go back. */
-  constructor(private at: number) {}
+  /**
+   * @param at when the first pass begins, in seconds on any clock that does not go back.
+   * @param from where a resumed run goes on.
+   */
+  constructor(
+    private at: number,
+    from: { readonly epoch: number; readonly batch: number } = { epoch: 0, batch: 0 },
+  ) {
+    this.last = { epoch: from.epoch + 1, phase: 'train', batch: from.batch };
+  }
 
   /**
    * @param now seconds on the same clock.
@@ -169,7 +183,7 @@ export class Progress {
   private drawnAt = -Infinity;
   private drawn = false;
   private epochs: number | null = null;
-  private best: PhaseRecord | null = null;
+  private best: { readonly accuracy: number; readonly loss: number } | null = null;
   private fetchQuarter = -1;
 
   constructor(
@@ -185,7 +199,8 @@ export class Progress {
   handle(event: TrainEvent): void {
     switch (event.type) {
       case 'start':
-        this.timeLeft = new TimeLeft(this.now() / 1000);
+        this.timeLeft = new TimeLeft(this.now() / 1000, event.resumed);
+        this.best = event.resumed?.best ?? null;
         this.print(...startLines(event));
         break;
       case 'fetch':
@@ -200,7 +215,13 @@ export class Progress {
       case 'phase':
         this.phase(event.record);
         break;
+      case 'warning':
+        this.print(`warning: ${event.message}`);
+        break;
       case 'end':
+        if (event.before === true) {
+          this.print(`The run is finished already: ${event.result.runDir}; more --epochs go on`);
+        }
         this.print('', ...endLines(event.result));
         break;
     }

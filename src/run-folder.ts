@@ -4,7 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ConfigError } from './errors.js';
 import type { PhaseRecord } from './events.js';
-import { writeFileAtomic } from './files.js';
+import { sweepTemporary, writeFileAtomic } from './files.js';
 
 export type CheckpointName = 'best' | 'last';
 
@@ -15,15 +15,15 @@ export type RunConfig = Readonly<Record<string, unknown>> & {
 };
 
 export class RunFolder {
-  #metrics = '';
+  constructor(readonly dir: string) {}
 
-  private constructor(readonly dir: string) {}
-
-  /** Makes the folder and writes config.json. */
+  /** Makes the folder, or takes up an earlier run's, and writes config.json. */
   static async create(dir: string, config: RunConfig): Promise<RunFolder> {
-    await mkdir(path.join(dir, 'checkpoints'), { recursive: true });
-    await writeFileAtomic(path.join(dir, 'config.json'), JSON.stringify(config, null, 2) + '\n');
-    return new RunFolder(dir);
+    const folder = new RunFolder(dir);
+    await mkdir(folder.checkpoints, { recursive: true });
+    for (const each of [dir, folder.checkpoints]) await sweepTemporary(each);
+    await folder.write('config.json', JSON.stringify(config, null, 2) + '\n');
+    return folder;
   }
 
   /** Opens the folder of an earlier run. @throws ConfigError if `dir` is not one. */
@@ -43,13 +43,22 @@ export class RunFolder {
     }
   }
 
-  checkpoint(name: CheckpointName): string {
-    return path.join(this.dir, 'checkpoints', `${name}.safetensors`);
+  get checkpoints(): string {
+    return path.join(this.dir, 'checkpoints');
   }
 
-  /** Adds a line to metrics.jsonl. */
-  async appendMetrics(record: PhaseRecord): Promise<void> {
-    this.#metrics += JSON.stringify(record) + '\n';
-    await writeFileAtomic(path.join(this.dir, 'metrics.jsonl'), this.#metrics);
+  checkpoint(name: CheckpointName): string {
+    return path.join(this.checkpoints, `${name}.safetensors`);
+  }
+
+  /** Replaces a file of the folder. */
+  async write(name: string, text: string): Promise<void> {
+    await writeFileAtomic(path.join(this.dir, name), text);
+  }
+
+  /** Replaces metrics.jsonl: a line a record. */
+  async writeMetrics(records: readonly PhaseRecord[]): Promise<void> {
+    const lines = records.map((record) => JSON.stringify(record) + '\n');
+    await this.write('metrics.jsonl', lines.join(''));
   }
 }

@@ -1,173 +1,170 @@
 /** Fine-tuning, start to finish. The loop reads top to bottom; each step of it is a file of its own. */
 
-import path from 'node:path';
 import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js';
-import { saveCheckpoint, type BestResult, type RunState } from './checkpoint.js';
-import { resolveTrainOptions, type ResolvedOptions, type TrainOptions } from './config.js';
-import { ImageFolder, type Dataset } from './dataset.js';
+import type { BestResult } from './checkpoint.js';
+import {
+  resolveTrainOptions,
+  type Naming,
+  type ResolvedOptions,
+  type TrainOptions,
+} from './config.js';
+import type { Dataset } from './dataset.js';
 import { openDevice } from './device.js';
 import { stepsPerCall, trainEpoch, type OnBatch, type Pass } from './epoch.js';
-import { DatasetError } from './errors.js';
+import { InterruptedError, WeightsError } from './errors.js';
 import { evaluate } from './evaluate.js';
-import type { PhaseRecord, TrainEvent, TrainResult } from './events.js';
+import type { PhaseRecord, TrainResult } from './events.js';
 import { buildInferenceModel } from './export.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
+import { openData } from './open-data.js';
+import { checkInputs, isFinished, resumedOptions } from './resume.js';
+import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { stepLr } from './schedule.js';
-import { TrainSession } from './session.js';
-import { initialState } from './weights.js';
+import { TrainSession, type Runtime } from './session.js';
+import {
+  findResumePoint,
+  identify,
+  openRun,
+  restoreBest,
+  resumedFrom,
+  startingState,
+  type Emit,
+} from './setup.js';
+
+export { isBetter } from './run.js';
+
+/** What the epochs work with. */
+interface Workshop {
+  readonly config: ResolvedOptions;
+  readonly artifacts: Artifacts;
+  readonly runtime: Runtime;
+  readonly session: TrainSession;
+  readonly trainLoader: DataLoader;
+  readonly valLoader: DataLoader;
+  readonly classes: readonly string[];
+  readonly emit: Emit;
+}
 
 /**
  * Fine-tunes a network: `epochs` times a pass over the training images and one over the validation
  * images, the learning rate falling by StepLR, the best weights kept (by validation accuracy, then by
- * lower loss).
+ * lower loss). A run that was stopped or killed goes on with `resume`; on CPU it ends with the same bits
+ * as one that was not.
  *
+ * @param naming how messages name an option.
  * @returns where the best checkpoint is and how good it was.
  * @throws UserError (one of errors.ts) for everything that is the caller's to mend.
  */
-export async function train(options: TrainOptions): Promise<TrainResult> {
-  const config = resolveTrainOptions(options);
-  const emit = config.onEvent ?? (() => undefined);
-  const artifacts = await openArtifacts(config.artifacts ?? bundledArtifacts());
-  const data = await openDatasets(config);
-  const { classes } = data.train;
-  const { state, source } = await initialState(artifacts, {
-    weights: config.weights,
-    classes: classes.length,
-    seed: config.seed,
-    onProgress: (receivedBytes, totalBytes) => {
-      emit({ type: 'fetch', receivedBytes, totalBytes });
-    },
-  });
-  const { runtime, reason } = await openDevice(config.device, config.threads, artifacts);
+export async function train(
+  options: TrainOptions,
+  naming: Naming = 'option',
+): Promise<TrainResult> {
+  const emit: Emit = options.onEvent ?? (() => undefined);
+  const point = await findResumePoint(options, emit);
+  const config = resolveTrainOptions(
+    point === null ? options : resumedOptions(point, options, naming),
+    naming,
+  );
+  if (point !== null && isFinished(point.run, config.epochs)) {
+    const result = toResult(config.out, await restoreBest(point, config, emit));
+    emit({ type: 'end', result, before: true });
+    return result;
+  }
+  const artifacts =
+    point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts()));
   const pool = new LoaderPool({ artifacts, workers: config.workers });
+  let runtime: Runtime | null = null;
   try {
+    const data = await openData(config);
+    const { classes } = data;
+    const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
+    const device = await openDevice(config.device, config.threads, artifacts);
+    ({ runtime } = device);
+    const { provider } = runtime;
+    const identity = identify(config, artifacts, data, provider);
+    if (point !== null) checkInputs(point, { ...identity, provider });
     const session = await TrainSession.create(runtime, artifacts, classes.length);
     await session.setState(state);
     const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed };
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
-    const saved = describeConfig(config, artifacts, classes);
-    const run = await RunFolder.create(config.out, saved);
+    if (config.signal?.aborted === true) throw new InterruptedError(null, 0);
+    const run = await openRun(point, config, session, identity, trainLoader.batchCount, emit);
     emit({
       type: 'start',
-      device: runtime.provider,
-      deviceReason: reason,
+      device: provider,
+      deviceReason: device.reason,
       classes,
       trainImages: data.train.length,
       valImages: data.val.length,
       weightsSource: source,
-      runDir: run.dir,
+      runDir: run.folder.dir,
+      ...resumedFrom(point, run),
     });
-
-    let best: BestResult | null = null;
-    const groupSize = stepsPerCall(config.batchSize);
-    for (let epoch = 0; epoch < config.epochs; epoch++) {
-      const lr = stepLr(epoch, config);
-      const settings = { ...config, lr, classes: classes.length };
-      const batches = trainLoader.epoch(epoch, { shuffle: true });
-      const onTrain = reporter(emit, config, epoch, 'train', trainLoader.batchCount);
-      const trained = await trainEpoch(session, trainLoader, batches, groupSize, settings, onTrain);
-      const trainRecord = toRecord(epoch, 'train', lr, trained);
-      await run.appendMetrics(trainRecord);
-      emit({ type: 'phase', record: trainRecord });
-
-      const current = await session.getState();
-      const model = await buildInferenceModel(artifacts, current, { classes });
-      const images = valLoader.epoch(epoch, { shuffle: false });
-      const sizes = {
-        classes: classes.length,
-        inputSize: artifacts.manifest.preprocessing.inputSize,
-      };
-      const onVal = reporter(emit, config, epoch, 'val', valLoader.batchCount);
-      const validated = await evaluate(runtime, model, valLoader, images, sizes, onVal);
-      const valRecord = toRecord(epoch, 'val', lr, validated);
-      await run.appendMetrics(valRecord);
-      emit({ type: 'phase', record: valRecord });
-
-      const improved = best === null || isBetter(valRecord, best);
-      if (improved) best = { epoch: epoch + 1, accuracy: valRecord.accuracy, loss: valRecord.loss };
-      const step = (epoch + 1) * trainLoader.batchCount;
-      const reached: RunState = {
-        arch: artifacts.manifest.arch,
-        classes,
-        epoch: epoch + 1,
-        step,
-        best,
-        config: saved,
-      };
-      if (improved) await saveCheckpoint(run.checkpoint('best'), { state: current, run: reached });
-      await saveCheckpoint(run.checkpoint('last'), { state: current, run: reached });
+    try {
+      await fit(run, {
+        ...{ config, artifacts, runtime, session, trainLoader, valLoader, classes, emit },
+      });
+    } catch (error) {
+      throw await run.stopped(error, config.signal);
     }
-    const result = toResult(run, best);
+    const result = toResult(run.folder.dir, run.best);
     emit({ type: 'end', result });
     return result;
   } finally {
     await pool.close();
-    await runtime.close();
+    await runtime?.close();
   }
 }
 
-/** Higher validation accuracy, then lower loss. A loss that is not a number is never better. */
-export function isBetter(
-  candidate: { accuracy: number; loss: number },
-  best: { accuracy: number; loss: number },
-): boolean {
-  if (!Number.isFinite(candidate.loss)) return false;
-  if (candidate.accuracy !== best.accuracy) return candidate.accuracy > best.accuracy;
-  return candidate.loss < best.loss;
-}
-
-async function openDatasets(config: ResolvedOptions): Promise<{ train: Dataset; val: Dataset }> {
-  const folder = (name: string): string => path.join(config.data ?? '', name);
-  const train = config.trainDataset ?? (await ImageFolder.open(folder('train')));
-  const { classes } = train;
-  const val = config.valDataset ?? (await ImageFolder.open(folder('val'), { classes }));
-  if (classes.length < 2) {
-    throw new DatasetError(
-      `expected at least 2 classes, got ${classes.length}; a classifier needs something to tell apart`,
-    );
-  }
-  if (train.length === 0 || val.length === 0) {
-    throw new DatasetError(
-      `expected images to train and to validate on, got ${train.length} and ${val.length}; add some`,
-    );
-  }
-  if (val.classes.join('\0') !== classes.join('\0')) {
-    throw new DatasetError(
-      `expected the validation set's classes to be the training set's (${classes.join(', ')}), ` +
-        `got ${val.classes.join(', ')}; give both sets the same list`,
-    );
-  }
-  return { train, val };
-}
-
-/** config.json: every setting that has a value, and what it was resolved against. */
-function describeConfig(
-  config: ResolvedOptions,
-  artifacts: Artifacts,
-  classes: readonly string[],
-): { arch: string; classes: readonly string[] } {
-  const { trainDataset, valDataset } = config;
-  const custom = trainDataset !== undefined || valDataset !== undefined;
-  const settings = {
-    ...config,
-    onEvent: undefined,
-    trainDataset: undefined,
-    valDataset: undefined,
+/** The epochs that are left. */
+async function fit(run: Run, workshop: Workshop): Promise<void> {
+  const { config, artifacts, runtime, session, trainLoader, valLoader, classes, emit } = workshop;
+  const { signal, saveEvery } = config;
+  const groupSize = stepsPerCall(config.batchSize);
+  const sizes = {
+    classes: classes.length,
+    inputSize: artifacts.manifest.preprocessing.inputSize,
   };
-  return {
-    ...settings,
-    ...(settings.data === undefined ? {} : { data: path.resolve(settings.data) }),
-    ...(custom ? { customDataset: true } : {}),
-    arch: artifacts.manifest.arch,
-    classes,
-  };
+  const save = (): Promise<void> => run.save();
+  const names = (indices: Uint32Array): Promise<string[]> =>
+    imageNames(trainLoader.dataset, indices);
+
+  while (run.epoch < config.epochs) {
+    const { epoch, progress, firstStep } = run;
+    const lr = stepLr(epoch, config);
+    const settings = { ...config, lr, classes: classes.length };
+    const batches = trainLoader.epoch(epoch, { shuffle: true, startBatch: progress.batch });
+    const onTrain = reporter(emit, config, epoch, 'train', trainLoader.batchCount);
+    const place = { progress, firstStep, saveEvery, save, signal, imageNames: names };
+    const trained = await trainEpoch(
+      session,
+      trainLoader,
+      batches,
+      groupSize,
+      settings,
+      onTrain,
+      place,
+    );
+    const trainRecord = toRecord(epoch, 'train', lr, trained);
+    await run.record(trainRecord);
+    emit({ type: 'phase', record: trainRecord });
+
+    const current = await session.getState();
+    const model = await buildInferenceModel(artifacts, current, { classes });
+    const images = valLoader.epoch(epoch, { shuffle: false });
+    const onVal = reporter(emit, config, epoch, 'val', valLoader.batchCount);
+    const validated = await evaluate(runtime, model, valLoader, images, sizes, onVal, signal);
+    const valRecord = toRecord(epoch, 'val', lr, validated);
+    await run.finishEpoch(current, valRecord);
+    emit({ type: 'phase', record: valRecord });
+  }
 }
 
 function reporter(
-  emit: (event: TrainEvent) => void,
+  emit: Emit,
   { epochs }: ResolvedOptions,
   epoch: number,
   phase: 'train' | 'val',
@@ -194,13 +191,22 @@ function toRecord(epoch: number, phase: 'train' | 'val', lr: number, pass: Pass)
   return { epoch: epoch + 1, phase, loss, accuracy, lr, images, seconds, dataWaitSeconds };
 }
 
-function toResult(run: RunFolder, best: BestResult | null): TrainResult {
-  if (best === null) throw new RangeError('a run has at least one epoch');
+async function imageNames(dataset: Dataset, indices: Uint32Array): Promise<string[]> {
+  const names: string[] = [];
+  for (const index of indices) {
+    const { image } = await dataset.get(index);
+    names.push(typeof image === 'string' ? image : `sample ${index}`);
+  }
+  return names;
+}
+
+function toResult(runDir: string, best: BestResult | null): TrainResult {
+  if (best === null) throw new WeightsError(`expected the best weights of ${runDir}, found none`);
   return {
-    runDir: run.dir,
+    runDir,
     bestEpoch: best.epoch,
     bestAccuracy: best.accuracy,
     bestLoss: best.loss,
-    checkpoint: run.checkpoint('best'),
+    checkpoint: new RunFolder(runDir).checkpoint('best'),
   };
 }

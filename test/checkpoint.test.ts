@@ -28,7 +28,22 @@ beforeEach(async () => {
       classes: ['ants', 'bees "x"', '蜂'],
       epoch: 4,
       step: 17,
+      partial: {
+        batch: 3,
+        images: 12,
+        lossSum: 0.1 + 0.2,
+        correct: 7,
+        seconds: 1.5,
+        dataWaitSeconds: 1 / 3,
+      },
       best: { epoch: 3, accuracy: 0.95, loss: 0.1 },
+      records: [
+        {
+          ...{ epoch: 1, phase: 'train', loss: Math.PI, accuracy: 1 / 3, lr: 1e-7 },
+          ...{ images: 12, seconds: 2, dataWaitSeconds: 0 },
+        },
+      ],
+      fingerprints: { data: 'd', artifacts: 'a' },
       config: { lr: 0.001, data: 'some/folder' },
     },
   };
@@ -89,9 +104,13 @@ test('a checkpoint of another architecture is refused', async () => {
 
 test.each([
   ['progress', ''],
-  ['progress', '{"epoch":-1,"step":0,"best":null}'],
-  ['progress', '{"epoch":1,"step":0.5,"best":null}'],
-  ['progress', '{"epoch":1,"step":0,"best":{"epoch":1,"accuracy":"1","loss":0}}'],
+  ['progress', '{"epoch":-1,"step":0,"partial":null,"best":null}'],
+  ['progress', '{"epoch":1,"step":0.5,"partial":null,"best":null}'],
+  ['progress', '{"epoch":1,"step":0,"best":null}'],
+  ['progress', '{"epoch":1,"step":1,"partial":{"batch":1},"best":null}'],
+  ['progress', '{"epoch":1,"step":0,"partial":null,"best":{"epoch":1,"accuracy":"1","loss":0}}'],
+  ['metrics', '[{"epoch":1}]'],
+  ['fingerprints', '{"data":1}'],
   ['progress', 'null'],
   ['classes', '[1,2]'],
   ['classes', '{'],
@@ -102,6 +121,29 @@ test.each([
   const changed = { ...Object.fromEntries(metadata), [key]: value };
   await writeFile(file, Buffer.concat(encodeSafetensors(tensors, changed)));
   expect(await loadError(file)).toMatch(/metadata .*missing or damaged/);
+});
+
+test('a single changed bit anywhere is noticed', async () => {
+  const file = path.join(folder, 'last.safetensors');
+  await saveCheckpoint(file, checkpoint);
+  const whole = await readFile(file);
+  // Every 4999th byte, in the header, the metadata and the tensors, and the last one.
+  const places = Array.from({ length: Math.ceil(whole.length / 4999) }, (_, i) => i * 4999);
+  for (const place of [...places, whole.length - 1]) {
+    const damaged = Buffer.from(whole);
+    damaged[place] = (damaged[place] ?? 0) ^ (1 << (place % 8));
+    await writeFile(file, damaged);
+    await expect(loadCheckpoint(file, artifacts.manifest)).rejects.toThrow(WeightsError);
+  }
+});
+
+test('weights that are not finite are not written', async () => {
+  const file = path.join(folder, 'last.safetensors');
+  await saveCheckpoint(file, checkpoint);
+  const before = await readFile(file);
+  checkpoint.state.set('fc.bias', float32Tensor([3], Float32Array.of(1, NaN, 1)));
+  await expect(saveCheckpoint(file, checkpoint)).rejects.toThrow(/finite values in fc\.bias/);
+  expect(before.equals(await readFile(file))).toBe(true);
 });
 
 test('weights that are no checkpoint, and a missing file', async () => {

@@ -101,6 +101,7 @@ describe('train, then export-inference', () => {
     expect(readdirSync(path.join(cwd, run, 'checkpoints')).sort()).toEqual([
       'best.safetensors',
       'last.safetensors',
+      'step-00000005.safetensors',
     ]);
     const config = readFileSync(path.join(cwd, run, 'config.json'), 'utf8');
     expect(JSON.parse(config)).toMatchObject({ epochs: 2, batchSize: 4, lr: 0.001, seed: 0 });

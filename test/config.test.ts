@@ -38,6 +38,8 @@ describe('resolveTrainOptions', () => {
       seed: 0,
       device: 'auto',
       threads: 0,
+      saveEvery: 0,
+      keep: 2,
     });
   });
 

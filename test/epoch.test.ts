@@ -1,5 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { PassClock, groupBatches, stepsPerCall, toChunk, trainEpoch } from '../src/epoch.js';
+import {
+  EpochProgress,
+  PassClock,
+  groupBatches,
+  stepsPerCall,
+  toChunk,
+  trainEpoch,
+  type EpochOfRun,
+  type OnBatch,
+} from '../src/epoch.js';
 import { TrainingError } from '../src/errors.js';
 import type { Batch, DataLoader } from '../src/loader.js';
 import type { Chunk, ChunkResult, TrainSession } from '../src/session.js';
@@ -41,6 +50,20 @@ function session(losses: number[]): { session: TrainSession; chunks: Chunk[] } {
   return { session: { step } as unknown as TrainSession, chunks };
 }
 
+/** An epoch that nobody saves or stops, after 10 steps. */
+function place(more: Partial<EpochOfRun> = {}): EpochOfRun {
+  return {
+    progress: new EpochProgress(),
+    firstStep: 10,
+    saveEvery: 0,
+    save: () => Promise.resolve(),
+    imageNames: (indices) => Promise.resolve([...indices].map((index) => `${index}.jpg`)),
+    ...more,
+  };
+}
+
+const ignore = (): undefined => undefined;
+
 test('a call holds about 32 images, and 8 steps at most', () => {
   expect([1, 4, 5, 16, 32, 64].map(stepsPerCall)).toEqual([8, 8, 6, 2, 1, 1]);
 });
@@ -69,9 +92,9 @@ describe('trainEpoch', () => {
     const { loader } = recycler();
     const fake = session([1, 2, 4]);
     const seen: [number, number][] = [];
-    const pass = await trainEpoch(fake.session, loader, stream(4, 4, 2), 8, SETTINGS, (done, m) => {
-      seen.push([done, m.images]);
-    });
+    const onBatch: OnBatch = (done, m) => seen.push([done, m.images]);
+    const batches = stream(4, 4, 2);
+    const pass = await trainEpoch(fake.session, loader, batches, 8, SETTINGS, onBatch, place());
     expect(pass.meter.loss).toBe((4 * 1 + 4 * 2 + 2 * 4) / 10);
     expect(pass.meter.accuracy).toBe(0.5);
     expect(seen).toEqual([
@@ -88,10 +111,11 @@ describe('trainEpoch', () => {
   test('stops at a loss that is not finite and says where', async () => {
     const { loader } = recycler();
     const { session: fake } = session([1, NaN, 1]);
-    const attempt = trainEpoch(fake, loader, stream(2, 2, 2), 2, SETTINGS, () => undefined);
+    const batches = stream(2, 2, 2);
+    const attempt = trainEpoch(fake, loader, batches, 2, SETTINGS, ignore, place());
     await expect(attempt).rejects.toThrow(TrainingError);
     await expect(attempt).rejects.toThrow(
-      /expected a finite loss, got NaN at batch 2 .*0\.1.*images 2, 3/,
+      /expected a finite loss, got NaN at step 12 .*0\.1.*images 2\.jpg, 3\.jpg/,
     );
   });
 
@@ -103,9 +127,64 @@ describe('trainEpoch', () => {
       await Promise.resolve();
       throw new Error('no more');
     }
-    const attempt = trainEpoch(fake, loader, broken(), 1, SETTINGS, () => undefined);
+    const attempt = trainEpoch(fake, loader, broken(), 1, SETTINGS, ignore, place());
     await expect(attempt).rejects.toThrow('no more');
     expect(chunks.length).toBeGreaterThan(0);
+  });
+});
+
+describe('an epoch of a run', () => {
+  test('is saved at multiples of saveEvery of the run, with the sums up to there', async () => {
+    const { loader } = recycler();
+    const fake = session([1, 2, 4, 8, 16, 32, 64]);
+    const progress = new EpochProgress();
+    const saved: unknown[] = [];
+    const save = (): Promise<void> => {
+      const { partial } = progress;
+      saved.push([partial?.batch, partial?.images, partial?.lossSum]);
+      return Promise.resolve();
+    };
+    const batches = stream(2, 2, 2, 2, 2, 2, 1);
+    const run = place({ progress, saveEvery: 3, save });
+    await trainEpoch(fake.session, loader, batches, 8, SETTINGS, ignore, run);
+    // Steps 12 and 15 of the run.
+    expect(saved).toEqual([
+      [2, 4, 6],
+      [5, 10, 62],
+    ]);
+    expect(fake.chunks.map(({ steps }) => steps)).toEqual([2, 3, 1, 1]);
+  });
+
+  test('goes on from what was saved, exactly', async () => {
+    const { loader } = recycler();
+    const partial = { batch: 2, images: 4, lossSum: 0.1 + 0.2, correct: 1 };
+    const times = { seconds: 100, dataWaitSeconds: 50 };
+    const progress = new EpochProgress({ ...partial, ...times });
+    const run = place({ progress, saveEvery: 1, firstStep: 0 });
+    const seen: number[] = [];
+    const onBatch: OnBatch = (done) => seen.push(done);
+    const fake = session([2]);
+    const pass = await trainEpoch(fake.session, loader, stream(2), 8, SETTINGS, onBatch, run);
+    expect(seen).toEqual([3]);
+    expect(pass.meter.sums).toEqual({ images: 6, lossSum: 0.1 + 0.2 + 4, correct: 2 });
+    expect(pass.seconds).toBeGreaterThanOrEqual(100);
+    expect(pass.dataWaitSeconds).toBeGreaterThanOrEqual(50);
+  });
+
+  test('stops after the steps under way when asked to', async () => {
+    const { loader } = recycler();
+    const stop = new AbortController();
+    const fake = session([1, 1, 1, 1]);
+    const progress = new EpochProgress();
+    const run = place({ progress, signal: stop.signal });
+    const onBatch: OnBatch = (done) => {
+      if (done === 1) stop.abort('enough');
+    };
+    const batches = stream(2, 2, 2, 2);
+    const attempt = trainEpoch(fake.session, loader, batches, 2, SETTINGS, onBatch, run);
+    await expect(attempt).rejects.toBe('enough');
+    expect(progress.batch).toBe(2);
+    expect(fake.chunks).toHaveLength(1);
   });
 });
 

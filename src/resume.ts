@@ -1,0 +1,221 @@
+/** Taking up an earlier run: finding its checkpoint, and refusing to go on with anything that differs. */
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js';
+import { checkState, readCheckpoint, type RunState } from './checkpoint.js';
+import { CheckpointFolder } from './checkpoint-folder.js';
+import { TRAIN_DEFAULTS, Validator, type Naming, type TrainOptions } from './config.js';
+import { ConfigError, WeightsError } from './errors.js';
+import type { State } from './tensors.js';
+
+/** Where to go on, and from what. */
+export interface ResumePoint {
+  /** The checkpoint. */
+  readonly file: string;
+  readonly run: RunState;
+  readonly state: State;
+  readonly artifacts: Artifacts;
+  /** The run it is of; null for a file that is in no run folder. */
+  readonly runDir: string | null;
+}
+
+type Options = Readonly<Partial<Record<keyof TrainOptions, unknown>>>;
+type Warn = (message: string) => void;
+
+const CHECKPOINTS = 'checkpoints';
+
+/**
+ * Reads the checkpoint that `resume` means: a checkpoint file, the newest good one of a run folder, or for
+ * `true` of the newest run in `runs`.
+ *
+ * @param artifacts artifact folder; default: the one of the run.
+ * @param warn hears of damaged checkpoints that were passed over.
+ * @throws ConfigError if there is no such file or run.
+ * @throws WeightsError if the file, or every checkpoint of the run, is damaged.
+ */
+export async function openResumePoint(
+  resume: unknown,
+  artifacts: string | undefined,
+  warn: Warn,
+): Promise<ResumePoint> {
+  const target = resume === true ? newestRun('runs') : String(resume);
+  const found = statSync(target, { throwIfNoEntry: false });
+  if (found === undefined) {
+    throw new ConfigError(
+      `expected a run folder or a checkpoint to resume from, found nothing at ${path.resolve(target)}; check the path`,
+    );
+  }
+  if (found.isDirectory()) return newestGood(target, artifacts, warn);
+  const above = path.dirname(path.dirname(path.resolve(target)));
+  const inRun =
+    path.basename(path.dirname(path.resolve(target))) === CHECKPOINTS &&
+    existsSync(path.join(above, 'config.json'));
+  return load(target, inRun ? path.relative('', above) || '.' : null, artifacts);
+}
+
+/** The run in `parent` whose checkpoints were written last. */
+function newestRun(parent: string): string {
+  const runs = (existsSync(parent) ? readdirSync(parent) : []).flatMap((name) => {
+    const dir = path.join(parent, name);
+    const found = statSync(path.join(dir, CHECKPOINTS), { throwIfNoEntry: false });
+    return found === undefined ? [] : [{ dir, time: found.mtimeMs }];
+  });
+  const newest = runs.sort((a, b) => b.time - a.time)[0];
+  if (newest !== undefined) return newest.dir;
+  throw new ConfigError(
+    `expected a run to resume in ${path.resolve(parent)}, found none; give its folder after --resume`,
+  );
+}
+
+async function newestGood(
+  runDir: string,
+  artifacts: string | undefined,
+  warn: Warn,
+): Promise<ResumePoint> {
+  const folder = new CheckpointFolder(path.join(runDir, CHECKPOINTS), 1);
+  const files = await folder.candidates();
+  let newest: ResumePoint | null = null;
+  for (const file of files) {
+    try {
+      const point = await load(file, runDir, artifacts);
+      if (newest === null || point.run.step > newest.run.step) newest = point;
+    } catch (error) {
+      if (!(error instanceof WeightsError)) throw error;
+      warn(`${error.message} (passed over)`);
+    }
+    // It is newer than all others; only without it do they have to be compared.
+    if (newest?.file === folder.file('last')) break;
+  }
+  if (newest !== null) return newest;
+  throw new WeightsError(
+    files.length === 0
+      ? `expected a checkpoint in ${runDir}, found none: the run ended before its first one, or this is ` +
+          'no run folder; start it again without --resume'
+      : `expected a checkpoint in ${runDir}, found only damaged ones; restore one, or start again without --resume`,
+  );
+}
+
+async function load(
+  file: string,
+  runDir: string | null,
+  givenArtifacts: string | undefined,
+): Promise<ResumePoint> {
+  const raw = await readCheckpoint(file);
+  const { arch } = raw.run;
+  const stored = settingsOf(raw.run).artifacts;
+  const own = typeof stored === 'string' ? stored : bundledArtifacts(arch);
+  const artifacts = await openArtifacts(givenArtifacts ?? own);
+  const state = checkState(raw, artifacts.manifest, file);
+  return { file, run: raw.run, state, artifacts, runDir };
+}
+
+function settingsOf({ config }: RunState): Options {
+  return typeof config === 'object' && config !== null ? config : {};
+}
+
+/** Whether nothing is left to do. */
+export function isFinished(run: RunState, epochs: number): boolean {
+  return run.partial === null && run.epoch >= epochs;
+}
+
+/** These must be as they were. `device` is compared by what it was resolved to. */
+const FIXED = [
+  'weights',
+  'batchSize',
+  'lr',
+  'momentum',
+  'weightDecay',
+  'stepSize',
+  'gamma',
+  'seed',
+  'threads',
+] as const;
+
+/**
+ * The options of the run, with those given now in their place.
+ *
+ * @throws ConfigError listing the ones that differ and would change the result.
+ */
+export function resumedOptions(point: ResumePoint, given: Options, naming: Naming): Options {
+  const stored = settingsOf(point.run);
+  const validator = new Validator(naming);
+  const show = (value: unknown): string => JSON.stringify(value ?? null);
+  const differences = FIXED.flatMap((option) => {
+    const [then, now] = [stored[option], given[option]];
+    if (now === undefined || now === then || isSameFile(option, now, then)) return [];
+    return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
+  });
+  const [epochs, more] = [stored.epochs, given.epochs];
+  if (typeof epochs === 'number' && typeof more === 'number' && more < epochs) {
+    differences.push(`${validator.name('epochs')} was ${epochs}, is ${more} (it may only grow)`);
+  }
+  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+  checkOut(point, given.out, validator);
+  const own = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'] as (keyof TrainOptions)[];
+  const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
+  for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
+  for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
+    if (value !== undefined) merged[option] = value;
+  }
+  return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
+}
+
+function isSameFile(option: string, now: unknown, then: unknown): boolean {
+  return option === 'weights' && typeof now === 'string' && path.resolve(now) === then;
+}
+
+function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {
+  if (typeof out !== 'string') return;
+  if (runDir === null) {
+    if (!existsSync(out) || readdirSync(out).length === 0) return;
+    throw validator.error('out', 'a new or empty folder', out, 'choose another name');
+  }
+  if (path.resolve(out) === path.resolve(runDir)) return;
+  const expected = `the folder of the resumed run (${runDir})`;
+  throw validator.error('out', expected, out, 'leave it out; to move a run, move its folder');
+}
+
+/** What the result of a run depends on beside its settings. */
+export interface Inputs {
+  readonly classes: readonly string[];
+  readonly fingerprints: RunState['fingerprints'];
+  readonly provider: string;
+}
+
+/**
+ * Refuses to go on with other inputs than the run's.
+ *
+ * @param dataChanges what is known of how the images differ.
+ * @throws ConfigError listing the differences.
+ */
+export function checkInputs(
+  point: ResumePoint,
+  { classes, fingerprints, provider }: Inputs,
+  dataChanges: readonly string[] = [],
+): void {
+  const { run } = point;
+  const differences: string[] = [];
+  if (run.classes.join('\0') !== classes.join('\0')) {
+    differences.push(`classes were ${run.classes.join(', ')}, are ${classes.join(', ')}`);
+  }
+  if (run.fingerprints.data !== fingerprints.data) {
+    const how = dataChanges.length > 0 ? ` (${dataChanges.join('; ')})` : '';
+    differences.push(`the images are not the same${how}`);
+  }
+  if (run.fingerprints.artifacts !== fingerprints.artifacts) {
+    differences.push("the artifacts' graphs are not the same");
+  }
+  const then = (settingsOf(run) as { provider?: unknown }).provider;
+  if (typeof then === 'string' && then !== provider) {
+    differences.push(`the device was ${then}, is ${provider}`);
+  }
+  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+}
+
+function differenceText({ file }: ResumePoint, differences: readonly string[]): string {
+  return (
+    `expected the run of ${file} as it was, but: ${differences.join('; ')}; ` +
+    `undo this, or start a new run, with --weights ${file} if it is to begin with these weights`
+  );
+}

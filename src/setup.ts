@@ -1,0 +1,155 @@
+/** What happens before the first step of a run, new or resumed. */
+
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import type { Artifacts } from './artifacts.js';
+import type { BestResult } from './checkpoint.js';
+import { CheckpointFolder } from './checkpoint-folder.js';
+import type { ResolvedOptions, TrainOptions } from './config.js';
+import type { StartEvent, TrainEvent } from './events.js';
+import type { RunData } from './open-data.js';
+import { openResumePoint, type ResumePoint } from './resume.js';
+import { Run, type RunIdentity } from './run.js';
+import { RunFolder, type RunConfig } from './run-folder.js';
+import type { TrainSession } from './session.js';
+import type { State } from './tensors.js';
+import { initialState } from './weights.js';
+
+export type Emit = (event: TrainEvent) => void;
+
+export function warner(emit: Emit): (message: string) => void {
+  return (message) => {
+    emit({ type: 'warning', message });
+  };
+}
+
+/** Null for a new run. */
+export async function findResumePoint(
+  { resume, artifacts }: TrainOptions,
+  emit: Emit,
+): Promise<ResumePoint | null> {
+  return resume === undefined ? null : openResumePoint(resume, artifacts, warner(emit));
+}
+
+/** The state to begin with, and for people where it comes from. */
+export async function startingState(
+  point: ResumePoint | null,
+  { weights, seed }: ResolvedOptions,
+  artifacts: Artifacts,
+  classes: number,
+  emit: Emit,
+): Promise<{ state: State; source: string }> {
+  if (point !== null) return { state: point.state, source: point.file };
+  return initialState(artifacts, {
+    weights,
+    classes,
+    seed,
+    onProgress: (receivedBytes, totalBytes) => {
+      emit({ type: 'fetch', receivedBytes, totalBytes });
+    },
+  });
+}
+
+/** What is in every checkpoint of the run, and the content of config.json. */
+export function identify(
+  config: ResolvedOptions,
+  artifacts: Artifacts,
+  { classes, fingerprint }: RunData,
+  provider: string,
+): RunIdentity & { readonly config: RunConfig } {
+  const { arch, graphs } = artifacts.manifest;
+  const hashes = createHash('sha256');
+  for (const { sha256 } of Object.values(graphs)) hashes.update(sha256);
+  return {
+    arch,
+    classes,
+    fingerprints: { data: fingerprint, artifacts: hashes.digest('hex') },
+    config: describeConfig(config, arch, classes, provider),
+  };
+}
+
+/** Every setting that has a value, and what it was resolved against. Paths are absolute. */
+function describeConfig(
+  config: ResolvedOptions,
+  arch: string,
+  classes: readonly string[],
+  provider: string,
+): RunConfig {
+  const { data, artifacts, weights, trainDataset, valDataset } = config;
+  const custom = trainDataset !== undefined || valDataset !== undefined;
+  const isFile = weights !== 'imagenet' && weights !== 'random';
+  return {
+    ...config,
+    // What is no setting; JSON leaves it out.
+    ...{ onEvent: undefined, signal: undefined, resume: undefined },
+    ...{ trainDataset: undefined, valDataset: undefined },
+    ...(isFile ? { weights: path.resolve(weights) } : {}),
+    ...(data === undefined ? {} : { data: path.resolve(data) }),
+    ...(artifacts === undefined ? {} : { artifacts: path.resolve(artifacts) }),
+    ...(custom ? { customDataset: true } : {}),
+    provider,
+    arch,
+    classes,
+  };
+}
+
+/**
+ * Makes or takes up the run folder. A new run writes a checkpoint of step 0: from here on there is
+ * always one to go on from.
+ */
+export async function openRun(
+  point: ResumePoint | null,
+  config: ResolvedOptions,
+  session: TrainSession,
+  identity: RunIdentity & { readonly config: RunConfig },
+  stepsPerEpoch: number,
+  emit: Emit,
+): Promise<Run> {
+  const folder = await RunFolder.create(config.out, identity.config);
+  const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep);
+  const open = (from: ConstructorParameters<typeof Run>[5]): Run =>
+    new Run(folder, checkpoints, session, identity, stepsPerEpoch, from);
+  if (point === null) {
+    const run = open(null);
+    await run.save();
+    return run;
+  }
+  const { run: reached, file, runDir } = point;
+  await folder.writeMetrics(reached.records);
+  if (path.resolve(file) === path.resolve(checkpoints.file('last')))
+    checkpoints.adopt(reached.step);
+  const best = await restoreBest(point, config, emit);
+  const run = open({ ...reached, best });
+  if (runDir === null) await run.save();
+  return run;
+}
+
+/**
+ * Sees to it that the file of the best weights is there.
+ *
+ * @returns the best result so far; null, with a warning, if its weights are lost.
+ */
+export async function restoreBest(
+  { run, file }: ResumePoint,
+  { out, keep }: ResolvedOptions,
+  emit: Emit,
+): Promise<BestResult | null> {
+  if (run.best === null) return null;
+  const { epoch } = run.best;
+  const checkpoints = new CheckpointFolder(new RunFolder(out).checkpoints, keep);
+  const best = checkpoints.file('best');
+  const beside = path.join(path.dirname(file), path.basename(best));
+  if (await checkpoints.restoreBest(epoch, [file, beside])) return run.best;
+  warner(emit)(
+    `expected the best weights so far, of epoch ${epoch}, in ${best}, found them missing or damaged; ` +
+      'the best of the epochs to come will be kept',
+  );
+  return null;
+}
+
+/** For the start event. */
+export function resumedFrom(point: ResumePoint | null, run: Run): Pick<StartEvent, 'resumed'> {
+  if (point === null) return {};
+  const { epoch, step, best, progress } = run;
+  return { resumed: { file: point.file, epoch, step, best, batch: progress.batch } };
+}
