@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import onnx
@@ -23,15 +24,18 @@ from scripts.initial_weights import WeightsError, write_initial_weights
 from scripts.manifest import build_manifest
 from scripts.network import Network
 from scripts.preprocessing import build_preprocess_evaluate, build_preprocess_train
-from scripts.training_graph import build_training_graph
+from scripts.training_graph import PLAIN, Variant, build_training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMITTED = {"resnet18": ROOT / "artifacts/resnet18", "tiny": ROOT / "test/fixtures/tiny"}
 DEFAULT_CLASSES = 2
 MANIFEST = "manifest.json"
+VARIANTS = [field.name for field in fields(Variant)]
 
 
-def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) -> dict[str, bytes]:
+def build_graphs(
+    architecture: Architecture, model: nn.Module, input_size: int, variant: Variant = PLAIN
+) -> dict[str, bytes]:
     """Everything that is committed for one architecture: file name -> content."""
     network = Network.of(model, input_size)
     forward = export_forward(model, input_size)
@@ -39,7 +43,7 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
     template, folds = build_inference_template(network, forward)
     resize = architecture.resize_size(input_size)
     graphs = {
-        "train": ("train.onnx", _checked(build_training_graph(network, gradient))),
+        "train": ("train.onnx", _checked(build_training_graph(network, gradient, variant=variant))),
         "evaluate": ("evaluate.onnx", _checked(build_evaluation_graph(network, forward))),
         "inference": ("inference.onnx", _checked(template)),
         "preprocessTrain": (
@@ -94,7 +98,8 @@ def main(arguments: list[str]) -> int:
         input_size = options.input_size or architecture.input_size
         torch.manual_seed(options.seed)
         model = architecture.build(DEFAULT_CLASSES)
-        files = build_graphs(architecture, model, input_size)
+        variant = Variant(**dict.fromkeys(options.variant, True))
+        files = build_graphs(architecture, model, input_size, variant)
         folder = (
             options.out / name if options.out else COMMITTED.get(name, ROOT / "artifacts" / name)
         )
@@ -130,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="parent folder (default: where the committed artifacts are)")
     add("--weights", default="imagenet", help="imagenet (default), random, none or a file")
     add("--input-size", type=int, help="side of the input in pixels (default: 224, tiny 32)")
+    add("--variant", action="append", default=[], choices=VARIANTS, help="extra (repeatable)")
     add("--seed", type=int, default=0, help="seed of --weights random (default 0)")
     return parser
 

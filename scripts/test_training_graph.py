@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scripts.training_graph import Variant
 from scripts.training_harness import (
     DOUBLE,
     Settings,
@@ -23,7 +24,7 @@ BOUND = 1e-9
 def worst_tensor(
     arch: str, size: int, classes: int, k: int, n: int, settings: Settings
 ) -> tuple[float, str]:
-    network, graph = training_graph(arch, size, DOUBLE)
+    network, graph = training_graph(arch, size, DOUBLE, settings.variant)
     model = make_model(arch, classes, seed=1)
     batches = random_batches(k, n, size, classes, seed=2)
     found = run_graph(graph, feeds(network, model, batches, settings, DOUBLE))
@@ -53,6 +54,21 @@ def test_several_steps_a_call() -> None:
         lr=(0.02, 0.01, 0.001), head_lr=(0.1, 0.05, 0.02), momentum=0.8, weight_decay=0.001
     )
     error, name = worst_tensor("tiny", 32, 3, 3, 4, settings)
+    assert error <= BOUND, name
+
+
+@pytest.mark.parametrize(
+    ("variant", "max_norm"),
+    [
+        (Variant(nesterov=True), 0.5),
+        (Variant(clip=True), 0.5),
+        (Variant(clip=True), 1e6),
+        (Variant(nesterov=True, clip=True), 0.5),
+    ],
+)
+def test_variants(variant: Variant, max_norm: float) -> None:
+    settings = Settings(lr=(0.02, 0.01), weight_decay=0.01, variant=variant, max_norm=max_norm)
+    error, name = worst_tensor("tiny", 32, 3, 2, 3, settings)
     assert error <= BOUND, name
 
 

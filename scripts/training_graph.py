@@ -22,6 +22,23 @@ def value(name: str, dtype: ir.DataType, shape: Shape) -> ir.Value:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What a training graph can do beyond SGD with momentum; each costs time, so is opt-in.
+
+    Attributes:
+        nesterov: w <- w - lr (g + momentum v) with the new v, as torch.optim.SGD(nesterov=True).
+        clip: a scalar input ``max_norm``; all gradients together are scaled to that norm at most,
+            as torch.nn.utils.clip_grad_norm_ before the optimizer's step.
+    """
+
+    nesterov: bool = False
+    clip: bool = False
+
+
+PLAIN = Variant()
+
+
+@dataclass(frozen=True)
 class Gradients:
     """What the gradient stage computes."""
 
@@ -73,14 +90,27 @@ def gradient_stage(
     )
 
 
+def clip_stage(
+    op: GraphBuilder, gradients: Mapping[str, ir.Value], max_norm: ir.Value
+) -> dict[str, ir.Value]:
+    """G <- g min(1, max_norm / (|g| + 1e-6)) with |g| over all (torch's clip_grad_norm_)."""
+    op.scope = "clip"
+    squares = [op.ReduceSumSquare(gradient, keepdims=0) for gradient in gradients.values()]
+    norm = op.Sqrt(op.Sum(*squares))
+    ratio = op.Div(max_norm, op.Add(norm, op.number(1e-6)))
+    factor = op.Min(ratio, op.number(1.0))
+    return {name: op.Mul(gradient, factor) for name, gradient in gradients.items()}
+
+
 def update_stage(
     op: GraphBuilder,
     network: Network,
     state: Mapping[str, ir.Value],
     gradients: Mapping[str, ir.Value],
     rates: Mapping[str, ir.Value],
+    variant: Variant = PLAIN,
 ) -> dict[str, ir.Value]:
-    """SGD with momentum as torch.optim.SGD computes it (dampening 0, Nesterov off).
+    """SGD with momentum as torch.optim.SGD computes it (dampening 0).
 
     g <- g + decay w;  v <- momentum v + g;  w <- w - lr v. The first step starts from v = 0, which
     equals PyTorch's v <- g. Head tensors take ``head_lr`` for lr.
@@ -95,19 +125,25 @@ def update_stage(
         lr = rates["head_lr" if name in network.head else "lr"]
         gradient = op.Add(gradients[name], op.Mul(weight, rates["weight_decay"]))
         velocity = op.Add(op.Mul(velocity, rates["momentum"]), gradient)
-        updated[name] = op.Sub(weight, op.Mul(velocity, lr))
+        direction = velocity
+        if variant.nesterov:
+            direction = op.Add(gradient, op.Mul(velocity, rates["momentum"]))
+        updated[name] = op.Sub(weight, op.Mul(direction, lr))
         updated[f"momentum.{name}"] = velocity
     return updated
 
 
 def build_training_graph(
-    network: Network, graph: GradientGraph, dtype: ir.DataType = ir.DataType.FLOAT
+    network: Network,
+    graph: GradientGraph,
+    dtype: ir.DataType = ir.DataType.FLOAT,
+    variant: Variant = PLAIN,
 ) -> ir.Model:
     """K training steps a call.
 
     Inputs: images [K, N, 3, S, S], targets [K, N, C], lr [K], head_lr [K], momentum [],
-    weight_decay [], then the state. Outputs: losses [K], logits [K, N, C], then the new state
-    under ``next.``. K, N and C are symbolic.
+    weight_decay [] (and max_norm [] with ``variant.clip``), then the state. Outputs: losses [K],
+    logits [K, N, C], then the new state under ``next.``. K, N and C are symbolic.
     """
     size = network.input_size
     image_shape: list[int | str] = ["N", 3, size, size]
@@ -121,6 +157,8 @@ def build_training_graph(
         "weight_decay": value("weight_decay", dtype, []),
     }
     shapes = network.state()
+    if variant.clip:
+        outer["max_norm"] = value("max_norm", dtype, [])
     outer_state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
 
     op = GraphBuilder(dtype, prefix="step.")
@@ -138,7 +176,10 @@ def build_training_graph(
         "momentum": outer["momentum"],
         "weight_decay": outer["weight_decay"],
     }
-    updated = update_stage(op, network, state, stage.parameters, rates) | stage.buffers
+    gradients = stage.parameters
+    if variant.clip:
+        gradients = clip_stage(op, gradients, outer["max_norm"])
+    updated = update_stage(op, network, state, gradients, rates, variant) | stage.buffers
     results = [updated[name] for name in shapes] + [stage.loss, stage.logits]
     result_shapes: list[Shape] = [*shapes.values(), [], target_shape]
     for result, shape in zip(results, result_shapes, strict=True):

@@ -18,7 +18,7 @@ from scripts.gradient_graph import differentiate, export_forward
 from scripts.graph_builder import NUMPY_DTYPES
 from scripts.network import Network
 from scripts.reference import Array, run_reference
-from scripts.training_graph import OUTPUT_PREFIX, build_training_graph
+from scripts.training_graph import OUTPUT_PREFIX, PLAIN, Variant, build_training_graph
 
 DOUBLE = ir.DataType.DOUBLE
 
@@ -31,6 +31,8 @@ class Settings:
     head_lr: tuple[float, ...] | None = None
     momentum: float = 0.9
     weight_decay: float = 0.0
+    variant: Variant = PLAIN
+    max_norm: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,14 @@ def random_batches(k: int, n: int, size: int, classes: int, seed: int = 0) -> Ba
 
 
 @lru_cache
-def training_graph(arch: str, size: int, dtype: ir.DataType) -> tuple[Network, onnx.ModelProto]:
+def training_graph(
+    arch: str, size: int, dtype: ir.DataType, variant: Variant = PLAIN
+) -> tuple[Network, onnx.ModelProto]:
     """The lowered graph of ``arch``, built with the default head whatever the later class count."""
     model = ARCHITECTURES[arch].build(2)
     network = Network.of(model, size)
     gradient = differentiate(export_forward(model, size), list(network.parameters))
-    return network, ir.to_proto(build_training_graph(network, gradient, dtype))
+    return network, ir.to_proto(build_training_graph(network, gradient, dtype, variant))
 
 
 def make_model(arch: str, classes: int, seed: int) -> nn.Module:
@@ -84,6 +88,8 @@ def feeds(
         "momentum": np.array(settings.momentum),
         "weight_decay": np.array(settings.weight_decay),
     }
+    if settings.variant.clip:
+        found["max_norm"] = np.array(settings.max_norm)
     return {name: array.astype(numpy_dtype) for name, array in found.items()}
 
 
@@ -102,6 +108,7 @@ def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[st
         lr=settings.lr[0],
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
+        nesterov=settings.variant.nesterov,
     )
     losses, logits = [], []
     for step, lr in enumerate(settings.lr):
@@ -111,6 +118,8 @@ def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[st
         output = model(batches.images[step])
         loss = F.cross_entropy(output, batches.labels[step])
         loss.backward()  # type: ignore[no-untyped-call]
+        if settings.variant.clip:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_norm)
         optimizer.step()
         losses.append(loss.item())
         logits.append(output.detach().numpy())

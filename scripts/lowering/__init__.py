@@ -6,6 +6,7 @@ returns one value for each output of the node (``None`` for outputs that nobody 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
@@ -17,6 +18,8 @@ from scripts.lowering.convolution import conv_grad
 from scripts.lowering.loss import soft_cross_entropy, soft_cross_entropy_grad
 from scripts.lowering.pooling import max_pool, max_pool_grad
 from scripts.lowering.scaling import scale
+
+COUNTER = re.compile(r"::\d+")
 
 Inputs = Sequence[ir.Value | None]
 Rule = Callable[[GraphBuilder, ir.Node, Inputs], Sequence[ir.Value | None]]
@@ -53,7 +56,8 @@ def lower(op: GraphBuilder, nodes: Sequence[ir.Node]) -> None:
     """
     for node in nodes:
         inputs = [None if value is None else op.values[value] for value in node.inputs]
-        op.scope = (node.name or node.op_type).strip("/")
+        # onnxblock numbers its nodes through the life of the process; names must not tell.
+        op.scope = COUNTER.sub("", node.name or node.op_type).strip("/")
         rule = RULES.get((node.domain, node.op_type))
         if rule is not None:
             outputs = rule(op, node, inputs)
