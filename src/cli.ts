@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
-import { ConfigError, UserError } from './errors.js';
+import { ConfigError, InterruptedError, UserError } from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
@@ -22,6 +22,7 @@ import {
   trainOptions,
 } from './flags.js';
 import { Progress } from './progress.js';
+import { StopListener } from './signals.js';
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -97,14 +98,40 @@ async function trainAndShow(options: ReturnType<typeof trainOptions>): Promise<T
   if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('./trainer.js');
   const progress = new Progress(process.stdout);
+  const stop = new StopListener((name) => {
+    progress.clear();
+    say(`${name}: stopping after this step, with a checkpoint; once more stops at once`);
+  });
+  stop.listen();
   try {
     const onEvent = (event: TrainEvent): void => {
       progress.handle(event);
     };
     // train() checks every value again.
-    return await train({ ...(options as TrainOptions), onEvent }, 'flag');
+    const { signal } = stop;
+    return await train({ ...(options as TrainOptions), onEvent, signal }, 'flag');
+  } catch (error) {
+    if (!(error instanceof InterruptedError)) throw error;
+    progress.clear();
+    throw new Stopped(error, stop.exitCode ?? 1);
   } finally {
     progress.clear();
+    stop.dispose();
+  }
+}
+
+/** A signal has ended a command: no error, but no success either. */
+class Stopped extends Error {
+  constructor(
+    { runDir, step }: InterruptedError,
+    readonly exitCode: number,
+  ) {
+    const next = runDir === null ? null : commandLine('train', `--resume ${quote(runDir)}`);
+    super(
+      next === null
+        ? 'Stopped before the first step; nothing was written'
+        : `Stopped after step ${step}; to go on: ${next}`,
+    );
   }
 }
 
@@ -201,6 +228,8 @@ const words = process.argv.slice(2);
 try {
   await main(words);
 } catch (error) {
+  if (error instanceof Stopped) say(error.message);
   // Not process.exit: a worker thread may still be inside the runtime, and would abort the process.
-  process.exitCode = report(error, words.includes('--verbose'));
+  process.exitCode =
+    error instanceof Stopped ? error.exitCode : report(error, words.includes('--verbose'));
 }

@@ -15,6 +15,8 @@ export interface FetchOptions {
   readonly onProgress?: (receivedBytes: number, totalBytes: number | null) => void;
   /** A connection that sends nothing for so long is given up; default 60. */
   readonly stallSeconds?: number;
+  /** Gives the download up when it aborts. */
+  readonly signal?: AbortSignal;
 }
 
 /** Largest file accepted where the expected size is not known: many times any published ResNet. */
@@ -103,7 +105,7 @@ function hashProblem({ sha256, sha256Prefix }: PretrainedSpec, found: string): s
 async function download(
   spec: PretrainedSpec,
   handle: FileHandle,
-  { onProgress, stallSeconds = STALL_SECONDS }: FetchOptions,
+  { onProgress, stallSeconds = STALL_SECONDS, signal }: FetchOptions,
 ): Promise<string> {
   const stalled = new AbortController();
   const timer = setTimeout(() => {
@@ -112,7 +114,8 @@ async function download(
   let received = 0;
   let total: number | null = null;
   try {
-    const response = await fetch(spec.url, { signal: stalled.signal });
+    const stops = signal === undefined ? [stalled.signal] : [stalled.signal, signal];
+    const response = await fetch(spec.url, { signal: AbortSignal.any(stops) });
     if (!response.ok || response.body === null) {
       await response.body?.cancel();
       throw new Error(`the server answered HTTP ${response.status} ${response.statusText}`.trim());

@@ -34,7 +34,7 @@ export async function findResumePoint(
 /** The state to begin with, and for people where it comes from. */
 export async function startingState(
   point: ResumePoint | null,
-  { weights, seed }: ResolvedOptions,
+  { weights, seed, signal }: ResolvedOptions,
   artifacts: Artifacts,
   classes: number,
   emit: Emit,
@@ -44,6 +44,7 @@ export async function startingState(
     weights,
     classes,
     seed,
+    ...(signal === undefined ? {} : { signal }),
     onProgress: (receivedBytes, totalBytes) => {
       emit({ type: 'fetch', receivedBytes, totalBytes });
     },

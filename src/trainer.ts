@@ -76,6 +76,7 @@ export async function train(
     point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts()));
   const pool = new LoaderPool({ artifacts, workers: config.workers });
   let runtime: Runtime | null = null;
+  let run: Run | null = null;
   try {
     const data = await openData(config);
     const { classes } = data;
@@ -90,8 +91,8 @@ export async function train(
     const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed };
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
-    if (config.signal?.aborted === true) throw new InterruptedError(null, 0);
-    const run = await openRun(point, config, session, identity, trainLoader.batchCount, emit);
+    config.signal?.throwIfAborted();
+    run = await openRun(point, config, session, identity, trainLoader.batchCount, emit);
     emit({
       type: 'start',
       device: provider,
@@ -103,16 +104,15 @@ export async function train(
       runDir: run.folder.dir,
       ...resumedFrom(point, run),
     });
-    try {
-      await fit(run, {
-        ...{ config, artifacts, runtime, session, trainLoader, valLoader, classes, emit },
-      });
-    } catch (error) {
-      throw await run.stopped(error, config.signal);
-    }
+    await fit(run, {
+      ...{ config, artifacts, runtime, session, trainLoader, valLoader, classes, emit },
+    });
     const result = toResult(run.folder.dir, run.best);
     emit({ type: 'end', result });
     return result;
+  } catch (error) {
+    if (run !== null) throw await run.stopped(error, config.signal);
+    throw config.signal?.aborted === true ? new InterruptedError(null, 0) : error;
   } finally {
     await pool.close();
     await runtime?.close();

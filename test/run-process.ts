@@ -1,0 +1,130 @@
+/** Training runs as processes of their own, to be stopped, killed and broken. */
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { openArtifacts } from '../src/artifacts.js';
+import { loadCheckpoint, type Checkpoint } from '../src/checkpoint.js';
+import type { PhaseRecord } from '../src/events.js';
+import { TINY, coloured } from './tiny-network.js';
+
+const CLI = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+export const CLASSES = ['red', 'blue'];
+
+/** A data folder of small PNGs: `training` and `validation` pictures a class. */
+export async function makeData(dir: string, training: number, validation: number): Promise<string> {
+  const counts = [
+    ['train', training],
+    ['val', validation],
+  ] as const;
+  for (const [split, count] of counts) {
+    for (const [label, name] of CLASSES.entries()) {
+      const folder = path.join(dir, split, name);
+      await mkdir(folder, { recursive: true });
+      for (let i = 0; i < count; i++) {
+        const seed = 1000 * label + i + (split === 'val' ? 500 : 0);
+        await writeFile(path.join(folder, `${i}.png`), await coloured(label, seed, 32 + (i % 28)));
+      }
+    }
+  }
+  return dir;
+}
+
+/** How a process ended. */
+export interface End {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface ProcessOptions {
+  /** Working directory; also of the cache. */
+  readonly cwd: string;
+  /** A module loaded before the program. */
+  readonly preload?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A call of the command line. */
+export class Process {
+  readonly child: ChildProcess;
+  readonly ended: Promise<End>;
+  #stdout = '';
+  #stderr = '';
+  #watchers: (() => void)[] = [];
+
+  constructor(words: readonly string[], { cwd, preload, env }: ProcessOptions) {
+    const before = preload === undefined ? [] : ['--import', preload];
+    this.child = spawn(process.execPath, [...before, CLI, ...words], {
+      cwd,
+      env: { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache'), ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stdout += text;
+      for (const watcher of this.#watchers) watcher();
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr += text;
+    });
+    this.ended = new Promise((resolve) => {
+      this.child.once('close', (code, signal) => {
+        resolve({ code, signal, stdout: this.#stdout, stderr: this.#stderr });
+        for (const watcher of this.#watchers) watcher();
+      });
+    });
+  }
+
+  /** Waits until standard output has `pattern`. */
+  async printed(pattern: RegExp): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const check = (): void => {
+        if (pattern.test(this.#stdout)) resolve();
+        else if (this.child.exitCode !== null || this.child.signalCode !== null) {
+          reject(new Error(`ended without ${String(pattern)}: ${this.#stdout}${this.#stderr}`));
+        }
+      };
+      this.#watchers.push(check);
+      check();
+    });
+  }
+}
+
+export function call(words: readonly string[], options: ProcessOptions): Promise<End> {
+  return new Process(words, options).ended;
+}
+
+/** Words of a short run from random weights on the tiny network. */
+export function trainWords(data: string, out: string, ...more: string[]): string[] {
+  const setting = ['--weights', 'random', '--device', 'cpu', '--threads', '1', '--workers', '1'];
+  const given = ['--data', data, '--out', out, '--artifacts', TINY];
+  return ['train', ...given, ...setting, ...more];
+}
+
+/** All that a run leaves, without what names its folder or the time it took. */
+export interface Outcome {
+  readonly last: Checkpoint;
+  readonly best: Checkpoint;
+  readonly metrics: readonly PhaseRecord[];
+}
+
+export async function outcome(runDir: string): Promise<Outcome> {
+  const { manifest } = await openArtifacts(TINY);
+  const load = async (name: string): Promise<Checkpoint> => {
+    const file = path.join(runDir, 'checkpoints', `${name}.safetensors`);
+    const { state, run } = await loadCheckpoint(file, manifest);
+    return { state, run: { ...run, records: timeless(run.records), config: null } };
+  };
+  const text = await readFile(path.join(runDir, 'metrics.jsonl'), 'utf8');
+  const records = text.trimEnd().split('\n');
+  return {
+    last: await load('last'),
+    best: await load('best'),
+    metrics: timeless(records.map((line) => JSON.parse(line) as PhaseRecord)),
+  };
+}
+
+const timeless = (records: readonly PhaseRecord[]): PhaseRecord[] =>
+  records.map((record) => ({ ...record, seconds: 0, dataWaitSeconds: 0 }));
