@@ -5,7 +5,7 @@
  */
 
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { openArtifacts } from '../../dist/src/artifacts.js';
 import { ImageFolder } from '../../dist/src/dataset.js';
@@ -224,6 +224,21 @@ const jobs = {
     await write(output, { boxes: int64([draws, 4], values) });
   },
 
+  /** Where Chromium and its software Vulkan driver are, for rows 7 and 8. */
+  async find() {
+    const { findChromium, findSwiftShader } = await import('../../dist/test/chromium.js');
+    return { chromium: findChromium(), swiftShader: findSwiftShader() };
+  },
+
+  async browse({ chromium, model, input, output }) {
+    const { runInChromium } = await import('../../dist/test/chromium.js');
+    const images = (await read(input)).get('input');
+    const { logits, ...versions } = await runInChromium(chromium, await readFile(model), images);
+    const shape = [images.shape[0], logits.length / images.shape[0]];
+    await write(output, { logits: float32Tensor(shape, Float32Array.from(logits)) });
+    return versions;
+  },
+
   async initialState({ artifacts: dir, weights, classes, seed, output }) {
     const artifacts = await openArtifacts(dir);
     const { state } = await initialState(artifacts, { weights, classes, seed });
@@ -233,9 +248,9 @@ const jobs = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { kind, ...job } = JSON.parse(line);
-  let answer = {};
+  let answer;
   try {
-    await jobs[kind](job);
+    answer = (await jobs[kind](job)) ?? {};
   } catch (error) {
     answer = { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,16 +39,23 @@ def compile_driver() -> None:
 
 
 class Driver:
-    """A process of the compiled driver, for a ``with`` block. It holds at most one session."""
+    """A process of the compiled driver, for a ``with`` block. It holds at most one session.
 
-    def __init__(self) -> None:
+    Args:
+        environment: variables of the process beside this one's.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         compile_driver()
+        self.answer: dict[str, Any] = {}
         self._folder = tempfile.TemporaryDirectory()
-        self._input = Path(self._folder.name) / "input.safetensors"
-        self._output = Path(self._folder.name) / "output.safetensors"
+        self.folder = Path(self._folder.name)
+        self._input = self.folder / "input.safetensors"
+        self._output = self.folder / "output.safetensors"
         self._process = subprocess.Popen(
             ["node", str(Path(__file__).with_name("driver.mjs"))],
             cwd=ROOT,
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -206,6 +214,19 @@ class Driver:
         job = {"artifacts": artifacts, "weights": weights, "classes": classes, "seed": seed}
         return self._fetch("initialState", **job)
 
+    def find(self) -> dict[str, str | None]:
+        """Paths of ``chromium`` and of ``swiftShader``'s description, null where there is none."""
+        self._call("find")
+        return self.answer
+
+    def browse(self, chromium: str, model: Path, images: torch.Tensor) -> torch.Tensor:
+        """Logits [N, C] of an exported model in Chromium with onnxruntime-web's WASM.
+
+        Afterwards ``answer`` has ``runtime``, its version, and ``userAgent``.
+        """
+        job = {"chromium": chromium, "model": str(model)}
+        return self._fetch("browse", {"input": images}, **job)["logits"]
+
     def _fetch(
         self, kind: str, tensors: Mapping[str, torch.Tensor] | None = None, /, **job: object
     ) -> Tensors:
@@ -228,6 +249,6 @@ class Driver:
         answer = self._process.stdout.readline()
         if not answer:
             raise DriverError(f"expected an answer to {kind}, got none: the driver ended")
-        error = json.loads(answer).get("error")
-        if error is not None:
-            raise DriverError(f"{kind}: {error}")
+        self.answer = json.loads(answer)
+        if "error" in self.answer:
+            raise DriverError(f"{kind}: {self.answer['error']}")

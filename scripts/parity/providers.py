@@ -1,0 +1,78 @@
+"""Row 8: the same twenty steps on every execution provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from scripts.parity.driver import Driver
+from scripts.parity.philox import random_state
+from scripts.parity.rows import Context, Row, at_most_twice
+from scripts.parity.torch_reference import make_model, threads, train
+from scripts.parity.trajectories import (
+    RATES,
+    Distance,
+    distance,
+    doubles,
+    drive,
+    medians,
+    write_data,
+)
+
+ARCH = "tiny"
+CLASSES = 2
+SEEDS = range(8)
+
+
+@dataclass(frozen=True)
+class ProviderDistance:
+    """Median distances over the seeds from PyTorch float64, on the same batches."""
+
+    provider: Distance
+    torch: Distance
+    """Of PyTorch float32."""
+
+
+def measure(
+    driver: Driver, data: Path, provider: Literal["cpu", "cuda", "webgpu"], seeds: range
+) -> ProviderDistance:
+    """Twenty steps of the tiny network on one provider, for each seed."""
+    driver.open(ARCH, CLASSES, provider)
+    ours, theirs = [], []
+    for seed in seeds:
+        start = random_state(ARCH, CLASSES, seed)
+        model = make_model(ARCH, CLASSES, 0)
+        model.load_state_dict(start)
+        driver.set_state(start)
+        found = drive(driver, data, seed)
+        with threads(1):
+            exact = train(model, found.batches, RATES, dtype=torch.double)
+            single = train(model, found.batches, RATES)
+        ours.append(distance(found.losses, found.state, exact, start))
+        theirs.append(distance(doubles(single.losses), single.state, exact, start))
+    return ProviderDistance(medians(ours), medians(theirs))
+
+
+def rows(context: Context) -> Iterator[Row]:
+    """Measures row 8."""
+    data = write_data(context.folder / "providers")
+    yield from _provider_rows("CPU", measure(context.driver, data, "cpu", SEEDS))
+    icd = context.driver.find()["swiftShader"]
+    what = "WebGPU (SwiftShader)"
+    if icd is None:
+        yield Row("8", f"20 steps on {what}", "", "not run: no SwiftShader here", None)
+    else:
+        with Driver({"VK_ICD_FILENAMES": icd}) as driver:
+            yield from _provider_rows(what, measure(driver, data, "webgpu", SEEDS))
+    yield Row("8", "20 steps on CUDA", "", "not run here: no GPU", None)
+
+
+def _provider_rows(name: str, found: ProviderDistance) -> Iterator[Row]:
+    what = f"20 steps on {name}, tiny network, from float64, median of {len(SEEDS)} seeds"
+    for figure in ("losses", "weights"):
+        ours, theirs = getattr(found.provider, figure), getattr(found.torch, figure)
+        yield at_most_twice("8", f"{what}: {figure}", ours, theirs, "PyTorch float32's")

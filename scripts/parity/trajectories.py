@@ -1,0 +1,199 @@
+"""Rows 4, 5 and 8: twenty steps on real batches, the learning rate dropping every epoch."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from scripts.parity.driver import ROOT, Driver, Tensors
+from scripts.parity.philox import random_state
+from scripts.parity.rows import Context, Row, at_most, at_most_twice
+from scripts.parity.torch_reference import (
+    Batch,
+    Trained,
+    flat,
+    make_model,
+    relative_error,
+    threads,
+    train,
+)
+from scripts.training_harness import DOUBLE, run_graph, training_graph
+
+SAMPLES = ROOT / "samples/textures/train"
+IMAGES_PER_CLASS = 9
+BATCH = 4
+EPOCHS = 4
+STEPS = 5 * EPOCHS
+"""Four batches of 4 and a last one of 2 make an epoch."""
+LR, GAMMA = 0.001, 0.1
+RATES = [LR * GAMMA ** (step // 5) for step in range(STEPS)]
+SEEDS = range(8)
+
+
+def write_data(folder: Path) -> Path:
+    """A folder with the first 18 of the sample images."""
+    for name in ("brick", "gravel"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for path in sorted((SAMPLES / name).iterdir())[:IMAGES_PER_CLASS]:
+            shutil.copy(path, folder / name / path.name)
+    return folder
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The driver's losses and state, and the batches that its loader made."""
+
+    batches: list[Batch]
+    losses: torch.Tensor
+    state: Tensors
+
+
+def drive(driver: Driver, data: Path, seed: int, lr: float = LR) -> Trajectory:
+    """Twenty steps of the open session, from the state it has."""
+    found = driver.epochs(data, EPOCHS, batch_size=BATCH, seed=seed, lr=lr, gamma=GAMMA)
+    batches = [Batch(found[f"images.{i}"], found[f"labels.{i}"]) for i in range(STEPS)]
+    assert [len(batch.labels) for batch in batches[:5]] == [4, 4, 4, 4, 2]
+    return Trajectory(batches, found["losses"], driver.get_state())
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Between two trajectories, relative."""
+
+    losses: float
+    weights: float
+    """To the way the weights went."""
+    statistics: float
+    """To the way the running statistics went."""
+
+
+def doubles(values: list[float]) -> torch.Tensor:
+    """A float64 vector."""
+    return torch.tensor(values, dtype=torch.double)
+
+
+def distance(losses: torch.Tensor, state: Tensors, reference: Trained, start: Tensors) -> Distance:
+    """How far losses and state are from a reference that began at ``start``."""
+    weights = list(reference.momentum)
+    statistics = [name for name in start if ".running_" in name]
+
+    def way(tensors: Tensors, names: list[str]) -> torch.Tensor:
+        return flat(tensors, names) - flat(start, names)
+
+    return Distance(
+        losses=relative_error(losses, doubles(reference.losses)),
+        weights=relative_error(way(state, weights), way(reference.state, weights)),
+        statistics=relative_error(way(state, statistics), way(reference.state, statistics)),
+    )
+
+
+def medians(distances: list[Distance]) -> Distance:
+    """The median of each figure."""
+    return Distance(
+        median(d.losses for d in distances),
+        median(d.weights for d in distances),
+        median(d.statistics for d in distances),
+    )
+
+
+def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Distance:
+    """Of the tiny network's graph, by the reference evaluator, from PyTorch float64."""
+    network, graph = training_graph("tiny", 32, DOUBLE)
+    state = {name: tensor.double().numpy() for name, tensor in start.items()}
+    state |= {f"momentum.{name}": np.zeros(state[name].shape) for name in network.parameters}
+    state = {name: state[name] for name in network.state()}
+    losses = []
+    for batch, rate in zip(trajectory.batches, RATES, strict=True):
+        count = len(batch.labels)
+        targets = np.eye(classes)[batch.labels.numpy()] / count
+        inputs = {
+            "images": batch.images.double().numpy()[None],
+            "targets": targets[None],
+            "lr": np.array([rate]),
+            "head_lr": np.array([rate]),
+            "momentum": np.array(0.9),
+            "weight_decay": np.array(0.0),
+        }
+        outputs = run_graph(graph, {**state, **inputs})
+        losses.append(float(outputs["losses"][0]))
+        state = {name: outputs[name] for name in state}
+    model = make_model("tiny", classes, 0)
+    model.load_state_dict(start)
+    reference = train(model, trajectory.batches, RATES, dtype=torch.double)
+    found = {name: torch.tensor(array) for name, array in state.items()}
+    return distance(doubles(losses), found, reference, start)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median distances over the seeds, float32."""
+
+    driver: Distance
+    """Driver from PyTorch with two threads."""
+    torch: Distance
+    """PyTorch with one thread from PyTorch with two."""
+    driver_exact: Distance
+    """Driver from PyTorch float64."""
+    torch_exact: Distance
+    """PyTorch with two threads from PyTorch float64."""
+
+
+def spread(driver: Driver, data: Path, arch: str, seeds: range, classes: int = 2) -> Spread:
+    """Twenty steps for each seed: driver, and PyTorch three times."""
+    driver.open(arch, classes)
+    found: dict[str, list[Distance]] = {name: [] for name in Spread.__annotations__}
+    for seed in seeds:
+        start = random_state(arch, classes, seed)
+        model = make_model(arch, classes, 0)
+        model.load_state_dict(start)
+        driver.set_state(start)
+        ours = drive(driver, data, seed)
+        with threads(1):
+            one = train(model, ours.batches, RATES)
+        with threads(2):
+            two = train(model, ours.batches, RATES)
+            exact = train(model, ours.batches, RATES, dtype=torch.double)
+        found["driver"].append(distance(ours.losses, ours.state, two, start))
+        found["driver_exact"].append(distance(ours.losses, ours.state, exact, start))
+        for name, theirs, reference in (("torch", one, two), ("torch_exact", two, exact)):
+            found[name].append(distance(doubles(theirs.losses), theirs.state, reference, start))
+    return Spread(**{name: medians(distances) for name, distances in found.items()})
+
+
+def rows(context: Context) -> Iterator[Row]:
+    """Measures row 4 and row 5's running statistics."""
+    driver = context.driver
+    data = write_data(context.folder / "trajectory")
+    start = random_state("tiny", 2, 0)
+    driver.open("tiny", 2)
+    driver.set_state(start)
+    exact = float64_distance(drive(driver, data, 0), start, 2)
+    what = "20 steps, float64, tiny network"
+    yield at_most("4", f"{what}: losses", exact.losses, 1e-6)
+    yield at_most("4", f"{what}: weights, relative to their way", exact.weights, 1e-6)
+    yield at_most("5", f"{what}: running statistics after them", exact.statistics, 1e-6)
+
+    found = spread(driver, data, "resnet18", SEEDS)
+    what = f"20 steps, float32, ResNet-18, median of {len(SEEDS)} seeds"
+    whose = "PyTorch with one thread from PyTorch with two"
+    for number, name, figure in (
+        ("4", "losses", "losses"),
+        ("4", "weights, relative to their way", "weights"),
+        ("5", "running statistics, relative to their way", "statistics"),
+    ):
+        ours, theirs = getattr(found.driver, figure), getattr(found.torch, figure)
+        yield at_most_twice(number, f"{what}: {name}", ours, theirs, whose)
+    context.notes.append(
+        "Row 4, float32: after twenty steps, relative to float64, the losses of the driver are "
+        f"{found.driver_exact.losses:.2g} off and those of PyTorch with two threads "
+        f"{found.torch_exact.losses:.2g}; the weights, relative to their way, "
+        f"{found.driver_exact.weights:.2g} and {found.torch_exact.weights:.2g}; the running "
+        f"statistics {found.driver_exact.statistics:.2g} and {found.torch_exact.statistics:.2g} "
+        "(medians). PyTorch is no nearer to the truth than its two thread counts are to each other."
+    )
