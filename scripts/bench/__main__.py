@@ -1,0 +1,148 @@
+"""Measures and writes docs/performance.md's tables: ``npm run bench [-- --quick]``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+
+from scripts.bench.job_data import COUNTS, make_job_data
+from scripts.bench.measure import ROOT, Job, Spread, alternate, ratio, run_job, step_servers
+from scripts.parity.driver import compile_driver
+
+DOCUMENT = ROOT / "docs/performance.md"
+BEGIN, END = "<!-- measured by npm run bench -->", "<!-- end of measured -->"
+BATCHES = (1, 4, 16, 32)
+TARGETS = {4: 1.05, 16: 1.10, 32: 1.10}
+NATIVE_TARGET = 0.95
+
+
+def verdict(value: float, bound: float | None) -> str:
+    """``1.20 (target 1.05: missed)``."""
+    if bound is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} (target {bound:.2f}: {'met' if value <= bound else '**missed**'})"
+
+
+def steps(threads: int, rounds: int) -> list[str]:
+    """The table of training steps."""
+    lines = [
+        "| batch | this project, ms | PyTorch, ms | onnxruntime-training, ms | ours / PyTorch | "
+        "ours / onnxruntime-training |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    servers = step_servers(threads)
+    try:
+        for batch in BATCHES:
+            ours, torch, native = alternate(servers, batch, rounds)
+            to_torch, to_native = ratio(ours, torch).median, ratio(ours, native).median
+            bound = NATIVE_TARGET if batch in TARGETS else None
+            lines.append(
+                f"| {batch} | {ours.text()} | {torch.text()} | {native.text()} | "
+                f"{verdict(to_torch, TARGETS.get(batch))} | {verdict(to_native, bound)} |"
+            )
+    finally:
+        for server in servers:
+            server.close()
+    return lines
+
+
+def jobs(rounds: int) -> list[str]:
+    """The table of the tutorial's job, one epoch."""
+    here = Path(__file__).parent
+    ours: list[Job] = []
+    theirs: list[Job] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        data = make_job_data(folder / "data")
+        cache = {"XDG_CACHE_HOME": str(folder / "cache")}
+        for number in range(rounds):
+            torch_command = [sys.executable, "-m", "scripts.bench.job_torch", str(data)]
+            theirs.append(run_job([*torch_command, str(folder / f"{number}.pt")]))
+            driver = ["node", str(here / "job_driver.mjs"), str(data), str(folder / f"run{number}")]
+            ours.append(run_job(driver, cache))
+
+    def row(name: str, key: str, bound: float | None) -> str:
+        mine = Spread(tuple(job.marks[key] for job in ours))
+        torch = Spread(tuple(job.marks[key] for job in theirs))
+        found = verdict(ratio(mine, torch).median, bound)
+        return f"| {name} | {mine.text(' s', 1)} | {torch.text(' s', 1)} | {found} |"
+
+    peak_ours = Spread(tuple(job.peak_bytes / 1e9 for job in ours))
+    peak_torch = Spread(tuple(job.peak_bytes / 1e9 for job in theirs))
+    peak = verdict(ratio(peak_ours, peak_torch).median, 1.0)
+    return [
+        "| | this project | PyTorch | ratio |",
+        "| --- | --- | --- | --- |",
+        row("from the command to the first training step", "firstStep", None),
+        row(f"training pass ({COUNTS['train']} images)", "train", None),
+        row(f"validation pass ({COUNTS['val']} images)", "val", 0.75),
+        row("whole job, from the command to the saved weights", "saved", 0.90),
+        f"| peak memory | {peak_ours.text(' GB', 2)} | {peak_torch.text(' GB', 2)} | {peak} |",
+    ]
+
+
+def header(threads: int, rounds: int) -> list[str]:
+    """When, where, with what."""
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
+    runtime = (ROOT / "node_modules/onnxruntime-node/package.json").read_text()
+    version = runtime.split('"version": "')[1].split('"')[0]
+    packages = ", ".join(
+        f"{name} {metadata.version(name)}"
+        for name in ("torch", "torchvision", "onnxruntime-training-cpu")
+    )
+    return [
+        f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()}, {cpu()}), "
+        f"{threads} threads, {rounds} rounds. node {node.stdout.strip()}, onnxruntime-node "
+        f"{version}, {packages}. Figures are medians with least and largest; ratios are medians of "
+        "ratios of neighbouring measurements.",
+        "",
+    ]
+
+
+def cpu() -> str:
+    """The processor's name."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown processor"
+
+
+def main() -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="npm run bench --", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default 5)")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each (default 2)")
+    parser.add_argument("--quick", action="store_true", help="one round, printed, nothing written")
+    options = parser.parse_args()
+    rounds = 1 if options.quick else options.rounds
+    compile_driver()
+    measured = [
+        *header(options.threads, rounds),
+        "## One training step, ResNet-18, 224x224",
+        "",
+        *steps(options.threads, rounds),
+        "",
+        "onnxruntime-training's SGD has no momentum: its step does less than the other two.",
+        "",
+        f"## The tutorial's job: one epoch, {COUNTS['train']} + {COUNTS['val']} images of 500x375",
+        "",
+        *jobs(max(1, rounds // 2)),
+    ]
+    print("\n".join(measured))
+    if not options.quick:
+        before, rest = DOCUMENT.read_text().split(BEGIN)
+        after = rest.split(END)[1]
+        body = "\n".join([before + BEGIN, "", *measured, "", END + after])
+        DOCUMENT.write_text(body)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

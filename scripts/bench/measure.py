@@ -1,0 +1,150 @@
+"""Processes that are timed: step servers that answer requests, and jobs that run once."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class StepServer:
+    """One program of this folder that times training steps on request."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def step(self, batch: int) -> float:
+        """Milliseconds a training step."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"batch": batch}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"expected an answer of {self.name}, got none; run it by hand")
+        return float(json.loads(line)["ms"])
+
+    def close(self) -> None:
+        """Ends the program."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def step_servers(threads: int) -> list[StepServer]:
+    """This project, PyTorch, onnxruntime-training, in this order."""
+    here = Path(__file__).parent
+    count = str(threads)
+    return [
+        StepServer("this project", ["node", str(here / "step_driver.mjs"), count]),
+        StepServer("PyTorch", [sys.executable, "-m", "scripts.bench.step_torch", count]),
+        StepServer(
+            "onnxruntime-training", [sys.executable, "-m", "scripts.bench.step_ort_training", count]
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, least and largest of repeated measurements."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return median(self.values)
+
+    def text(self, unit: str = "", digits: int = 0) -> str:
+        """``287 (281 to 301) ms``."""
+        low, high = min(self.values), max(self.values)
+        return f"{self.median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f}){unit}"
+
+
+def ratio(ours: Spread, theirs: Spread) -> Spread:
+    """Round by round: what was measured right after each other is compared."""
+    return Spread(tuple(a / b for a, b in zip(ours.values, theirs.values, strict=True)))
+
+
+def alternate(servers: Sequence[StepServer], batch: int, rounds: int) -> list[Spread]:
+    """Times the servers in turn, one request each a round, after a round that does not count."""
+    found: list[list[float]] = [[] for _ in servers]
+    for number in range(rounds + 1):
+        for server, times in zip(servers, found, strict=True):
+            milliseconds = server.step(batch)
+            if number > 0:
+                times.append(milliseconds)
+    return [Spread(tuple(times)) for times in found]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A finished job: its own marks, its wall time, and the largest memory of all its processes."""
+
+    marks: dict[str, Any]
+    seconds: float
+    peak_bytes: int
+
+
+def run_job(command: Sequence[str], environment: dict[str, str] | None = None) -> Job:
+    """Runs a job; the time of its start is its last argument, its last line of output the marks."""
+    start = time.time()
+    process = subprocess.Popen(
+        [*command, str(start)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+    peak = 0
+
+    def watch() -> None:
+        nonlocal peak
+        while process.poll() is None:
+            peak = max(peak, tree_bytes(process.pid))
+            time.sleep(0.2)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    output, _ = process.communicate()
+    watcher.join()
+    seconds = time.time() - start
+    if process.returncode != 0:
+        raise RuntimeError(f"expected {command} to succeed, got exit code {process.returncode}")
+    return Job(json.loads(output.strip().splitlines()[-1]), seconds, peak)
+
+
+def tree_bytes(pid: int) -> int:
+    """Resident memory of a process and its descendants, shared pages counted once (Pss)."""
+    total = 0
+    pending = [pid]
+    while pending:
+        current = pending.pop()
+        folder = Path(f"/proc/{current}")
+        try:
+            rollup = (folder / "smaps_rollup").read_text()
+            for task in (folder / "task").iterdir():
+                pending += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue  # it has ended meanwhile
+        line = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
+        total += int(line.split()[1]) * 1024
+    return total

@@ -1,0 +1,44 @@
+/**
+ * Training steps of this project's compiled driver, timed on request: `{"batch": 4}` a line on standard
+ * input, `{"ms": a step, "driverMs": of it outside the runtime}` a line on standard output.
+ */
+
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
+import { stepsPerCall, toChunk } from '../../dist/src/epoch.js';
+import { Runtime, TrainSession } from '../../dist/src/session.js';
+import { initialState } from '../../dist/src/weights.js';
+
+const CLASSES = 2;
+const threads = Number(process.argv[2] ?? 2);
+const artifacts = await openArtifacts(bundledArtifacts());
+const runtime = new Runtime('cpu', threads);
+const session = await TrainSession.create(runtime, artifacts, CLASSES);
+const options = { weights: 'random', classes: CLASSES, seed: 0 };
+await session.setState((await initialState(artifacts, options)).state);
+const { inputSize } = artifacts.manifest.preprocessing;
+
+function batches(size, count) {
+  return Array.from({ length: count }, () => ({
+    images: Float32Array.from({ length: size * 3 * inputSize ** 2 }, () => Math.random() - 0.5),
+    labels: Int32Array.from({ length: size }, (_, i) => i % CLASSES),
+    indices: new Uint32Array(size),
+  }));
+}
+
+const settings = { lr: 0.001, momentum: 0.9, weightDecay: 0, classes: CLASSES };
+const loader = { recycle: () => undefined };
+const lines = createInterface({ input: process.stdin });
+lines.on('line', async (line) => {
+  const { batch } = JSON.parse(line);
+  const steps = stepsPerCall(batch);
+  const group = batches(batch, steps);
+  const start = performance.now();
+  const chunk = toChunk(group, settings, loader);
+  await session.step(chunk);
+  const ms = (performance.now() - start) / steps;
+  process.stdout.write(`${JSON.stringify({ ms })}\n`);
+});
+await once(lines, 'close');
+await runtime.close();
