@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
-import { ConfigError, InterruptedError, UserError } from './errors.js';
+import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
@@ -209,10 +209,15 @@ async function main(words: readonly string[]): Promise<void> {
   await command.run(given);
 }
 
-/** Prints an error as one line (with `--verbose`, its stack too) and returns the exit code. */
+/** Prints an error as one line, after one for each broken image if there are more (with `--verbose`, its stack too) and returns the exit code. */
 function report(error: unknown, verbose: boolean): number {
   const problem = error instanceof Error ? error : new Error(String(error));
   const known = problem instanceof UserError;
+  if (problem instanceof BadImagesError && problem.images.length > 1) {
+    for (const { path: file, reason } of problem.images) {
+      process.stderr.write(`${file}: ${reason}\n`);
+    }
+  }
   const hint = known || verbose ? '' : ' (unexpected; --verbose shows where)';
   process.stderr.write(`error: ${problem.message.replaceAll(/\s*\n\s*/g, ' ')}${hint}\n`);
   if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);

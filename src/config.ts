@@ -9,6 +9,9 @@ import type { TrainEvent } from './events.js';
 export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const;
 export type Device = (typeof DEVICES)[number];
 
+export const ON_BAD_IMAGE = ['stop', 'skip'] as const;
+export type OnBadImage = (typeof ON_BAD_IMAGE)[number];
+
 /** The settings that have a default: PyTorch's transfer-learning tutorial's where it has them. */
 export interface TrainSettings {
   /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file. */
@@ -34,6 +37,8 @@ export interface TrainSettings {
   readonly saveEvery: number;
   /** How many of the latest checkpoints are kept; the best one always is. */
   readonly keep: number;
+  /** What to do when the look through the images before the first step finds broken ones. */
+  readonly onBadImage: OnBadImage;
 }
 
 export const TRAIN_DEFAULTS: TrainSettings = {
@@ -51,6 +56,7 @@ export const TRAIN_DEFAULTS: TrainSettings = {
   threads: 0,
   saveEvery: 0,
   keep: 2,
+  onBadImage: 'stop',
 };
 
 /** What `train()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
@@ -91,7 +97,7 @@ export interface NumberRange {
   readonly max: number;
 }
 
-export type NumericSetting = Exclude<keyof TrainSettings, 'weights' | 'device'>;
+export type NumericSetting = Exclude<keyof TrainSettings, 'weights' | 'device' | 'onBadImage'>;
 
 export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
   epochs: { integer: true, min: 1, max: 100_000 },
@@ -238,6 +244,7 @@ export function resolveTrainOptions(
     threads: number('threads'),
     saveEvery: number('saveEvery'),
     keep: number('keep'),
+    onBadImage: validator.choice('onBadImage', value('onBadImage'), ON_BAD_IMAGE),
   };
   const needsFolder = given.trainDataset === undefined || given.valDataset === undefined;
   if (needsFolder || given.data !== undefined) {

@@ -17,6 +17,11 @@ export interface Sample {
 export interface Dataset {
   readonly length: number;
   readonly classes: readonly string[];
+  /**
+   * Any text that changes when the samples do. With it, a run is not resumed on other samples; without
+   * it, only the number of samples and the classes are compared.
+   */
+  readonly fingerprint?: string;
   get(index: number): Sample | Promise<Sample>;
 }
 
@@ -49,6 +54,8 @@ export class ImageFolder implements Dataset {
     readonly dir: string,
     readonly classes: readonly string[],
     readonly samples: readonly FileSample[],
+    /** What was found beside the samples, or missed, and may not be meant so. */
+    readonly remarks: readonly string[],
   ) {}
 
   get length(): number {
@@ -59,6 +66,12 @@ export class ImageFolder implements Dataset {
     const sample = this.samples[index];
     if (!sample) throw new RangeError(`expected an index below ${this.length}, got ${index}`);
     return sample;
+  }
+
+  /** The same without the samples of these paths. */
+  without(paths: ReadonlySet<string>): ImageFolder {
+    const kept = this.samples.filter(({ image }) => !paths.has(image));
+    return new ImageFolder(this.dir, this.classes, kept, this.remarks);
   }
 
   /**
@@ -72,15 +85,18 @@ export class ImageFolder implements Dataset {
     dir: string,
     options: { readonly classes?: readonly string[] } = {},
   ): Promise<ImageFolder> {
-    const folders = await classFolders(dir);
+    const { folders, hidden } = await classFolders(dir);
     const classes = options.classes ?? folders;
     if (options.classes) checkKnown(dir, folders, options.classes);
     else checkClasses(dir, folders);
     const samples: FileSample[] = [];
     const empty: string[] = [];
+    const others: string[] = [];
     for (const [label, name] of classes.entries()) {
-      if (!folders.includes(name)) continue;
-      const files = await imagesBelow(path.join(dir, name));
+      const { files, rest } = folders.includes(name)
+        ? await imagesBelow(path.join(dir, name))
+        : { files: [], rest: [] };
+      others.push(...rest);
       if (files.length === 0) empty.push(name);
       for (const image of files) samples.push({ image, label });
     }
@@ -96,7 +112,13 @@ export class ImageFolder implements Dataset {
           `put them in ${path.join(dir, classes[0] ?? 'CLASS')} and its siblings`,
       );
     }
-    return new ImageFolder(dir, classes, samples);
+    const remark = (names: readonly string[], text: string): string[] =>
+      names.length === 0 ? [] : [`${dir}: ${text} ${list(names)}`];
+    return new ImageFolder(dir, classes, samples, [
+      ...remark(hidden, 'hidden folders are no classes:'),
+      ...remark(empty, 'there is no image of'),
+      ...remark(others, `${others.length} files that are not images by their names are left out:`),
+    ]);
   }
 }
 
@@ -111,7 +133,7 @@ export function compareCodePoints(a: string, b: string): number {
   return a.length - b.length;
 }
 
-async function classFolders(dir: string): Promise<string[]> {
+async function classFolders(dir: string): Promise<{ folders: string[]; hidden: string[] }> {
   const entries = await readdir(dir).catch((cause: unknown) => {
     throw new DatasetError(
       `expected a folder with one folder per class at ${dir}, found ${reason(cause)}; ` +
@@ -120,12 +142,12 @@ async function classFolders(dir: string): Promise<string[]> {
     );
   });
   const folders: string[] = [];
+  const hidden: string[] = [];
   for (const name of entries.sort(compareCodePoints)) {
-    if (name.startsWith('.')) continue;
     const found = await stat(path.join(dir, name)).catch(() => null);
-    if (found?.isDirectory()) folders.push(name);
+    if (found?.isDirectory()) (name.startsWith('.') ? hidden : folders).push(name);
   }
-  return folders;
+  return { folders, hidden };
 }
 
 function checkClasses(dir: string, folders: readonly string[]): void {
@@ -146,8 +168,12 @@ function checkKnown(dir: string, folders: readonly string[], classes: readonly s
   );
 }
 
-/** The images below a folder: by folder path, then by name, as torchvision sorts `os.walk`. */
-async function imagesBelow(top: string): Promise<string[]> {
+/**
+ * The images below a folder: by folder path, then by name, as torchvision sorts `os.walk`; and the other
+ * files, but for hidden ones.
+ */
+async function imagesBelow(top: string): Promise<{ files: string[]; rest: string[] }> {
+  const rest: string[] = [];
   const folders = new Map<string, string[]>();
   const walk = async (dir: string, above: readonly string[]): Promise<void> => {
     const identity = await stat(dir, { bigint: true });
@@ -163,13 +189,15 @@ async function imagesBelow(top: string): Promise<string[]> {
       const file = path.join(dir, entry.name);
       if (await isFolder(entry, file)) await walk(file, [...above, key]);
       else if (isImageName(entry.name)) files.push(entry.name);
+      else if (!entry.name.startsWith('.')) rest.push(path.relative(path.dirname(top), file));
     }
     folders.set(dir, files.sort(compareCodePoints));
   };
   await walk(top, []);
-  return [...folders.keys()]
+  const files = [...folders.keys()]
     .sort(compareCodePoints)
     .flatMap((dir) => (folders.get(dir) ?? []).map((name) => path.join(dir, name)));
+  return { files, rest };
 }
 
 /** Follows links; a link that leads nowhere counts as a file and is reported when it is read. */

@@ -49,7 +49,7 @@ export async function decodeImage(
       : await decode(bytes);
   } catch (cause) {
     throw new DatasetError(
-      `expected a readable image, found ${reason(cause)}: ${name}; repair, convert or remove it`,
+      `expected a readable image, found ${decodeProblem(cause)}: ${name}; repair, convert or remove it`,
       { cause },
     );
   }
@@ -142,7 +142,8 @@ function jpegComponents(bytes: Uint8Array): number | null {
   return null;
 }
 
-function reason(cause: unknown): string {
+/** Why reading or decoding failed, in a few words. */
+export function decodeProblem(cause: unknown): string {
   const { code, message } = cause as NodeJS.ErrnoException;
   if (code === 'ENOENT') return 'no file';
   if (code === 'EISDIR') return 'a folder';

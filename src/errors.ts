@@ -18,7 +18,26 @@ export class ConfigError extends UserError {
 
 /** The data set, or one image of it, is not as expected. */
 export class DatasetError extends UserError {
-  override readonly name = 'DatasetError';
+  override readonly name: string = 'DatasetError';
+}
+
+/** An image file that cannot be used, and why. */
+export interface BadImage {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** Image files of the data set are broken. */
+export class BadImagesError extends DatasetError {
+  /** @param images all of them, at least one. */
+  constructor(readonly images: readonly BadImage[]) {
+    const shown = images.slice(0, 3).map(({ path, reason }) => `${path} (${reason})`);
+    const more = images.length > shown.length ? ` and ${images.length - shown.length} more` : '';
+    super(
+      `expected readable images, found ${images.length} that are not: ${shown.join(', ')}${more}; repair, ` +
+        'convert or remove them, or leave them out with --on-bad-image skip',
+    );
+  }
 }
 
 /** A weight or checkpoint file is missing, damaged, or of another network. */

@@ -6,6 +6,8 @@
  * accuracies are shares between 0 and 1.
  */
 
+import type { BadImage } from './errors.js';
+
 /** One pass over the training or the validation images: a line of metrics.jsonl. */
 export interface PhaseRecord {
   readonly epoch: number;
@@ -84,6 +86,28 @@ export interface PhaseEvent {
   readonly record: PhaseRecord;
 }
 
+/** Images looked through so far, before the first step. */
+export interface PreflightEvent {
+  readonly type: 'preflight';
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Every image has been looked through. */
+export interface CheckedEvent {
+  readonly type: 'checked';
+  /** Images in each class, the broken ones not counted. */
+  readonly classes: readonly {
+    readonly name: string;
+    readonly train: number;
+    readonly val: number;
+  }[];
+  /** How many needed no look, as they had not changed since an earlier run. */
+  readonly known: number;
+  /** Broken images that are left out. */
+  readonly skipped: readonly BadImage[];
+}
+
 /** Something the user should know, that does not stop the run. */
 export interface WarningEvent {
   readonly type: 'warning';
@@ -98,4 +122,12 @@ export interface EndEvent {
   readonly before?: true;
 }
 
-export type TrainEvent = StartEvent | FetchEvent | StepEvent | PhaseEvent | WarningEvent | EndEvent;
+export type TrainEvent =
+  | StartEvent
+  | FetchEvent
+  | PreflightEvent
+  | CheckedEvent
+  | StepEvent
+  | PhaseEvent
+  | WarningEvent
+  | EndEvent;

@@ -59,6 +59,11 @@ const TRAIN_OPTION_FLAGS: Readonly<
     'Steps between checkpoints; one after each epoch is always written',
   ),
   keep: numeric('keep', 'Latest checkpoints to keep; the best one is kept always'),
+  onBadImage: {
+    describe:
+      'Images found broken before the first step: stop, or skip (leaves them out, lists them)',
+    shownDefault: TRAIN_DEFAULTS.onBadImage,
+  },
   resume: {
     describe:
       'Go on with an earlier run: its folder, a checkpoint, or no value for the newest in runs',

@@ -3,7 +3,13 @@
 import { Worker } from 'node:worker_threads';
 import type { Artifacts } from './artifacts.js';
 import { ConfigError, DatasetError } from './errors.js';
-import type { LoaderReply, LoaderRequest, LoaderSetup, LoaderTask } from './loader-protocol.js';
+import type {
+  Inspection,
+  LoaderReply,
+  LoaderRequest,
+  LoaderSetup,
+  LoaderTask,
+} from './loader-protocol.js';
 
 export interface LoaderPoolOptions {
   readonly artifacts: Artifacts;
@@ -14,10 +20,11 @@ export interface LoaderPoolOptions {
 /** One task on its way. */
 interface Job {
   readonly id: number;
-  readonly task: LoaderTask;
+  readonly request: LoaderRequest;
+  readonly transfer: ArrayBuffer[];
   /** Whom it is for; {@link LoaderPool.cancel} takes back what has not begun. */
   readonly owner: object;
-  readonly resolve: (buffer: ArrayBuffer) => void;
+  readonly resolve: (reply: LoaderReply) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -71,13 +78,33 @@ export class LoaderPool {
   }
 
   /** Runs a task on one of the threads; resolves to its buffer, filled. */
-  run(task: LoaderTask, owner: object): Promise<ArrayBuffer> {
+  async run(task: LoaderTask, owner: object): Promise<ArrayBuffer> {
+    const id = this.#jobs++;
+    const reply = await this.#submit(id, { kind: 'load', id, task }, [task.buffer], owner);
+    if (reply.kind !== 'done') throw new Error(`a loader thread answered with ${reply.kind}`);
+    return reply.buffer;
+  }
+
+  /** Reads and decodes image files on one of the threads; resolves to a result for each. */
+  async inspect(files: readonly string[], owner: object): Promise<readonly Inspection[]> {
+    const id = this.#jobs++;
+    const reply = await this.#submit(id, { kind: 'inspect', id, files }, [], owner);
+    if (reply.kind !== 'inspected') throw new Error(`a loader thread answered with ${reply.kind}`);
+    return reply.results;
+  }
+
+  #submit(
+    id: number,
+    request: LoaderRequest,
+    transfer: ArrayBuffer[],
+    owner: object,
+  ): Promise<LoaderReply> {
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
         return;
       }
-      this.#queue.push({ id: this.#jobs++, task, owner, resolve, reject });
+      this.#queue.push({ id, request, transfer, owner, resolve, reject });
       this.#dispatch();
     });
   }
@@ -108,7 +135,7 @@ export class LoaderPool {
       const job = jobs.get(reply.id);
       jobs.delete(reply.id);
       if (jobs.size === 0 && !this.#closing) worker.unref();
-      if (reply.kind === 'done') job?.resolve(reply.buffer);
+      if (reply.kind !== 'failed') job?.resolve(reply);
       else if (reply.isDatasetError) job?.reject(new DatasetError(reply.message));
       else job?.reject(new Error(reply.message));
       this.#dispatch();
@@ -133,8 +160,7 @@ export class LoaderPool {
       this.#queue.shift();
       thread.jobs.set(job.id, job);
       thread.worker.ref();
-      const { id, task } = job;
-      post(thread.worker, { kind: 'load', id, task }, [task.buffer]);
+      post(thread.worker, job.request, job.transfer);
     }
   }
 

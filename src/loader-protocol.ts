@@ -32,12 +32,22 @@ export interface LoaderTask {
   readonly buffer: ArrayBuffer;
 }
 
+/** What looking through an image file gave. */
+export interface Inspection {
+  /** Hash of the file's bytes; null if they cannot be read. */
+  readonly sha256: string | null;
+  /** Why it cannot be used; null for a good image. */
+  readonly problem: string | null;
+}
+
 export type LoaderRequest =
   | { readonly kind: 'load'; readonly id: number; readonly task: LoaderTask }
+  | { readonly kind: 'inspect'; readonly id: number; readonly files: readonly string[] }
   | { readonly kind: 'stop' };
 
 export type LoaderReply =
   | { readonly kind: 'done'; readonly id: number; readonly buffer: ArrayBuffer }
+  | { readonly kind: 'inspected'; readonly id: number; readonly results: readonly Inspection[] }
   | {
       readonly kind: 'failed';
       readonly id: number;

@@ -5,7 +5,9 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import sharp from 'sharp';
 import { decodeImage, type RgbImage } from './decode.js';
 import { DatasetError } from './errors.js';
+import { inspectImage } from './inspect.js';
 import type {
+  Inspection,
   LoaderItem,
   LoaderMode,
   LoaderReply,
@@ -33,13 +35,19 @@ port.on('message', (request: LoaderRequest) => {
     stopping = true;
     last = last.then(release);
   } else {
-    last = last.then(() => handle(request.id, request.task));
+    last = last.then(() => handle(request));
   }
 });
 
-async function handle(id: number, task: LoaderTask): Promise<void> {
+async function handle(request: Exclude<LoaderRequest, { kind: 'stop' }>): Promise<void> {
   if (stopping) return;
+  const { id } = request;
   try {
+    if (request.kind === 'inspect') {
+      send({ kind: 'inspected', id, results: await inspectAll(request.files) });
+      return;
+    }
+    const { task } = request;
     await fill(task);
     send({ kind: 'done', id, buffer: task.buffer }, [task.buffer]);
   } catch (error) {
@@ -47,6 +55,15 @@ async function handle(id: number, task: LoaderTask): Promise<void> {
     const message = error instanceof Error ? error.message : String(error);
     send({ kind: 'failed', id, message, isDatasetError });
   }
+}
+
+async function inspectAll(files: readonly string[]): Promise<Inspection[]> {
+  const results: Inspection[] = [];
+  for (const file of files) {
+    if (stopping) break;
+    results.push(await inspectImage(file));
+  }
+  return results;
 }
 
 function send(reply: LoaderReply, transfer: ArrayBuffer[] = []): void {

@@ -1,6 +1,15 @@
 /** What a training run prints: pure functions from events to text, and the object that shows them. */
 
-import type { PhaseRecord, StartEvent, StepEvent, TrainEvent, TrainResult } from './events.js';
+import type {
+  CheckedEvent,
+  PhaseRecord,
+  PreflightEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  TrainResult,
+} from './events.js';
+import { TimeLeft } from './time-left.js';
 
 /** Where the text goes; `process.stdout` is one. */
 export interface Output {
@@ -47,6 +56,22 @@ export function startLines(event: StartEvent): string[] {
     `Weights  ${event.weightsSource}`,
     `Run      ${event.runDir}`,
     ...(event.resumed === undefined ? [] : [resumedLine(event.resumed)]),
+  ];
+}
+
+/** What the look through the images found. */
+export function checkedLines({ classes, known, skipped }: CheckedEvent): string[] {
+  const sum = (split: 'train' | 'val'): number =>
+    classes.reduce((total, one) => total + one[split], 0);
+  const images = sum('train') + sum('val') + skipped.length;
+  const counts = classes
+    .slice(0, 8)
+    .map(({ name, train, val }) => `${name} ${train} + ${val}`)
+    .join(', ');
+  const before = known > 0 ? ` (${known} of them by an earlier run)` : '';
+  return [
+    `Checked  ${images} images${before}: ${counts}${classes.length > 8 ? ', …' : ''}`,
+    ...skipped.map(({ path, reason }) => `Skipped  ${path}: ${reason}`),
   ];
 }
 
@@ -116,51 +141,6 @@ export function endLines(result: TrainResult): string[] {
   ];
 }
 
-/**
- * Estimates how long the rest of a run takes, from the time a batch took in each kind of pass. What
- * happens between two passes (writing a checkpoint) counts to the pass after it. Batches may be reported
- * several at a time.
- */
-export class TimeLeft {
-  private readonly seen = { train: { seconds: 0, batches: 0 }, val: { seconds: 0, batches: 0 } };
-  private readonly total = { train: 0, val: 0 };
-  private last = { epoch: 0, phase: 'train', batch: 0 };
-
-  /**
-   * @param at when the first pass begins, in seconds on any clock that does not go back.
-   * @param from where a resumed run goes on.
-   */
-  constructor(
-    private at: number,
-    from: { readonly epoch: number; readonly batch: number } = { epoch: 0, batch: 0 },
-  ) {
-    this.last = { epoch: from.epoch + 1, phase: 'train', batch: from.batch };
-  }
-
-  /**
-   * @param now seconds on the same clock.
-   * @returns seconds left, or null until there is something to judge by.
-   */
-  update(event: StepEvent, now: number): number | null {
-    const { epoch, phase, batch, batches } = event;
-    const { last, seen, total } = this;
-    const samePass = last.epoch === epoch && last.phase === phase;
-    seen[phase].seconds += now - this.at;
-    seen[phase].batches += samePass ? batch - last.batch : batch;
-    total[phase] = batches;
-    this.at = now;
-    this.last = { epoch, phase, batch };
-    const epochsAfter = event.epochs - epoch;
-    const left = { train: epochsAfter * total.train, val: epochsAfter * total.val };
-    left[phase] += batches - batch;
-    if (phase === 'train') left.val += total.val;
-    if (left.train > 0 && seen.train.batches === 0) return null;
-    const perBatch = (name: 'train' | 'val'): number =>
-      seen[name].seconds / Math.max(1, seen[name].batches);
-    return perBatch('train') * left.train + perBatch('val') * left.val;
-  }
-}
-
 export interface ProgressOptions {
   /** Milliseconds on any clock that does not go back; default `performance.now`. */
   readonly now?: () => number;
@@ -215,6 +195,12 @@ export class Progress {
       case 'phase':
         this.phase(event.record);
         break;
+      case 'preflight':
+        this.preflight(event);
+        break;
+      case 'checked':
+        this.print(...checkedLines(event));
+        break;
       case 'warning':
         this.print(`warning: ${event.message}`);
         break;
@@ -257,6 +243,12 @@ export class Progress {
     const quarter = total === null || total <= 0 ? 0 : Math.floor((4 * received) / total);
     if (quarter > this.fetchQuarter) this.print(text);
     this.fetchQuarter = Math.max(quarter, this.fetchQuarter);
+  }
+
+  private preflight({ done, total }: PreflightEvent): void {
+    if (!this.live) return;
+    const share = total === 0 ? 1 : done / total;
+    this.draw(`Checking images ${formatBar(share, 20)} ${done}/${total}`);
   }
 
   private phase(record: PhaseRecord): void {

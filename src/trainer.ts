@@ -9,6 +9,7 @@ import {
   type TrainOptions,
 } from './config.js';
 import type { Dataset } from './dataset.js';
+import { checkSameRun, writeDataFiles } from './data-files.js';
 import { openDevice } from './device.js';
 import { stepsPerCall, trainEpoch, type OnBatch, type Pass } from './epoch.js';
 import { InterruptedError, WeightsError } from './errors.js';
@@ -18,7 +19,7 @@ import { buildInferenceModel } from './export.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
 import { openData } from './open-data.js';
-import { checkInputs, isFinished, resumedOptions } from './resume.js';
+import { isFinished, resumedOptions } from './resume.js';
 import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { stepLr } from './schedule.js';
@@ -78,14 +79,14 @@ export async function train(
   let runtime: Runtime | null = null;
   let run: Run | null = null;
   try {
-    const data = await openData(config);
+    const data = await openData(config, pool, emit);
     const { classes } = data;
     const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
     const device = await openDevice(config.device, config.threads, artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
     const identity = identify(config, artifacts, data, provider);
-    if (point !== null) checkInputs(point, { ...identity, provider });
+    if (point !== null) await checkSameRun(point, { ...identity, provider }, data);
     const session = await TrainSession.create(runtime, artifacts, classes.length);
     await session.setState(state);
     const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed };
@@ -93,6 +94,7 @@ export async function train(
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
     config.signal?.throwIfAborted();
     run = await openRun(point, config, session, identity, trainLoader.batchCount, emit);
+    await writeDataFiles(run.folder, data);
     emit({
       type: 'start',
       device: provider,

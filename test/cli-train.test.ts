@@ -33,7 +33,8 @@ interface Outcome {
 
 function call(...words: string[]): Promise<Outcome> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...words], { cwd }, (error, stdout, stderr) => {
+    const env = { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
+    execFile(process.execPath, [cli, ...words], { cwd, env }, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
       resolve({ code, stdout, stderr });
     });

@@ -40,6 +40,7 @@ describe('resolveTrainOptions', () => {
       threads: 0,
       saveEvery: 0,
       keep: 2,
+      onBadImage: 'stop',
     });
   });
 

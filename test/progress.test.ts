@@ -2,7 +2,6 @@ import { describe, expect, test } from '@jest/globals';
 import type { PhaseRecord, StepEvent, TrainEvent } from '../src/events.js';
 import {
   Progress,
-  TimeLeft,
   fetchText,
   formatBar,
   formatDuration,
@@ -10,6 +9,7 @@ import {
   phaseLine,
   stepLine,
 } from '../src/progress.js';
+import { TimeLeft } from '../src/time-left.js';
 
 const ESCAPE = '\u001B';
 
