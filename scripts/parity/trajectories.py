@@ -102,14 +102,16 @@ def medians(distances: list[Distance]) -> Distance:
     )
 
 
-def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Distance:
-    """Of the tiny network's graph, by the reference evaluator, from PyTorch float64."""
+def float64_state(
+    batches: list[Batch], start: Tensors, classes: int
+) -> tuple[list[float], Tensors]:
+    """Losses and last state of the tiny network's graph, by the reference evaluator in float64."""
     network, graph = training_graph("tiny", 32, DOUBLE)
     state = {name: tensor.double().numpy() for name, tensor in start.items()}
     state |= {f"momentum.{name}": np.zeros(state[name].shape) for name in network.parameters}
     state = {name: state[name] for name in network.state()}
     losses = []
-    for batch, rate in zip(trajectory.batches, RATES, strict=True):
+    for batch, rate in zip(batches, RATES, strict=True):
         count = len(batch.labels)
         targets = np.eye(classes)[batch.labels.numpy()] / count
         inputs = {
@@ -123,11 +125,16 @@ def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Di
         outputs = run_graph(graph, {**state, **inputs})
         losses.append(float(outputs["losses"][0]))
         state = {name: outputs[name] for name in state}
+    return losses, {name: torch.tensor(array) for name, array in state.items()}
+
+
+def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Distance:
+    """Of the tiny network's graph from PyTorch, both in float64."""
+    losses, state = float64_state(trajectory.batches, start, classes)
     model = make_model("tiny", classes, 0)
     model.load_state_dict(start)
     reference = train(model, trajectory.batches, RATES, dtype=torch.double)
-    found = {name: torch.tensor(array) for name, array in state.items()}
-    return distance(doubles(losses), found, reference, start)
+    return distance(doubles(losses), state, reference, start)
 
 
 @dataclass(frozen=True)
