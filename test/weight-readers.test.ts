@@ -8,6 +8,7 @@ import { WeightsError } from '../src/errors.js';
 import { readPth } from '../src/pth.js';
 import { encodeSafetensors, readSafetensors } from '../src/safetensors.js';
 import { float32Tensor, int64Scalar, type Tensor } from '../src/tensors.js';
+import { READERS, fuzz } from './mutations.js';
 
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures/weights/', import.meta.url));
 const fixture = (name: string): string => path.join(FIXTURES, name);
@@ -195,59 +196,9 @@ describe('pth', () => {
   });
 });
 
-/** Mulberry32: a small seeded generator of numbers in [0, 1). */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** One to four changes: a byte set, bytes removed, doubled, swapped for extreme numbers, or cut off. */
-function mutate(original: Uint8Array, random: () => number): Uint8Array {
-  let bytes: Uint8Array = Buffer.from(original);
-  const below = (limit: number): number => Math.floor(random() * limit);
-  for (let changes = 1 + below(4); changes > 0 && bytes.byteLength > 0; changes--) {
-    const at = below(bytes.byteLength);
-    const length = Math.min(1 + below(16), bytes.byteLength - at);
-    const kind = below(8);
-    if (kind < 4) bytes[at] = below(256);
-    else if (kind === 4) bytes[at] = (bytes[at] ?? 0) ^ (1 << below(8));
-    else if (kind === 5) bytes.fill(random() < 0.5 ? 0xff : 0x00, at, at + length);
-    else if (kind === 6) {
-      const again = random() < 0.5 ? bytes.subarray(at, at + length) : Buffer.alloc(0);
-      bytes = Buffer.concat([bytes.subarray(0, at), again, again, bytes.subarray(at + length)]);
-    } else bytes = Buffer.from(bytes.subarray(0, at));
-  }
-  return bytes;
-}
-
 describe('mutated files', () => {
-  const readers = [
-    ['.safetensors', readSafetensors],
-    ['.pth', readPth],
-  ] as const;
-  test.each(readers)('%s: a valid result or a WeightsError, nothing else', async (ending, read) => {
-    const names = (await readdir(FIXTURES)).filter((name) => name.endsWith(ending));
-    // Without a CRC, changes to the pickle reach the unpickler: these files come up more often.
-    names.push(...names.filter((name) => /legacy|no_crc/.test(name)).flatMap((n) => [n, n, n, n]));
-    const originals = await Promise.all(names.map((name) => readFile(fixture(name))));
-    const counts = { read: 0, refused: 0 };
-    for (let seed = 0; seed < 4000; seed++) {
-      const bytes = mutate(originals[seed % originals.length] ?? Buffer.alloc(0), generator(seed));
-      try {
-        await read(bytes);
-        counts.read++;
-      } catch (error) {
-        if (!(error instanceof WeightsError)) {
-          throw new Error(`seed ${seed} of ${ending} gave an untyped error`, { cause: error });
-        }
-        counts.refused++;
-      }
-    }
+  test.each(READERS)('%s: a valid result or a WeightsError, nothing else', async (ending, read) => {
+    const counts = await fuzz(ending, read, 0, 4000);
     expect(counts.read).toBeGreaterThan(100);
     expect(counts.refused).toBeGreaterThan(1000);
   });
