@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
+import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
 import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
@@ -21,7 +22,6 @@ import {
   refuseUnknown,
   trainOptions,
 } from './flags.js';
-import { Progress } from './progress.js';
 import { StopListener } from './signals.js';
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -46,10 +46,11 @@ interface Command {
 const COMMANDS: Readonly<Record<string, Command>> = {
   train: {
     describe: 'Fine-tune on the images of a folder',
-    flags: TRAIN_FLAGS,
+    flags: { ...TRAIN_FLAGS, ...OUTPUT_FLAGS },
     run: async (given) => {
-      const { runDir } = await trainAndShow(trainOptions(given));
-      say(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
+      const speak = voice(given, process.stdout, process.stderr);
+      const { runDir } = await trainAndShow(trainOptions(given), speak);
+      speak.note(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
     },
   },
   'export-inference': {
@@ -71,7 +72,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: async (given) => {
       const out = given.out ?? nextRunDir('demo');
       const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
-      const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, data, out });
+      const speak = voice({}, process.stdout, process.stderr);
+      const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, data, out }, speak);
       await exportAndShow(runDir, 'best', path.join(runDir, 'model.onnx'));
       say(`Next: your own images, ${commandLine('train', '--data DIR')}`);
     },
@@ -93,46 +95,47 @@ function quote(word: string): string {
   return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
 }
 
-async function trainAndShow(options: ReturnType<typeof trainOptions>): Promise<TrainResult> {
+async function trainAndShow(
+  options: ReturnType<typeof trainOptions>,
+  { listener, warn }: Voice,
+): Promise<TrainResult> {
   // What a resumed run is to be is known only from its checkpoint.
   if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('./trainer.js');
-  const progress = new Progress(process.stdout);
   const stop = new StopListener((name) => {
-    progress.clear();
-    say(`${name}: stopping after this step, with a checkpoint; once more stops at once`);
+    listener.clear();
+    warn(`${name}: stopping after this step, with a checkpoint; once more stops at once`);
   });
   stop.listen();
   try {
     const onEvent = (event: TrainEvent): void => {
-      progress.handle(event);
+      listener.handle(event);
     };
     // train() checks every value again.
     const { signal } = stop;
     return await train({ ...(options as TrainOptions), onEvent, signal }, 'flag');
   } catch (error) {
     if (!(error instanceof InterruptedError)) throw error;
-    progress.clear();
-    throw new Stopped(error, stop.exitCode ?? 1);
+    listener.clear();
+    warn(stoppedText(error));
+    throw new Stopped(stop.exitCode ?? 1);
   } finally {
-    progress.clear();
+    listener.clear();
     stop.dispose();
   }
 }
 
 /** A signal has ended a command: no error, but no success either. */
 class Stopped extends Error {
-  constructor(
-    { runDir, step }: InterruptedError,
-    readonly exitCode: number,
-  ) {
-    const next = runDir === null ? null : commandLine('train', `--resume ${quote(runDir)}`);
-    super(
-      next === null
-        ? 'Stopped before the first step; nothing was written'
-        : `Stopped after step ${step}; to go on: ${next}`,
-    );
+  constructor(readonly exitCode: number) {
+    super('stopped by a signal');
   }
+}
+
+function stoppedText({ runDir, step }: InterruptedError): string {
+  if (runDir === null) return 'Stopped before the first step; nothing was written';
+  const next = commandLine('train', `--resume ${quote(runDir)}`);
+  return `Stopped after step ${step}; to go on: ${next}`;
 }
 
 async function exportAndShow(
@@ -180,10 +183,11 @@ function parser(words: readonly string[]): ReturnType<typeof yargs> {
     .fail(false);
   for (const [name, { describe, flags }] of Object.entries(COMMANDS)) {
     program = program.command(name, describe, (command) => {
-      for (const [flag, { describe: text, shownDefault }] of Object.entries(flags)) {
+      for (const [flag, { describe: text, shownDefault, boolean }] of Object.entries(flags)) {
         command.option(flag, {
           group: 'Flags:',
           describe: text,
+          ...(boolean === undefined ? {} : { type: 'boolean' as const }),
           ...(shownDefault === undefined ? {} : { defaultDescription: shownDefault }),
         });
       }
@@ -233,7 +237,6 @@ const words = process.argv.slice(2);
 try {
   await main(words);
 } catch (error) {
-  if (error instanceof Stopped) say(error.message);
   // Not process.exit: a worker thread may still be inside the runtime, and would abort the process.
   process.exitCode =
     error instanceof Stopped ? error.exitCode : report(error, words.includes('--verbose'));

@@ -1,11 +1,17 @@
 /** One pass over labelled images with the very model that ships. */
 
+import { PredictionList, type Predictions } from './classification.js';
 import { PassClock, type OnBatch, type Pass } from './epoch.js';
 import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
 import { Meter, crossEntropy } from './metrics.js';
 import type { Runtime } from './session.js';
 import { float32Tensor } from './tensors.js';
+
+/** A finished pass, and what the model said of each image. */
+export interface Evaluation extends Pass {
+  readonly predictions: Predictions;
+}
 
 /**
  * Runs an exported model over `batches`; the loss is cross entropy, the mean over all images.
@@ -25,13 +31,14 @@ export async function evaluate(
   { classes, inputSize }: { classes: number; inputSize: number },
   onBatch: OnBatch,
   signal?: AbortSignal,
-): Promise<Pass> {
+): Promise<Evaluation> {
   const clock = new PassClock();
   const meter = new Meter();
+  const predictions = new PredictionList(classes);
   const session = await runtime.load(model);
   let done = 0;
   try {
-    for await (const { images, labels } of batches) {
+    for await (const { images, labels, indices } of batches) {
       clock.dataReady();
       const input = float32Tensor([labels.length, 3, inputSize, inputSize], images);
       const { logits } = await runtime.run(session, { input }, ['logits']);
@@ -43,6 +50,7 @@ export async function evaluate(
         loss += crossEntropy(rows, row * classes, classes, label);
       });
       meter.add(loss / labels.length, rows, labels, classes);
+      predictions.add(indices, labels, rows);
       if (!Number.isFinite(loss)) throw notFinite(loss / labels.length, done + 1);
       onBatch(++done, meter, clock.seconds);
       signal?.throwIfAborted();
@@ -50,7 +58,8 @@ export async function evaluate(
   } finally {
     await runtime.release(session);
   }
-  return { meter, seconds: clock.seconds, dataWaitSeconds: clock.dataWaitSeconds };
+  const { seconds, dataWaitSeconds } = clock;
+  return { meter, seconds, dataWaitSeconds, predictions: predictions.finish() };
 }
 
 function notFinite(loss: number, batch: number): TrainingError {

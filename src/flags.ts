@@ -15,6 +15,8 @@ export interface Flag {
   readonly describe: string;
   /** What the help shows as the default. */
   readonly shownDefault?: string;
+  /** It takes no value. */
+  readonly boolean?: true;
 }
 
 /** What yargs hands over: with number parsing off, text, `true` for a flag without value, or both. */
@@ -142,6 +144,7 @@ export function refuseUnknown(
   command: string,
   given: Arguments,
   flags: Readonly<Record<string, Flag>>,
+  takesWords = false,
 ): void {
   const known = [...Object.keys(flags), ...COMMON_FLAGS];
   for (const name of Object.keys(given)) {
@@ -155,7 +158,7 @@ export function refuseUnknown(
     throw new ConfigError(`expected a flag of "${command}", got ${dashes}${name}; ${advice}`);
   }
   const [, ...words] = given._ as (string | number)[];
-  if (words.length > 0) {
+  if (words.length > 0 && !takesWords) {
     throw new ConfigError(
       `expected only flags after "${command}", got "${words.join(' ')}"; ` +
         `with npm, flags go after two dashes: npm run ${command} -- --flag value`,

@@ -2,6 +2,7 @@
 
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { metricsCsv } from './csv.js';
 import { ConfigError } from './errors.js';
 import type { PhaseRecord } from './events.js';
 import { sweepTemporary, writeFileAtomic } from './files.js';
@@ -56,9 +57,10 @@ export class RunFolder {
     await writeFileAtomic(path.join(this.dir, name), text);
   }
 
-  /** Replaces metrics.jsonl: a line a record. */
+  /** Replaces metrics.jsonl and metrics.csv: a line a record. */
   async writeMetrics(records: readonly PhaseRecord[]): Promise<void> {
     const lines = records.map((record) => JSON.stringify(record) + '\n');
     await this.write('metrics.jsonl', lines.join(''));
+    await this.write('metrics.csv', metricsCsv(records));
   }
 }

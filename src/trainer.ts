@@ -22,6 +22,7 @@ import { openData } from './open-data.js';
 import { isFinished, resumedOptions } from './resume.js';
 import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
+import { RunReport } from './run-report.js';
 import { stepLr } from './schedule.js';
 import { TrainSession, type Runtime } from './session.js';
 import {
@@ -31,6 +32,7 @@ import {
   restoreBest,
   resumedFrom,
   startingState,
+  warner,
   type Emit,
 } from './setup.js';
 
@@ -45,6 +47,7 @@ interface Workshop {
   readonly trainLoader: DataLoader;
   readonly valLoader: DataLoader;
   readonly classes: readonly string[];
+  readonly report: RunReport;
   readonly emit: Emit;
 }
 
@@ -106,9 +109,12 @@ export async function train(
       runDir: run.folder.dir,
       ...resumedFrom(point, run),
     });
-    await fit(run, {
-      ...{ config, artifacts, runtime, session, trainLoader, valLoader, classes, emit },
-    });
+    const page = { dir: run.folder.dir, artifacts, pool, ...data, device: provider };
+    const { epochs, seed } = config;
+    const shown = { ...page, epochs, seed, settings: identity.config, warn: warner(emit) };
+    const report = new RunReport(shown, run);
+    const parts = { config, artifacts, runtime, session, trainLoader, valLoader, report };
+    await report.during(fit(run, { ...parts, classes, emit }));
     const result = toResult(run.folder.dir, run.best);
     emit({ type: 'end', result });
     return result;
@@ -123,7 +129,8 @@ export async function train(
 
 /** The epochs that are left. */
 async function fit(run: Run, workshop: Workshop): Promise<void> {
-  const { config, artifacts, runtime, session, trainLoader, valLoader, classes, emit } = workshop;
+  const { config, artifacts, runtime, session, trainLoader, valLoader } = workshop;
+  const { classes, report, emit } = workshop;
   const { signal, saveEvery } = config;
   const groupSize = stepsPerCall(config.batchSize);
   const sizes = {
@@ -161,6 +168,7 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
     const validated = await evaluate(runtime, model, valLoader, images, sizes, onVal, signal);
     const valRecord = toRecord(epoch, 'val', lr, validated);
     await run.finishEpoch(current, valRecord);
+    await report.epoch(run, validated.predictions);
     emit({ type: 'phase', record: valRecord });
   }
 }

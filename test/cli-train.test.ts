@@ -15,7 +15,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { PhaseRecord } from '../src/events.js';
+import type { PhaseRecord, TrainEvent } from '../src/events.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cli = path.join(root, 'dist', 'src', 'cli.js');
@@ -106,6 +106,26 @@ describe('train, then export-inference', () => {
     ]);
     const config = readFileSync(path.join(cwd, run, 'config.json'), 'utf8');
     expect(JSON.parse(config)).toMatchObject({ epochs: 2, batchSize: 4, lr: 0.001, seed: 0 });
+  });
+
+  test('--quiet prints nothing, --json an event a line', async () => {
+    const short = ['--weights', 'random', '--epochs', '1'];
+    const quiet = await train(...short, '--quiet', '--out', 'quiet');
+    expect(quiet).toEqual({ code: 0, stdout: '', stderr: '' });
+    const { code, stdout, stderr } = await train(...short, '--json', '--out', 'json');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const events = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as TrainEvent);
+    expect(events.find(({ type }) => type === 'start')).toMatchObject({ runDir: 'json' });
+    const records = events.flatMap((event) => (event.type === 'phase' ? [event.record] : []));
+    const lines = readFileSync(path.join(cwd, 'json', 'metrics.jsonl'), 'utf8').trimEnd();
+    expect(records.map((record) => JSON.stringify(record)).join('\n')).toBe(lines);
+    expect(events.at(-1)?.type).toBe('end');
+    const both = await train('--quiet', '--json');
+    expect(both.code).toBe(2);
+    expect(both.stderr).toBe('error: expected --quiet or --json, got both; choose one\n');
   });
 
   test.each(['best', 'last'])('exports the %s weights', async (checkpoint) => {

@@ -1,0 +1,45 @@
+/** HTML and SVG as templates whose values are escaped: class names and paths may hold anything. */
+
+/** Markup that is safe to insert as it is. */
+export class Html {
+  constructor(readonly markup: string) {}
+
+  toString(): string {
+    return this.markup;
+  }
+}
+
+export type HtmlValue = Html | string | number | readonly Html[];
+
+const ESCAPES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** Text for content or a quoted attribute. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? character);
+}
+
+/** Template tag: what is already {@link Html} is inserted, everything else is escaped. */
+export function html(strings: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
+  const markup = strings.map((text, i) => text + (i < values.length ? insert(values[i]) : ''));
+  return new Html(markup.join(''));
+}
+
+function insert(value: HtmlValue | undefined): string {
+  if (value === undefined) return '';
+  if (value instanceof Html) return value.markup;
+  if (typeof value === 'string') return escapeHtml(value);
+  if (typeof value === 'number') return String(value);
+  return value.map(({ markup }) => markup).join('');
+}
+
+/** JSON for a script element: `</script>` in a string cannot end it. */
+export function jsonScript(id: string, value: unknown): Html {
+  const json = JSON.stringify(value).replaceAll('<', '\\u003c');
+  return new Html(`<script type="application/json" id="${escapeHtml(id)}">${json}</script>`);
+}
