@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -12,6 +13,8 @@ OPSET = 17
 
 IR_VERSION = 8
 """The IR version that belongs to opset 17; onnxruntime-training 1.19.2 refuses newer ones."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 NUMPY_DTYPES = {ir.DataType.FLOAT: np.float32, ir.DataType.DOUBLE: np.float64}
 
@@ -83,7 +86,7 @@ class GraphBuilder:
         self.nodes.append(duplicate)
         return duplicate.outputs
 
-    def array(self, array: np.ndarray) -> ir.Value:
+    def array(self, array: Array) -> ir.Value:
         """A constant tensor."""
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
@@ -97,8 +100,8 @@ class GraphBuilder:
             )
         return self._constants[key]
 
-    def number(self, value: float | Sequence[float]) -> ir.Value:
-        """A constant of the builder's floating-point type, scalar or vector."""
+    def number(self, value: float | Sequence[float] | Array) -> ir.Value:
+        """A constant of the builder's floating-point type, of any rank."""
         return self.array(np.array(value, dtype=NUMPY_DTYPES[self.dtype]))
 
     def ints(self, values: int | Sequence[int]) -> ir.Value:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 
 from scripts.graph_builder import GraphBuilder
 from scripts.lowering import lower
@@ -47,20 +45,6 @@ def evaluate(
     """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``."""
     model = _lowered(nodes, list(feeds), wanted, DOUBLE)
     return list(run_reference(model, _named(feeds)).values())
-
-
-def evaluate_in_runtime(
-    nodes: Sequence[ir.Node], feeds: Mapping[ir.Value, Array], wanted: Sequence[ir.Value]
-) -> list[Array]:
-    """The same in float32 on ONNX Runtime's CPU provider."""
-    for value in feeds:
-        value.type = ir.TensorType(ir.DataType.FLOAT)
-    model = _lowered(nodes, list(feeds), wanted, ir.DataType.FLOAT)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    named = {name: array.astype(np.float32) for name, array in _named(feeds).items()}
-    return [np.asarray(array) for array in session.run(None, named)]
 
 
 def _lowered(

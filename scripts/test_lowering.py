@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from scripts.graph_builder import GraphBuilder
 from scripts.lowering import RULES, lower
 from scripts.reference import Array
-from scripts.rule_harness import evaluate, evaluate_in_runtime, gradient_node, placeholder
+from scripts.rule_harness import evaluate, gradient_node, placeholder
 
 MS = "com.microsoft"
 
@@ -211,13 +211,10 @@ def test_conv_grad(geometry: tuple[Any, ...], batch: int, bias: bool) -> None:
     outputs = ["dX", "dW", "dB"] if bias else ["dX", "dW"]
     node = gradient_node(MS, "ConvGrad", values, attributes, outputs)
     feeds = dict(zip(values, arrays, strict=True))
-    # The reference evaluator's ConvTranspose fails on groups; the runtime's is float32.
-    in_runtime = groups > 1 and stride != (1, 1)
-    found = (evaluate_in_runtime if in_runtime else evaluate)([node], feeds, node.outputs)
-    rtol, atol = (1e-4, 1e-5) if in_runtime else (1e-10, 1e-11)
+    found = evaluate([node], feeds, node.outputs)
     expected = [x.grad, weight.grad, offset.grad][: len(outputs)]
     for got, want in zip(found, expected, strict=True):
-        assert_close(got, numpy(want), rtol, atol)
+        assert_close(got, numpy(want))
 
 
 def test_conv_grad_leaves_out_what_nobody_reads() -> None:

@@ -15,13 +15,6 @@ from scripts.graph_builder import GraphBuilder
 from scripts.lowering.convolution_geometry import Convolution
 from scripts.lowering.convolution_weight import weight_grad
 
-FLIP_PIXELS = 400
-"""From this many output pixels on, dX of a stride-1 convolution is a convolution.
-
-Its weights must be flipped first, which below (14x14 and 7x7, where a ResNet has most weights)
-costs more than the slower ConvTranspose.
-"""
-
 
 def conv_grad(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
@@ -49,8 +42,7 @@ def input_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, weight: ir.Va
     full_pads = tuple(
         conv.dilations[a % 2] * (conv.kernel[a % 2] - 1) - conv.pads[a] for a in range(4)
     )
-    pixels = conv.out_size[0] * conv.out_size[1]
-    if conv.strides == (1, 1) and min(full_pads) >= 0 and pixels >= FLIP_PIXELS:
+    if conv.strides == (1, 1) and min(full_pads) >= 0 and conv.large_map:
         return op.Conv(
             d_y,
             _flipped(op, conv, weight),

@@ -8,6 +8,13 @@ import onnx_ir as ir
 
 from scripts.graph_builder import fixed, static_shape
 
+LARGE_MAP_PIXELS = 400
+"""Output maps from this size on are large: 28x28 is, 14x14 is not.
+
+On small maps, where a ResNet has most of its weights, whatever rearranges weights costs more than
+it saves; on large ones, whatever copies pixels does.
+"""
+
 
 @dataclass(frozen=True)
 class Convolution:
@@ -22,6 +29,11 @@ class Convolution:
     out_channels: int
     in_size: tuple[int, int]
     out_size: tuple[int, int]
+
+    @property
+    def large_map(self) -> bool:
+        """Whether a pass over the output costs more than a pass over the weights."""
+        return self.out_size[0] * self.out_size[1] >= LARGE_MAP_PIXELS
 
     @staticmethod
     def of(node: ir.Node, x: ir.Value | None, weight: ir.Value | None) -> Convolution:

@@ -22,7 +22,8 @@ def weight_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value)
     """DW [O, C / group, kh, kw] from dY [N, O, P, Q] and X [N, C, H, W]."""
     if conv.group == 1 and conv.in_channels <= DIRECT_WEIGHT_GRAD_CHANNELS:
         return _by_convolution(op, conv, d_y, x)
-    if conv.group == 1 and conv.strides == (1, 1) and conv.kernel != (1, 1):
+    shiftable = conv.group == 1 and conv.strides == (1, 1) and conv.kernel != (1, 1)
+    if shiftable and conv.large_map:
         return _by_shifts(op, conv, d_y, x)
     return _by_im2col(op, conv, d_y, x)
 
@@ -45,7 +46,7 @@ def _by_convolution(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Va
 
 
 def _by_shifts(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
-    """Stride 1: one Gemm of kh row-shifted copies of dY with kw column-shifted copies of X.
+    """Stride 1, large maps: one Gemm of kh row-shifted copies of dY with kw shifted copies of X.
 
     With r = p + d i - pad the row of X, dW[o, c, i, j] is the sum over (n, r, q) of
     A_i[n, o, r, q] B_j[n, c, r, q], where A_i[r, q] = dY[r - d i + pad, q] and

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import onnx_ir as ir
 
 from scripts.graph_builder import GraphBuilder, fixed, static_shape
@@ -24,8 +26,9 @@ def max_pool_grad(
 
     Tap t = (i, j) of window (p, q) looks at row s p + d i of the padded X. Its mask is
     X = Y and no earlier tap matched (row-major order, the first maximum: PyTorch's rule for ties).
-    Rows of equal remainder modulo s form a phase; SpaceToDepth puts the phases side by side, each
-    tap is then a plain slice of one phase, and DepthToSpace puts the sums back in place.
+    Rows of equal remainder modulo s form a phase; SpaceToDepth puts the phases side by side, and
+    each tap is then a plain slice of one phase. The masked dY go back to where they came from by a
+    ConvTranspose of the pool's own geometry, whose weights put tap t on place t.
     """
     d_y = inputs[0]
     assert d_y is not None
@@ -58,7 +61,7 @@ def max_pool_grad(
         padded = op.SpaceToDepth(padded, blocksize=stride)
 
     depth = fixed(channels)
-    sums: dict[tuple[int, int], list[ir.Value]] = {}
+    shares: list[ir.Value] = []
     matched: ir.Value | None = None
     for i in range(kernel[0]):
         for j in range(kernel[1]):
@@ -78,27 +81,29 @@ def max_pool_grad(
                 matched = mask
             else:
                 mask, matched = op.And(mask, op.Not(matched)), op.Or(mask, matched)
-            share = op.Where(mask, d_y, op.number(0.0))
-            rest = [planes[a] - end[a] for a in (0, 1)]
-            sums.setdefault(phase, []).append(
-                op.Pad(share, op.ints([0, 0, start[0], start[1], 0, 0, rest[0], rest[1]]))
-            )
-
-    def phase_plane(phase: tuple[int, int]) -> ir.Value:
-        shares = sums.get(phase)
-        if shares is None:  # no window has a tap in this phase (kernel smaller than stride)
-            return op.Sub(*[next(iter(sums.values()))[0]] * 2)
-        return shares[0] if len(shares) == 1 else op.Sum(*shares)
-
-    phases = [phase_plane((a, b)) for a in range(stride) for b in range(stride)]
-    together = phases[0] if stride == 1 else op.Concat(*phases, axis=1)
-    if stride > 1:
-        together = op.DepthToSpace(together, blocksize=stride, mode="DCR")
+            shares.append(op.Unsqueeze(op.Mul(op.cast(mask), d_y), op.ints([2])))
+    taps = kernel[0] * kernel[1]
+    together = op.Reshape(op.Concat(*shares, axis=2), op.ints([0, depth * taps, *out_size]))
+    # Where the last window ends: past X (ceil_mode, cut) or before its end (zeros to the end).
+    ends = [
+        (out_size[a] - 1) * stride + (kernel[a] - 1) * dilations[a] + 1 - pads[a] - in_size[a]
+        for a in (0, 1)
+    ]
     return [
-        op.Slice(
+        op.ConvTranspose(
             together,
-            op.ints([pads[0], pads[1]]),
-            op.ints([pads[0] + in_size[0], pads[1] + in_size[1]]),
-            op.ints([2, 3]),
+            op.number(_placing_weights(depth, kernel)),
+            kernel_shape=kernel,
+            strides=strides,
+            dilations=dilations,
+            pads=[*pads[:2], *(max(0, end) for end in ends)],
+            output_padding=[max(0, -end) for end in ends],
+            group=depth,
         )
     ]
+
+
+def _placing_weights(channels: int, kernel: list[int]) -> np.ndarray[Any, np.dtype[Any]]:
+    """[C kh kw, 1, kh, kw] with a single 1: input c kh kw + t of a group goes to place t."""
+    taps = kernel[0] * kernel[1]
+    return np.tile(np.eye(taps).reshape(taps, 1, *kernel), (channels, 1, 1, 1))
