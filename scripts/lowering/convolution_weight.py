@@ -19,7 +19,7 @@ im2col would make a matrix of few, very long rows there; measured on conv1 (7x7,
 
 
 def weight_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
-    """DW [O, C / group, kh, kw] from dY [N, O, P, Q] and X [N, C, H, W]."""
+    """Weight gradient dW [O, C / group, kh, kw] from dY [N, O, P, Q] and X [N, C, H, W]."""
     if conv.group == 1 and conv.in_channels <= DIRECT_WEIGHT_GRAD_CHANNELS:
         return _by_convolution(op, conv, d_y, x)
     shiftable = conv.group == 1 and conv.strides == (1, 1) and conv.kernel != (1, 1)
