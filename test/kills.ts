@@ -91,6 +91,7 @@ export class KillMatrix {
         const end = await this.#kill(name, exists, random, story);
         if (end.signal !== 'SIGKILL') {
           if (end.code !== 0) throw new Error(`exit code ${end.code}: ${end.stderr}`);
+          exists = true;
           break;
         }
         exists = await this.#check(name, story);
