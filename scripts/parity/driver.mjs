@@ -230,6 +230,12 @@ const jobs = {
     return { chromium: findChromium(), swiftShader: findSwiftShader() };
   },
 
+  /** Where the operators of one training step ran. */
+  async placements({ artifacts: dir, provider }) {
+    const { placements } = await import('../../dist/test/placements.js');
+    return { placements: await placements(await openArtifacts(dir), provider) };
+  },
+
   async browse({ chromium, model, input, output }) {
     const { runInChromium } = await import('../../dist/test/chromium.js');
     const images = (await read(input)).get('input');

@@ -219,6 +219,12 @@ class Driver:
         self._call("find")
         return self.answer
 
+    def placements(self, arch: str, provider: str) -> dict[str, dict[str, int]]:
+        """How often each operator of one training step ran, by the execution provider it ran on."""
+        self._call("placements", artifacts=str(ARTIFACTS[arch]), provider=provider)
+        found: dict[str, dict[str, int]] = self.answer["placements"]
+        return found
+
     def browse(self, chromium: str, model: Path, images: torch.Tensor) -> torch.Tensor:
         """Logits [N, C] of an exported model in Chromium with onnxruntime-web's WASM.
 

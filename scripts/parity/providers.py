@@ -68,6 +68,8 @@ def rows(context: Context) -> Iterator[Row]:
     else:
         with Driver({"VK_ICD_FILENAMES": icd}) as driver:
             yield from _provider_rows(what, measure(driver, data, "webgpu", SEEDS))
+            placements = driver.placements(ARCH, "webgpu")
+        context.notes.append(_placement_note(placements))
     yield Row("8", "20 steps on CUDA", "", "not run here: no GPU", None)
 
 
@@ -76,3 +78,18 @@ def _provider_rows(name: str, found: ProviderDistance) -> Iterator[Row]:
     for figure in ("losses", "weights"):
         ours, theirs = getattr(found.provider, figure), getattr(found.torch, figure)
         yield at_most_twice("8", f"{what}: {figure}", ours, theirs, "PyTorch float32's")
+
+
+def _placement_note(placements: dict[str, dict[str, int]]) -> str:
+    """What ran where; copies between the two are not counted."""
+    counts = {
+        provider: {op: n for op, n in operators.items() if not op.startswith("Memcpy")}
+        for provider, operators in placements.items()
+    }
+    there = sum(counts["WebGpuExecutionProvider"].values())
+    everywhere = sum(n for operators in counts.values() for n in operators.values())
+    fallen = ", ".join(sorted(counts.get("CPUExecutionProvider", {})))
+    return (
+        f"Row 8, WebGPU: {there / everywhere:.0%} of a step's nodes ran there; the runtime put "
+        f"the others on the CPU ({fallen})."
+    )
