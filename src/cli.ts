@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
+import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
 import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
 import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
@@ -40,8 +41,20 @@ const DEMO_SETTINGS = {
 interface Command {
   readonly describe: string;
   readonly flags: Readonly<Record<string, Flag>>;
+  /** What else it takes, for the usage line. */
+  readonly words?: string;
   readonly run: (given: Arguments) => Promise<void>;
 }
+
+const STREAMS = {
+  out: (text: string) => {
+    process.stdout.write(text);
+  },
+  problems: (text: string) => {
+    process.stderr.write(text);
+  },
+  input: process.stdin,
+};
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   train: {
@@ -64,6 +77,20 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       const file = given.out ?? path.join(run, 'model.onnx');
       const out = validator.text('out', 'a file name', file);
       await exportAndShow(run, checkpoint, out, given.artifacts);
+    },
+  },
+  evaluate: {
+    describe: 'Judge a trained network on labelled images',
+    flags: EVALUATE_FLAGS,
+    run: (given) => evaluateCommand(given, STREAMS),
+  },
+  predict: {
+    describe: 'Classify pictures: files, folders, patterns, - for standard input',
+    flags: PREDICT_FLAGS,
+    words: 'PATH...',
+    run: async (given) => {
+      // The others were answered; whoever asked by script must know nevertheless.
+      if ((await predictCommand(given, STREAMS)) > 0) process.exitCode = 1;
     },
   },
   demo: {
@@ -181,7 +208,7 @@ function parser(words: readonly string[]): ReturnType<typeof yargs> {
     .wrap(100)
     .exitProcess(false)
     .fail(false);
-  for (const [name, { describe, flags }] of Object.entries(COMMANDS)) {
+  for (const [name, { describe, flags, words: taken }] of Object.entries(COMMANDS)) {
     program = program.command(name, describe, (command) => {
       for (const [flag, { describe: text, shownDefault, boolean }] of Object.entries(flags)) {
         command.option(flag, {
@@ -191,6 +218,7 @@ function parser(words: readonly string[]): ReturnType<typeof yargs> {
           ...(shownDefault === undefined ? {} : { defaultDescription: shownDefault }),
         });
       }
+      if (taken !== undefined) command.usage(`$0 ${name} [flags] ${taken}\n\n${describe}`);
       return command.group(['verbose', 'help', 'version'], 'General:');
     });
   }
@@ -209,7 +237,7 @@ async function main(words: readonly string[]): Promise<void> {
     const advice = similar === undefined ? 'see --help' : `did you mean ${similar}?`;
     throw new ConfigError(`${expected}; got ${JSON.stringify(name)}; ${advice}`);
   }
-  refuseUnknown(name, given, command.flags);
+  refuseUnknown(name, given, command.flags, command.words !== undefined);
   await command.run(given);
 }
 

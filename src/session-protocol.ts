@@ -7,10 +7,19 @@ export type Provider = 'cpu' | 'cuda' | 'webgpu';
 
 export type FloatTensors = Record<string, Tensor>;
 
+/** A decoded image, for models that preprocess it themselves. */
+export interface ByteTensor {
+  readonly dtype: 'uint8';
+  readonly shape: readonly number[];
+  readonly data: Uint8Array;
+}
+
+export type Feeds = Readonly<Record<string, Tensor | ByteTensor>>;
+
 export type Request =
   | { kind: 'load'; model: string | Uint8Array; provider: Provider; threads: number }
   | { kind: 'release'; session: number }
-  | { kind: 'run'; session: number; feeds: FloatTensors; fetches: readonly string[] | null }
+  | { kind: 'run'; session: number; feeds: Feeds; fetches: readonly string[] | null }
   | { kind: 'setState'; tensors: FloatTensors }
   | { kind: 'getState' }
   | {

@@ -8,7 +8,7 @@
 
 import { parentPort } from 'node:worker_threads';
 import * as ort from 'onnxruntime-node';
-import type { FloatTensors, Reply, Request } from './session-protocol.js';
+import type { ByteTensor, FloatTensors, Reply, Request } from './session-protocol.js';
 import type { Tensor } from './tensors.js';
 
 const port = parentPort;
@@ -18,7 +18,7 @@ const sessions = new Map<number, ort.InferenceSession>();
 let state: Record<string, ort.Tensor> = {};
 let created = 0;
 
-function toOrt(tensor: Tensor): ort.Tensor {
+function toOrt(tensor: Tensor | ByteTensor): ort.Tensor {
   return new ort.Tensor(tensor.dtype, tensor.data, tensor.shape);
 }
 

@@ -3,7 +3,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Artifacts } from './artifacts.js';
 import { TrainingError } from './errors.js';
-import type { FloatTensors, Provider, Reply, Request } from './session-protocol.js';
+import type { Feeds, FloatTensors, Provider, Reply, Request } from './session-protocol.js';
 import { MOMENTUM_PREFIX, float32Tensor, int64Scalar, type State, type Tensor } from './tensors.js';
 
 type Value = FloatTensors | number | undefined;
@@ -68,7 +68,7 @@ export class Runtime {
   }
 
   /** Runs a loaded model once. */
-  async run(session: number, feeds: FloatTensors, fetches?: string[]): Promise<FloatTensors> {
+  async run(session: number, feeds: Feeds, fetches?: string[]): Promise<FloatTensors> {
     const request: Request = { kind: 'run', session, feeds, fetches: fetches ?? null };
     return (await this.#request(request)) as FloatTensors;
   }

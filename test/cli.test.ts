@@ -73,7 +73,7 @@ describe('help', () => {
 describe('a wrong call ends with exit code 2 and one line', () => {
   const data = os.tmpdir();
   const cases: [words: string[], message: string | RegExp][] = [
-    [[], 'expected a command: train, export-inference, demo; got none'],
+    [[], 'expected a command: train, export-inference, evaluate, predict, demo; got none'],
     [['trian'], 'did you mean train?'],
     [['__proto__'], 'expected a command'],
     [['train'], 'expected --data to be a folder'],
