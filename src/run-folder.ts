@@ -22,7 +22,7 @@ export class RunFolder {
   static async create(dir: string, config: RunConfig): Promise<RunFolder> {
     const folder = new RunFolder(dir);
     await mkdir(folder.checkpoints, { recursive: true });
-    for (const each of [dir, folder.checkpoints]) await sweepTemporary(each);
+    await folder.sweep();
     await folder.write('config.json', JSON.stringify(config, null, 2) + '\n');
     return folder;
   }
@@ -42,6 +42,11 @@ export class RunFolder {
         cause,
       });
     }
+  }
+
+  /** Removes what a killed process left of files it was writing. */
+  async sweep(): Promise<void> {
+    for (const folder of [this.dir, this.checkpoints]) await sweepTemporary(folder);
   }
 
   get checkpoints(): string {

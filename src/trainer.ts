@@ -72,6 +72,7 @@ export async function train(
     naming,
   );
   if (point !== null && isFinished(point.run, config.epochs)) {
+    await new RunFolder(config.out).sweep();
     const result = toResult(config.out, await restoreBest(point, config, emit));
     emit({ type: 'end', result, before: true });
     return result;

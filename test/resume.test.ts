@@ -264,10 +264,14 @@ describe('what is there decides', () => {
   test('a finished run says so and changes nothing', async () => {
     const finished = path.join(dir, 'reference');
     const events: TrainEvent[] = [];
+    // Killed in its very last write.
+    const left = path.join(finished, '.metrics.jsonl.123.0a1b2c3d.tmp');
+    await writeFile(left, 'x');
     const result = await train({
       ...{ ...datasets, resume: finished },
       onEvent: (event) => events.push(event),
     });
+    await expect(readFile(left)).rejects.toThrow('ENOENT');
     expect(events).toEqual([{ type: 'end', before: true, result }]);
     expect(result).toMatchObject({ runDir: finished, bestEpoch: reference.last.run.best?.epoch });
     expect(await outcome(finished)).toEqual(reference);
