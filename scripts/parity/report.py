@@ -54,7 +54,7 @@ tenth, hundredth and thousandth; both sides get the batches that the driver's lo
 
 ```sh
 npm ci
-npm run parity                # measures everything, writes this file; half an hour on two cores
+npm run parity                # measures everything, writes this file; 20 minutes on two cores
 npm run parity -- --fixtures  # writes test/fixtures/parity instead
 ```
 
