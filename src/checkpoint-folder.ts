@@ -42,7 +42,7 @@ export class CheckpointFolder {
     }
     await saveCheckpoint(this.file('last'), checkpoint);
     this.#lastStep = step;
-    await this.#prune(step);
+    await this.prune(step);
   }
 
   /** Writes `best`. */
@@ -89,7 +89,7 @@ export class CheckpointFolder {
   }
 
   /** Of those before `step`, the newest stay. Later ones are of a run that was set back; they stay too. */
-  async #prune(step: number): Promise<void> {
+  async prune(step: number): Promise<void> {
     const older = stepsOf(await readdir(this.dir)).filter((found) => found < step);
     for (const found of older.slice(this.keep - 1)) await rm(this.#older(found), { force: true });
   }

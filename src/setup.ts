@@ -119,28 +119,31 @@ export async function openRun(
   await folder.writeMetrics(reached.records);
   if (path.resolve(file) === path.resolve(checkpoints.file('last')))
     checkpoints.adopt(reached.step);
-  const best = await restoreBest(point, config, emit);
+  const best = await tidyCheckpoints(point, config, emit);
   const run = open({ ...reached, best });
   if (runDir === null) await run.save();
   return run;
 }
 
 /**
- * Sees to it that the file of the best weights is there.
+ * Brings the checkpoints of a run that was killed between two writes to where it would have brought them:
+ * the best weights are there, and no more older ones than are to be kept.
  *
  * @returns the best result so far; null, with a warning, if its weights are lost.
  */
-export async function restoreBest(
+export async function tidyCheckpoints(
   { run, file }: ResumePoint,
   { out, keep }: ResolvedOptions,
   emit: Emit,
 ): Promise<BestResult | null> {
-  if (run.best === null) return null;
-  const { epoch } = run.best;
   const checkpoints = new CheckpointFolder(new RunFolder(out).checkpoints, keep);
   const best = checkpoints.file('best');
   const beside = path.join(path.dirname(file), path.basename(best));
-  if (await checkpoints.restoreBest(epoch, [file, beside])) return run.best;
+  const epoch = run.best?.epoch ?? 0;
+  const found = epoch > 0 && (await checkpoints.restoreBest(epoch, [file, beside]));
+  // Not before: the best weights may have been in one of the older ones.
+  await checkpoints.prune(run.step);
+  if (found || run.best === null) return run.best;
   warner(emit)(
     `expected the best weights so far, of epoch ${epoch}, in ${best}, found them missing or damaged; ` +
       'the best of the epochs to come will be kept',

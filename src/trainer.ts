@@ -1,5 +1,6 @@
 /** Fine-tuning, start to finish. The loop reads top to bottom; each step of it is a file of its own. */
 
+import path from 'node:path';
 import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js';
 import type { BestResult } from './checkpoint.js';
 import {
@@ -19,7 +20,7 @@ import { buildInferenceModel } from './export.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
 import { openData } from './open-data.js';
-import { isFinished, resumedOptions } from './resume.js';
+import { isFinished, resumedOptions, type ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
@@ -29,9 +30,9 @@ import {
   findResumePoint,
   identify,
   openRun,
-  restoreBest,
   resumedFrom,
   startingState,
+  tidyCheckpoints,
   warner,
   type Emit,
 } from './setup.js';
@@ -72,8 +73,7 @@ export async function train(
     naming,
   );
   if (point !== null && isFinished(point.run, config.epochs)) {
-    await new RunFolder(config.out).sweep();
-    const result = toResult(config.out, await restoreBest(point, config, emit));
+    const result = await finishedBefore(point, config, emit);
     emit({ type: 'end', result, before: true });
     return result;
   }
@@ -126,6 +126,18 @@ export async function train(
     await pool.close();
     await runtime?.close();
   }
+}
+
+/** Nothing is left to do but what a kill in the very last writes kept from being done. */
+async function finishedBefore(
+  point: ResumePoint,
+  config: ResolvedOptions,
+  emit: Emit,
+): Promise<TrainResult> {
+  const { file, run, runDir } = point;
+  if (runDir === null) return { ...toResult(path.dirname(file), run.best), checkpoint: file };
+  await new RunFolder(runDir).sweep();
+  return toResult(runDir, await tidyCheckpoints(point, config, emit));
 }
 
 /** The epochs that are left. */

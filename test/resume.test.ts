@@ -126,6 +126,11 @@ describe('stopped and resumed, the bits are those of a run that was not', () => 
     const copied = path.join(dir, 'copied.safetensors');
     await cp(path.join(checkpoints, 'step-00000000.safetensors'), copied);
     await resume(copied, { out: path.join(dir, 'elsewhere') });
+    // A finished one has nothing to go on with, there as here.
+    await cp(path.join(checkpoints, 'last.safetensors'), copied);
+    const none = path.join(dir, 'none');
+    expect(await resume(copied, { out: none })).toMatchObject({ checkpoint: copied });
+    await expect(readdir(none)).rejects.toThrow('ENOENT');
     expect(await outcome(path.join(dir, 'elsewhere'))).toEqual(reference);
   });
 
@@ -267,11 +272,17 @@ describe('what is there decides', () => {
     // Killed in its very last write.
     const left = path.join(finished, '.metrics.jsonl.123.0a1b2c3d.tmp');
     await writeFile(left, 'x');
+    // And one of the checkpoints that were to be removed after it.
+    const checkpoints = path.join(finished, 'checkpoints');
+    const names = await readdir(checkpoints);
+    const last = path.join(checkpoints, 'last.safetensors');
+    await cp(last, path.join(checkpoints, 'step-00000005.safetensors'));
     const result = await train({
       ...{ ...datasets, resume: finished },
       onEvent: (event) => events.push(event),
     });
     await expect(readFile(left)).rejects.toThrow('ENOENT');
+    expect(await readdir(checkpoints)).toEqual(names);
     expect(events).toEqual([{ type: 'end', before: true, result }]);
     expect(result).toMatchObject({ runDir: finished, bestEpoch: reference.last.run.best?.epoch });
     expect(await outcome(finished)).toEqual(reference);
