@@ -5,10 +5,11 @@ import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openArtifacts } from '../src/artifacts.js';
-import { loadCheckpoint, saveCheckpoint, type Checkpoint } from '../src/checkpoint.js';
+import { loadCheckpoint, saveCheckpoint } from '../src/checkpoint.js';
 import { ConfigError, InterruptedError, WeightsError } from '../src/errors.js';
-import type { PhaseRecord, TrainEvent } from '../src/events.js';
+import type { TrainEvent } from '../src/events.js';
 import { train, type TrainOptions } from '../src/index.js';
+import { outcome, type Outcome } from './run-process.js';
 import { Colours, TINY } from './tiny-network.js';
 
 const CLASSES = ['red', 'blue', 'green'];
@@ -36,32 +37,6 @@ function settings(out: string, more: Partial<TrainOptions> = {}): TrainOptions {
     ...more,
   };
 }
-
-interface Outcome {
-  readonly last: Checkpoint;
-  readonly best: Checkpoint;
-  readonly metrics: readonly PhaseRecord[];
-}
-
-/** All that a run leaves, without what names its folder or the time it took. */
-async function outcome(runDir: string): Promise<Outcome> {
-  const { manifest } = await openArtifacts(TINY);
-  const load = async (name: string): Promise<Checkpoint> => {
-    const file = path.join(runDir, 'checkpoints', `${name}.safetensors`);
-    const { state, run } = await loadCheckpoint(file, manifest);
-    return { state, run: { ...run, records: timeless(run.records), config: null } };
-  };
-  const text = await readFile(path.join(runDir, 'metrics.jsonl'), 'utf8');
-  const records = text.trimEnd().split('\n');
-  return {
-    last: await load('last'),
-    best: await load('best'),
-    metrics: timeless(records.map((line) => JSON.parse(line) as PhaseRecord)),
-  };
-}
-
-const timeless = (records: readonly PhaseRecord[]): PhaseRecord[] =>
-  records.map((record) => ({ ...record, seconds: 0, dataWaitSeconds: 0 }));
 
 /** Runs until `phase` of epoch `epoch` has done `batch` batches, then asks it to stop. */
 async function runUntil(
