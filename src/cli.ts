@@ -8,15 +8,15 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
+import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
 import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
-import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
+import { type TrainOptions, nextRunDir, resolveTrainOptions } from './config.js';
 import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
   DEMO_FLAGS,
-  EXPORT_FLAGS,
   type Flag,
   TRAIN_FLAGS,
   nearest,
@@ -70,13 +70,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Write a trained network as one ONNX file',
     flags: EXPORT_FLAGS,
     run: async (given) => {
-      const validator = new Validator('flag');
-      const run = validator.folder('run', 'the folder of an earlier training', given.run);
-      const wanted = given.checkpoint ?? 'best';
-      const checkpoint = validator.choice('checkpoint', wanted, ['best', 'last'] as const);
-      const file = given.out ?? path.join(run, 'model.onnx');
-      const out = validator.text('out', 'a file name', file);
-      await exportAndShow(run, checkpoint, out, given.artifacts);
+      for (const line of await exportCommand(given)) say(line);
     },
   },
   evaluate: {
@@ -101,7 +95,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
       const speak = voice({}, process.stdout, process.stderr);
       const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, data, out }, speak);
-      await exportAndShow(runDir, 'best', path.join(runDir, 'model.onnx'));
+      for (const line of await exportCommand({ run: runDir })) say(line);
       say(`Next: your own images, ${commandLine('train', '--data DIR')}`);
     },
   },
@@ -163,24 +157,6 @@ function stoppedText({ runDir, step }: InterruptedError): string {
   if (runDir === null) return 'Stopped before the first step; nothing was written';
   const next = commandLine('train', `--resume ${quote(runDir)}`);
   return `Stopped after step ${step}; to go on: ${next}`;
-}
-
-async function exportAndShow(
-  run: string,
-  checkpoint: 'best' | 'last',
-  out: string,
-  artifacts?: unknown,
-): Promise<void> {
-  const dir =
-    artifacts === undefined
-      ? {}
-      : { artifacts: new Validator('flag').folder('artifacts', 'an artifact folder', artifacts) };
-  const { exportInference } = await import('./export-run.js');
-  const { file, classes, maxDifference } = await exportInference({ run, checkpoint, out, ...dir });
-  say(
-    `Exported ${file}: ${classes.length} classes; logits within ${maxDifference.toExponential(1)} ` +
-      'of the evaluation graph',
-  );
 }
 
 function version(): string {

@@ -98,7 +98,7 @@ export const DEMO_FLAGS: Readonly<Record<string, Flag>> = {
 /** Flags every command has; they take no value. */
 export const COMMON_FLAGS = ['verbose', 'help', 'version'] as const;
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+export const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 /** The arguments of `train` as options; text that is no number stays text, for the check to refuse. */
 export function trainOptions(given: Arguments): Partial<Record<keyof TrainOptions, unknown>> {

@@ -4,7 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DEMO_FLAGS, EXPORT_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
+import { EXPORT_FLAGS } from '../src/cli-export.js';
+import { OUTPUT_FLAGS } from '../src/cli-output.js';
+import { DEMO_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cli = path.join(root, 'dist', 'src', 'cli.js');
@@ -36,7 +38,7 @@ describe('help', () => {
   });
 
   test.each([
-    ['train', TRAIN_FLAGS],
+    ['train', { ...TRAIN_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
     ['demo', DEMO_FLAGS],
   ])('of %s documents each flag with its default', async (command, flags) => {
@@ -50,7 +52,7 @@ describe('help', () => {
   });
 
   test.each([
-    ['train', TRAIN_FLAGS],
+    ['train', { ...TRAIN_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
   ])("the README's table of %s has every flag with its default, and no other", (command, flags) => {
     const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
@@ -58,7 +60,8 @@ describe('help', () => {
     const rows = [...table.matchAll(/^\| `--([\w-]+)[^|]*\| ([^|]*) \|/gm)];
     const documented = rows.map(([, name, shownDefault]) => `${name} ${shownDefault}`);
     const expected = Object.entries(flags).map(
-      ([name, { shownDefault }]) => `${name} ${shownDefault ?? '(required)'}`,
+      ([name, { shownDefault, boolean }]) =>
+        `${name} ${shownDefault ?? (boolean === true ? 'off' : '(required)')}`,
     );
     expect(documented.sort()).toEqual(expected.sort());
   });
