@@ -135,7 +135,9 @@ describe('train, then export-inference', () => {
       ...['--checkpoint', checkpoint, '--out', out],
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/^Exported .+: 2 classes; logits within .+ of the evaluation graph$/m);
+    expect(stdout).toMatch(
+      /^Exported .+: 2 classes, [0-9.]+ MB; logits within .+ of the evaluation graph$/m,
+    );
     expect(statSync(path.join(cwd, out)).size).toBeGreaterThan(10_000);
   });
 

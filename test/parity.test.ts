@@ -118,21 +118,25 @@ describe('rows 4, 5 and 8: twenty steps', () => {
   const icd = findSwiftShader();
   // In CI a missing driver is a failure; elsewhere the test is left out.
   const where = icd !== null || process.env.CI ? test : test.skip;
-  where(`on WebGPU by SwiftShader${icd === null ? ` (${CHROMIUM_ADVICE})` : ''}`, async () => {
-    if (icd === null) throw new Error(CHROMIUM_ADVICE);
-    const found = await inProcess(['webgpu', '0'], { VK_ICD_FILENAMES: icd });
-    const { distance, placements } = found as {
-      distance: Distance;
-      placements: Record<string, Record<string, number>>;
-    };
-    expectWithinSpread([distance]);
-    // What a provider lacks falls back to the CPU without a word; the bulk of the work must not.
-    const { WebGpuExecutionProvider: gpu = {}, CPUExecutionProvider: cpu = {} } = placements;
-    for (const heavy of ['Conv', 'ConvTranspose', 'Gemm', 'BatchNormalization', 'ReduceMean']) {
-      expect([heavy, gpu[heavy] ?? 0, cpu[heavy] ?? 0]).toEqual([heavy, expect.any(Number), 0]);
-      expect(gpu[heavy]).toBeGreaterThan(0);
-    }
-  }, 120_000);
+  where(
+    `on WebGPU by SwiftShader${icd === null ? ` (${CHROMIUM_ADVICE})` : ''}`,
+    async () => {
+      if (icd === null) throw new Error(CHROMIUM_ADVICE);
+      const found = await inProcess(['webgpu', '0'], { VK_ICD_FILENAMES: icd });
+      const { distance, placements } = found as {
+        distance: Distance;
+        placements: Record<string, Record<string, number>>;
+      };
+      expectWithinSpread([distance]);
+      // What a provider lacks falls back to the CPU without a word; the bulk of the work must not.
+      const { WebGpuExecutionProvider: gpu = {}, CPUExecutionProvider: cpu = {} } = placements;
+      for (const heavy of ['Conv', 'ConvTranspose', 'Gemm', 'BatchNormalization', 'ReduceMean']) {
+        expect([heavy, gpu[heavy] ?? 0, cpu[heavy] ?? 0]).toEqual([heavy, expect.any(Number), 0]);
+        expect(gpu[heavy]).toBeGreaterThan(0);
+      }
+    },
+    120_000,
+  );
 });
 
 describe('rows 5 and 7: evaluation and the exported model', () => {
