@@ -11,11 +11,13 @@ import yargs from 'yargs';
 import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
 import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
-import { type TrainOptions, nextRunDir, resolveTrainOptions } from './config.js';
+import { readConfigFile } from './config-file.js';
+import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
 import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
+  CONFIG_FLAGS,
   DEMO_FLAGS,
   type Flag,
   TRAIN_FLAGS,
@@ -59,10 +61,13 @@ const STREAMS = {
 const COMMANDS: Readonly<Record<string, Command>> = {
   train: {
     describe: 'Fine-tune on the images of a folder',
-    flags: { ...TRAIN_FLAGS, ...OUTPUT_FLAGS },
+    flags: { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS },
     run: async (given) => {
       const speak = voice(given, process.stdout, process.stderr);
-      const { runDir } = await trainAndShow(trainOptions(given), speak);
+      const { runDir } = await trainAndShow(
+        { ...fileOptions(given), ...trainOptions(given) },
+        speak,
+      );
       speak.note(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
     },
   },
@@ -100,6 +105,17 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
 };
+
+/** The settings of `--config`. */
+function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
+  if (given.config === undefined) return {};
+  if (given.resume !== undefined) {
+    throw new ConfigError(
+      'expected --config or --resume, got both; a resumed run has its own settings',
+    );
+  }
+  return readConfigFile(new Validator('flag').text('config', 'a file of settings', given.config));
+}
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);

@@ -5,63 +5,22 @@ import path from 'node:path';
 import type { Dataset } from './dataset.js';
 import { ConfigError } from './errors.js';
 import type { TrainEvent } from './events.js';
+import {
+  DEVICES,
+  type NumericSetting,
+  ON_BAD_IMAGE,
+  RANGES,
+  SCHEDULES,
+  TRAIN_DEFAULTS,
+  type TrainSettings,
+  rangeText,
+} from './settings.js';
 
-export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const;
-export type Device = (typeof DEVICES)[number];
-
-export const ON_BAD_IMAGE = ['stop', 'skip'] as const;
-export type OnBadImage = (typeof ON_BAD_IMAGE)[number];
-
-/** The settings that have a default: PyTorch's transfer-learning tutorial's where it has them. */
-export interface TrainSettings {
-  /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file. */
-  readonly weights: string;
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly lr: number;
-  readonly momentum: number;
-  /** Added to the gradient as `weightDecay * weight`, as PyTorch's SGD does. */
-  readonly weightDecay: number;
-  /** Epochs between two drops of the learning rate. */
-  readonly stepSize: number;
-  /** Factor of each drop. */
-  readonly gamma: number;
-  /** Threads that decode and transform images. */
-  readonly workers: number;
-  readonly seed: number;
-  /** `auto` is CUDA where its provider loads, else the CPU. */
-  readonly device: Device;
-  /** CPU threads of the runtime; 0 leaves the number to the runtime. */
-  readonly threads: number;
-  /** Training steps between two checkpoints, besides the one after each epoch; 0 writes no others. */
-  readonly saveEvery: number;
-  /** How many of the latest checkpoints are kept; the best one always is. */
-  readonly keep: number;
-  /** What to do when the look through the images before the first step finds broken ones. */
-  readonly onBadImage: OnBadImage;
-}
-
-export const TRAIN_DEFAULTS: TrainSettings = {
-  weights: 'imagenet',
-  epochs: 25,
-  batchSize: 4,
-  lr: 0.001,
-  momentum: 0.9,
-  weightDecay: 0,
-  stepSize: 7,
-  gamma: 0.1,
-  workers: 4,
-  seed: 0,
-  device: 'auto',
-  threads: 0,
-  saveEvery: 0,
-  keep: 2,
-  onBadImage: 'stop',
-};
+export * from './settings.js';
 
 /** What `train()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
 export interface TrainOptions extends Partial<TrainSettings> {
-  /** Folder with `train/CLASS/*` and `val/CLASS/*`. */
+  /** Folder with `train/CLASS/*` and `val/CLASS/*`; without `val`, or with `CLASS/*` only, it is split. */
   readonly data?: string;
   /** Replaces `data/train`. Its `classes` are the model's. */
   readonly trainDataset?: Dataset;
@@ -89,34 +48,6 @@ export interface TrainOptions extends Partial<TrainSettings> {
 export interface ResolvedOptions
   extends TrainSettings, Omit<TrainOptions, keyof TrainSettings | 'out'> {
   readonly out: string;
-}
-
-export interface NumberRange {
-  readonly integer: boolean;
-  readonly min: number;
-  readonly max: number;
-}
-
-export type NumericSetting = Exclude<keyof TrainSettings, 'weights' | 'device' | 'onBadImage'>;
-
-export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
-  epochs: { integer: true, min: 1, max: 100_000 },
-  batchSize: { integer: true, min: 1, max: 4096 },
-  lr: { integer: false, min: 0, max: 1000 },
-  momentum: { integer: false, min: 0, max: 1 },
-  weightDecay: { integer: false, min: 0, max: 1000 },
-  stepSize: { integer: true, min: 1, max: 100_000 },
-  gamma: { integer: false, min: 0, max: 1000 },
-  workers: { integer: true, min: 1, max: 64 },
-  seed: { integer: true, min: 0, max: 2 ** 32 - 1 },
-  threads: { integer: true, min: 0, max: 256 },
-  saveEvery: { integer: true, min: 0, max: 1_000_000_000 },
-  keep: { integer: true, min: 1, max: 1_000_000 },
-};
-
-/** A range in words, for help and messages: `a whole number from 1 to 64`. */
-export function rangeText({ integer, min, max }: NumberRange): string {
-  return `a ${integer ? 'whole number' : 'number'} from ${min} to ${max}`;
 }
 
 /** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
@@ -209,6 +140,15 @@ function checkWeights(weights: unknown, validator: Validator, resuming: boolean)
   throw validator.error('weights', expected, text, advice);
 }
 
+function checkClassWeights(value: unknown, validator: Validator): string {
+  const expected = 'none, auto or a JSON file of class names and weights';
+  const text = validator.text('classWeights', expected, value);
+  if (text === 'none' || text === 'auto') return text;
+  if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return path.resolve(text);
+  const advice = `there is no file of that name (looked at ${path.resolve(text)}); check it`;
+  throw validator.error('classWeights', expected, text, advice);
+}
+
 /**
  * Fills in the defaults and checks everything that can be checked before the data is looked at.
  *
@@ -234,10 +174,17 @@ export function resolveTrainOptions(
     epochs: number('epochs'),
     batchSize: number('batchSize'),
     lr: number('lr'),
+    headLr: number('headLr'),
     momentum: number('momentum'),
     weightDecay: number('weightDecay'),
     stepSize: number('stepSize'),
     gamma: number('gamma'),
+    schedule: validator.choice('schedule', value('schedule'), SCHEDULES),
+    warmupEpochs: number('warmupEpochs'),
+    classWeights: checkClassWeights(value('classWeights'), validator),
+    labelSmoothing: number('labelSmoothing'),
+    valFraction: number('valFraction'),
+    earlyStop: number('earlyStop'),
     workers: number('workers'),
     seed: number('seed'),
     device: validator.choice('device', value('device'), DEVICES),
@@ -248,7 +195,11 @@ export function resolveTrainOptions(
   };
   const needsFolder = given.trainDataset === undefined || given.valDataset === undefined;
   if (needsFolder || given.data !== undefined) {
-    validator.folder('data', 'a folder with train/CLASS/* and val/CLASS/*', options.data);
+    validator.folder(
+      'data',
+      'a folder with train/CLASS/* and val/CLASS/*, or CLASS/*',
+      options.data,
+    );
   }
   if (given.artifacts !== undefined) {
     validator.folder('artifacts', 'an artifact folder', options.artifacts);

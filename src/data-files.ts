@@ -2,22 +2,27 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { ImageFolder } from './dataset.js';
 import type { DataFile, RunData } from './open-data.js';
+import { sampleNames } from './predictions-file.js';
 import { checkInputs, type Inputs, type ResumePoint } from './resume.js';
 import type { RunFolder } from './run-folder.js';
 
-/** A line for each image: its path in the data folder and the SHA-256 of its bytes. */
+/** A line for each image: its split and path below it, and the SHA-256 of its bytes. */
 const IMAGES = 'images.jsonl';
+/** Where there was no `val` folder: the images taken for validation, a path in the folder on each line. */
+const VALIDATION = 'validation.txt';
 /** A line for each broken image that is left out: its path and the reason. */
 const SKIPPED = 'skipped.jsonl';
 
-export async function writeDataFiles(
-  folder: RunFolder,
-  { files, skipped }: RunData,
-): Promise<void> {
+export async function writeDataFiles(folder: RunFolder, data: RunData): Promise<void> {
+  const { files, skipped, train, val } = data;
   const lines = (items: readonly unknown[]): string =>
     items.map((item) => JSON.stringify(item) + '\n').join('');
   if (files.length > 0) await folder.write(IMAGES, lines(files));
+  if (train instanceof ImageFolder && val instanceof ImageFolder && train.dir === val.dir) {
+    await folder.write(VALIDATION, sampleNames(val).join('\n') + '\n');
+  }
   if (skipped.length > 0) await folder.write(SKIPPED, lines(skipped));
 }
 

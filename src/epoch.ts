@@ -3,8 +3,9 @@
 import type { PartialEpoch } from './checkpoint.js';
 import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
-import { Meter, meanTargets } from './metrics.js';
+import { Meter } from './metrics.js';
 import type { Chunk, TrainSession } from './session.js';
+import { targetRows, type TargetSettings } from './targets.js';
 
 /** Steps a call are chosen so that a call holds about this many images. */
 const IMAGES_PER_CALL = 32;
@@ -44,8 +45,10 @@ export async function* groupBatches(
 }
 
 /** What every step of an epoch has in common. */
-export interface StepSettings {
+export interface StepSettings extends TargetSettings {
   readonly lr: number;
+  /** Of the last layer; default: `lr`. */
+  readonly headLr?: number;
   readonly momentum: number;
   readonly weightDecay: number;
   readonly classes: number;
@@ -60,7 +63,7 @@ export function toChunk(group: Batch[], settings: StepSettings, loader: DataLoad
   const targets = new Float32Array(steps * first.labels.length * settings.classes);
   group.forEach((batch, k) => {
     images.set(batch.images, k * batch.images.length);
-    const rows = meanTargets(batch.labels, settings.classes);
+    const rows = targetRows(batch.labels, settings.classes, settings);
     targets.set(rows, k * rows.length);
     loader.recycle(batch.images);
   });
@@ -70,7 +73,7 @@ export function toChunk(group: Batch[], settings: StepSettings, loader: DataLoad
     images,
     targets,
     lr: new Float32Array(steps).fill(settings.lr),
-    headLr: new Float32Array(steps).fill(settings.lr),
+    headLr: new Float32Array(steps).fill(settings.headLr ?? settings.lr),
     momentum: settings.momentum,
     weightDecay: settings.weightDecay,
   };

@@ -4,6 +4,7 @@ import {
   DEVICES,
   type NumericSetting,
   RANGES,
+  SCHEDULES,
   TRAIN_DEFAULTS,
   type TrainOptions,
   type TrainSettings,
@@ -33,7 +34,7 @@ function numeric(option: NumericSetting, what: string): Flag {
 const TRAIN_OPTION_FLAGS: Readonly<
   Record<Exclude<keyof TrainOptions, 'trainDataset' | 'valDataset' | 'onEvent' | 'signal'>, Flag>
 > = {
-  data: { describe: 'Folder with train/CLASS/* and val/CLASS/* (required)' },
+  data: { describe: 'Folder with train/CLASS/* and val/CLASS/*, or CLASS/* (required)' },
   out: {
     describe: 'Run folder, new or empty',
     shownDefault: 'the next free runs/train-N',
@@ -45,10 +46,23 @@ const TRAIN_OPTION_FLAGS: Readonly<
   epochs: numeric('epochs', 'Passes over the training images'),
   batchSize: numeric('batchSize', 'Images a step'),
   lr: numeric('lr', 'Learning rate of the first epochs'),
+  headLr: numeric('headLr', 'Learning rate of the last layer; 0 is the same as --lr'),
   momentum: numeric('momentum', 'Momentum of SGD'),
   weightDecay: numeric('weightDecay', 'Weight decay of SGD'),
   stepSize: numeric('stepSize', 'Epochs between two drops of the learning rate'),
   gamma: numeric('gamma', 'Factor of each drop of the learning rate'),
+  schedule: {
+    describe: `How the learning rate changes: ${SCHEDULES.join(', ')}`,
+    shownDefault: TRAIN_DEFAULTS.schedule,
+  },
+  warmupEpochs: numeric('warmupEpochs', 'Epochs in which the learning rate grows from a third'),
+  classWeights: {
+    describe: 'How much each class counts in training: none, auto (rare ones more), or a JSON file',
+    shownDefault: TRAIN_DEFAULTS.classWeights,
+  },
+  labelSmoothing: numeric('labelSmoothing', 'Label smoothing of the training loss'),
+  valFraction: numeric('valFraction', 'Share of the images for validation where there is no val/'),
+  earlyStop: numeric('earlyStop', 'Epochs without a better result that end the run; 0 is never'),
   workers: numeric('workers', 'Threads that decode and transform images'),
   seed: numeric('seed', 'Seed of order, crops, flips and fresh weights'),
   device: {
@@ -80,6 +94,13 @@ const TRAIN_OPTION_FLAGS: Readonly<
 export const TRAIN_FLAGS: Readonly<Record<string, Flag>> = Object.fromEntries(
   Object.entries(TRAIN_OPTION_FLAGS).map(([option, flag]) => [flagName(option), flag]),
 );
+
+export const CONFIG_FLAGS: Readonly<Record<string, Flag>> = {
+  config: {
+    describe: 'File of settings, as config.json of an earlier run; flags win over it',
+    shownDefault: 'none',
+  },
+};
 
 export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
   run: { describe: 'Run folder of an earlier training (required)' },

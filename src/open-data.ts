@@ -1,6 +1,7 @@
 /** The two data sets of a run: looked through, checked against each other, and told from others by a hash. */
 
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import path from 'node:path';
 import type { ResolvedOptions } from './config.js';
 import { ImageFolder, type Dataset } from './dataset.js';
@@ -8,6 +9,8 @@ import { BadImagesError, DatasetError, type BadImage } from './errors.js';
 import type { TrainEvent } from './events.js';
 import type { LoaderPool } from './loader-pool.js';
 import { preflight } from './preflight.js';
+import { splitFolder } from './split.js';
+import { resolveClassWeights } from './targets.js';
 
 type Split = 'train' | 'val';
 
@@ -23,6 +26,8 @@ export interface RunData {
   readonly train: Dataset;
   readonly val: Dataset;
   readonly classes: readonly string[];
+  /** Of the training loss; undefined where all are 1. */
+  readonly classWeights: readonly number[] | undefined;
   /** SHA-256 over what the data sets hold. */
   readonly fingerprint: string;
   /** Every image of the data folder that is used; none of data sets in code. */
@@ -42,13 +47,37 @@ export async function openData(
   pool: LoaderPool,
   emit: (event: TrainEvent) => void,
 ): Promise<RunData> {
-  const folder = (name: Split): string => path.join(config.data ?? '', name);
-  const train = config.trainDataset ?? (await ImageFolder.open(folder('train')));
+  const { train, val } = await openSets(config, emit);
   const { classes } = train;
-  const val = config.valDataset ?? (await ImageFolder.open(folder('val'), { classes }));
   checkPair(train, val);
   const found = await inspectFolders({ train, val }, config, pool, emit);
-  return { ...found, classes, fingerprint: fingerprint(found) };
+  const classWeights = await resolveClassWeights(config.classWeights, found.train);
+  return { ...found, classes, classWeights, fingerprint: fingerprint(found, classWeights) };
+}
+
+/** DIR/train and DIR/val; or DIR/train, or DIR itself, split. */
+async function openSets(
+  config: ResolvedOptions,
+  emit: (event: TrainEvent) => void,
+): Promise<Record<Split, Dataset>> {
+  const { data = '', trainDataset, valDataset, valFraction } = config;
+  const folder = (name: Split): string => path.join(data, name);
+  if (trainDataset === undefined && valDataset === undefined && !isFolder(folder('val'))) {
+    const dir = isFolder(folder('train')) ? folder('train') : data;
+    const sets = splitFolder(await ImageFolder.open(dir), valFraction);
+    const message =
+      `no ${folder('val')}: ${sets.val.length} images of ${dir} are for validation and not trained on ` +
+      '(listed in validation.txt)';
+    emit({ type: 'warning', message });
+    return sets;
+  }
+  const train = trainDataset ?? (await ImageFolder.open(folder('train')));
+  const { classes } = train;
+  return { train, val: valDataset ?? (await ImageFolder.open(folder('val'), { classes })) };
+}
+
+function isFolder(dir: string): boolean {
+  return statSync(dir, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function checkPair(train: Dataset, val: Dataset): void {
@@ -169,8 +198,12 @@ function duplicates(files: readonly DataFile[]): string[] {
   ];
 }
 
-function fingerprint({ train, val, files }: Inspected): string {
+function fingerprint(
+  { train, val, files }: Inspected,
+  classWeights: readonly number[] | undefined,
+): string {
   const hash = createHash('sha256');
+  if (classWeights !== undefined) hash.update(JSON.stringify({ classWeights }));
   for (const dataset of [train, val]) {
     const { classes, length } = dataset;
     hash.update(JSON.stringify({ classes, length, fingerprint: dataset.fingerprint ?? null }));

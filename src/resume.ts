@@ -115,8 +115,19 @@ function settingsOf({ config }: RunState): Options {
 }
 
 /** Whether nothing is left to do. */
-export function isFinished(run: RunState, epochs: number): boolean {
-  return run.partial === null && run.epoch >= epochs;
+export function isFinished(
+  run: RunState,
+  { epochs, earlyStop }: { epochs: number; earlyStop: number },
+): boolean {
+  return run.partial === null && (run.epoch >= epochs || isStalled(run, earlyStop));
+}
+
+/** Whether `patience` epochs have passed since the best one; 0 is never. */
+export function isStalled(
+  { epoch, best }: Pick<RunState, 'epoch' | 'best'>,
+  patience: number,
+): boolean {
+  return patience > 0 && best !== null && epoch - best.epoch >= patience;
 }
 
 /** These must be as they were. `device` is compared by what it was resolved to. */
@@ -128,6 +139,12 @@ const FIXED = [
   'weightDecay',
   'stepSize',
   'gamma',
+  'headLr',
+  'schedule',
+  'warmupEpochs',
+  'classWeights',
+  'labelSmoothing',
+  'valFraction',
   'seed',
   'threads',
 ] as const;
@@ -149,6 +166,10 @@ export function resumedOptions(point: ResumePoint, given: Options, naming: Namin
   const [epochs, more] = [stored.epochs, given.epochs];
   if (typeof epochs === 'number' && typeof more === 'number' && more < epochs) {
     differences.push(`${validator.name('epochs')} was ${epochs}, is ${more} (it may only grow)`);
+  } else if (stored.schedule === 'cosine' && more !== undefined && more !== epochs) {
+    differences.push(
+      `${validator.name('epochs')} was ${show(epochs)}, is ${show(more)} (a cosine schedule depends on it)`,
+    );
   }
   if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
   checkOut(point, given.out, validator);

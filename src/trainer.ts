@@ -20,11 +20,11 @@ import { buildInferenceModel } from './export.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
 import { openData } from './open-data.js';
-import { isFinished, resumedOptions, type ResumePoint } from './resume.js';
+import { isFinished, isStalled, resumedOptions, type ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
-import { stepLr } from './schedule.js';
+import { scheduledLr } from './schedule.js';
 import { TrainSession, type Runtime } from './session.js';
 import {
   findResumePoint,
@@ -48,13 +48,14 @@ interface Workshop {
   readonly trainLoader: DataLoader;
   readonly valLoader: DataLoader;
   readonly classes: readonly string[];
+  readonly classWeights: readonly number[] | undefined;
   readonly report: RunReport;
   readonly emit: Emit;
 }
 
 /**
  * Fine-tunes a network: `epochs` times a pass over the training images and one over the validation
- * images, the learning rate falling by StepLR, the best weights kept (by validation accuracy, then by
+ * images, the learning rate scheduled by epochs, the best weights kept (by validation accuracy, then by
  * lower loss). A run that was stopped or killed goes on with `resume`; on CPU it ends with the same bits
  * as one that was not.
  *
@@ -72,7 +73,7 @@ export async function train(
     point === null ? options : resumedOptions(point, options, naming),
     naming,
   );
-  if (point !== null && isFinished(point.run, config.epochs)) {
+  if (point !== null && isFinished(point.run, config)) {
     const result = await finishedBefore(point, config, emit);
     emit({ type: 'end', result, before: true });
     return result;
@@ -85,6 +86,7 @@ export async function train(
   try {
     const data = await openData(config, pool, emit);
     const { classes } = data;
+    const { classWeights } = data;
     const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
     const device = await openDevice(config.device, config.threads, artifacts);
     ({ runtime } = device);
@@ -115,7 +117,7 @@ export async function train(
     const shown = { ...page, epochs, seed, settings: identity.config, warn: warner(emit) };
     const report = new RunReport(shown, run);
     const parts = { config, artifacts, runtime, session, trainLoader, valLoader, report };
-    await report.during(fit(run, { ...parts, classes, emit }));
+    await report.during(fit(run, { ...parts, classes, classWeights, emit }));
     const result = toResult(run.folder.dir, run.best);
     emit({ type: 'end', result });
     return result;
@@ -142,7 +144,7 @@ async function finishedBefore(
 
 /** The epochs that are left. */
 async function fit(run: Run, workshop: Workshop): Promise<void> {
-  const { config, artifacts, runtime, session, trainLoader, valLoader } = workshop;
+  const { config, artifacts, runtime, session, trainLoader, valLoader, classWeights } = workshop;
   const { classes, report, emit } = workshop;
   const { signal, saveEvery } = config;
   const groupSize = stepsPerCall(config.batchSize);
@@ -154,10 +156,11 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
   const names = (indices: Uint32Array): Promise<string[]> =>
     imageNames(trainLoader.dataset, indices);
 
-  while (run.epoch < config.epochs) {
+  while (run.epoch < config.epochs && !isStalled(run, config.earlyStop)) {
     const { epoch, progress, firstStep } = run;
-    const lr = stepLr(epoch, config);
-    const settings = { ...config, lr, classes: classes.length };
+    const lr = scheduledLr(config.lr, epoch, config);
+    const headLr = scheduledLr(config.headLr || config.lr, epoch, config);
+    const settings = { ...config, lr, headLr, classWeights, classes: classes.length };
     const batches = trainLoader.epoch(epoch, { shuffle: true, startBatch: progress.batch });
     const onTrain = reporter(emit, config, epoch, 'train', trainLoader.batchCount);
     const place = { progress, firstStep, saveEvery, save, signal, imageNames: names };

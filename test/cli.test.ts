@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { EXPORT_FLAGS } from '../src/cli-export.js';
 import { OUTPUT_FLAGS } from '../src/cli-output.js';
-import { DEMO_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
+import { CONFIG_FLAGS, DEMO_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cli = path.join(root, 'dist', 'src', 'cli.js');
@@ -38,7 +38,7 @@ describe('help', () => {
   });
 
   test.each([
-    ['train', { ...TRAIN_FLAGS, ...OUTPUT_FLAGS }],
+    ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
     ['demo', DEMO_FLAGS],
   ])('of %s documents each flag with its default', async (command, flags) => {
@@ -52,7 +52,7 @@ describe('help', () => {
   });
 
   test.each([
-    ['train', { ...TRAIN_FLAGS, ...OUTPUT_FLAGS }],
+    ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
   ])("the README's table of %s has every flag with its default, and no other", (command, flags) => {
     const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
