@@ -1,0 +1,42 @@
+/** What `npm pack` would publish. */
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from '@jest/globals';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+test('the package holds what it needs and nothing else', () => {
+  const words = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const json = execFileSync('npm', words, { cwd: root, encoding: 'utf8', stdio: 'pipe' });
+  const [{ files }] = JSON.parse(json) as [{ files: { path: string }[] }];
+  const names = files.map((file) => file.path);
+  type Manifest = { graphs: Record<string, { file: string }> };
+  const manifest = 'artifacts/resnet18/manifest.json';
+  const { graphs } = JSON.parse(readFileSync(path.join(root, manifest), 'utf8')) as Manifest;
+  const needed = [
+    ...['package.json', 'README.md', 'LICENSE', manifest, 'samples/README.md'],
+    ...['cli.js', 'index.js', 'index.d.ts', 'session-worker.js', 'loader-worker.js'].map(
+      (name) => `dist/src/${name}`,
+    ),
+    ...Object.values(graphs).map(({ file }) => `artifacts/resnet18/${file}`),
+  ];
+  for (const name of needed) expect(names).toContain(name);
+  const allowed =
+    /^(dist\/src\/.*\.(js|d\.ts)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/model-file\.md|package\.json|[A-Z]+(\.md)?)$/;
+  expect(names.filter((name) => !allowed.test(name))).toEqual([]);
+  const { bin, exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+    bin: Record<string, string>;
+    exports: Record<string, string | Record<string, string>>;
+  };
+  const targets = [
+    ...Object.values(bin),
+    ...Object.values(exports).flatMap((entry) => Object.values(entry)),
+  ];
+  for (const target of targets.filter((name) => name.startsWith('./'))) {
+    expect(names).toContain(target.slice(2));
+    expect(existsSync(path.join(root, target))).toBe(true);
+  }
+});
