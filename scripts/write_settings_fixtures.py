@@ -16,14 +16,14 @@ from torch.nn import functional
 from torch.optim import lr_scheduler
 
 FILE = Path(__file__).resolve().parents[1] / "test/fixtures/settings.json"
-LOSSES = [
+LOSSES: list[dict[str, Any]] = [
     {"weight": None, "smoothing": 0.0},
     {"weight": None, "smoothing": 0.1},
     {"weight": [0.5, 2.0, 1.25], "smoothing": 0.0},
     {"weight": [0.5, 2.0, 1.25], "smoothing": 0.3},
     {"weight": [3.0, 0.25, 1.0], "smoothing": 1.0},
 ]
-SCHEDULES = [
+SCHEDULES: list[dict[str, Any]] = [
     {"schedule": "step", "warmup": 0, "epochs": 16},
     {"schedule": "step", "warmup": 3, "epochs": 16},
     {"schedule": "cosine", "warmup": 0, "epochs": 10},
