@@ -24,6 +24,7 @@ from scripts.initial_weights import WeightsError, write_initial_weights
 from scripts.manifest import build_manifest
 from scripts.network import Network
 from scripts.preprocessing import build_preprocess_evaluate, build_preprocess_train
+from scripts.split_graphs import build_gradients_graph, build_update_graph
 from scripts.training_graph import PLAIN, Variant, build_training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,6 +45,8 @@ def build_graphs(
     resize = architecture.resize_size(input_size)
     graphs = {
         "train": ("train.onnx", _checked(build_training_graph(network, gradient, variant=variant))),
+        "gradients": ("gradients.onnx", _checked(build_gradients_graph(network, gradient))),
+        "update": ("update.onnx", _checked(build_update_graph(network))),
         "evaluate": ("evaluate.onnx", _checked(build_evaluation_graph(network, forward))),
         "inference": ("inference.onnx", _checked(template)),
         "preprocessTrain": (

@@ -19,6 +19,7 @@ from torch import nn
 from scripts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture, initializers
 from scripts.evaluation_graph import Fold
 from scripts.network import Network
+from scripts.split_graphs import GRADIENT_PREFIX
 from scripts.training_graph import OUTPUT_PREFIX
 
 FORMAT_VERSION = 1
@@ -82,6 +83,8 @@ def build_manifest(
     """
     entries = {key: graph_entry(file, content) for key, (file, content) in graphs.items()}
     entries["train"] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
+    entries["gradients"] |= {"outputPrefix": OUTPUT_PREFIX}
+    entries["update"] |= {"outputPrefix": OUTPUT_PREFIX, "gradientPrefix": GRADIENT_PREFIX}
     entries["inference"]["fold"] = [
         {"weight": f.weight, "bias": f.bias, "batchNorm": f.batch_norm, "epsilon": f.epsilon}
         for f in folds

@@ -85,6 +85,10 @@ export interface Manifest {
   readonly preprocessing: Preprocessing;
   readonly graphs: {
     readonly train: GraphSpec & { readonly loop: 'Scan'; readonly outputPrefix: string };
+    /** Forward and backward pass of one batch; `gradients` [P] is all of them in one. */
+    readonly gradients: GraphSpec & { readonly outputPrefix: string };
+    /** The optimizer's step; takes the gradient of NAME as `<gradientPrefix>NAME`. */
+    readonly update: GraphSpec & { readonly outputPrefix: string; readonly gradientPrefix: string };
     readonly evaluate: GraphSpec;
     readonly inference: GraphSpec & { readonly fold: readonly FoldSpec[] };
     readonly preprocessTrain: GraphSpec;

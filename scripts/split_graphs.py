@@ -1,0 +1,90 @@
+"""The training step in two graphs, for data parallel: an all-reduce goes between them.
+
+The stages are those of training_graph.py, so the pair gives the numbers of the single graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+
+from scripts.gradient_graph import GradientGraph
+from scripts.graph_builder import GraphBuilder
+from scripts.network import Network, Shape
+from scripts.training_graph import (
+    OUTPUT_PREFIX,
+    gradient_stage,
+    standard_model,
+    update_stage,
+    value,
+)
+
+GRADIENT_PREFIX = "gradient."
+"""The update graph's input for the gradient of NAME is called gradient.NAME."""
+
+
+def build_gradients_graph(
+    network: Network, graph: GradientGraph, dtype: ir.DataType = ir.DataType.FLOAT
+) -> ir.Model:
+    """Forward and backward pass of one batch.
+
+    Inputs: images [N, 3, S, S], targets [N, C], then parameters and buffers. Outputs: loss [],
+    logits [N, C], gradients [P] (of all parameters, flattened, one after the other in their order:
+    one buffer to reduce), then the new buffers under ``next.``. N, C and P are symbolic.
+
+    The gradient is linear in the targets: rows divided by the number of ranks give gradients whose
+    sum over the ranks is their mean.
+    """
+    size = network.input_size
+    images = value("images", dtype, ["N", 3, size, size])
+    targets = value("targets", dtype, ["N", "C"])
+    shapes = {**network.parameters, **network.buffers}
+    state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
+    op = GraphBuilder(dtype)
+    stage = gradient_stage(op, network, graph, state, images, targets)
+    op.scope = "flatten"
+    flat = [op.Reshape(gradient, op.ints([-1])) for gradient in stage.parameters.values()]
+    results = {"loss": stage.loss, "logits": stage.logits, "gradients": op.Concat(*flat, axis=0)}
+    outputs = _named(op, results, {"loss": [], "logits": ["N", "C"], "gradients": ["P"]})
+    outputs += _next(op, stage.buffers, network.buffers)
+    inputs = [images, targets, *state.values()]
+    return standard_model("gradients", inputs, outputs, op.nodes, op.constants)
+
+
+def build_update_graph(network: Network, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Model:
+    """One step of the optimizer.
+
+    Inputs: lr [], head_lr [], momentum [], weight_decay [], then parameters and their momentum,
+    then the gradients under ``gradient.``. Outputs: new parameters and momentum under ``next.``.
+    """
+    names = ("lr", "head_lr", "momentum", "weight_decay")
+    rates = {name: value(name, dtype, []) for name in names}
+    shapes = {name: shape for name, shape in network.state().items() if name not in network.buffers}
+    state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
+    gradients = {
+        name: value(f"{GRADIENT_PREFIX}{name}", dtype, shape)
+        for name, shape in network.parameters.items()
+    }
+    op = GraphBuilder(dtype)
+    updated = update_stage(op, network, state, gradients, rates)
+    outputs = _next(op, updated, shapes)
+    inputs = [*rates.values(), *state.values(), *gradients.values()]
+    return standard_model("update", inputs, outputs, op.nodes, op.constants)
+
+
+def _next(
+    op: GraphBuilder, values: Mapping[str, ir.Value], shapes: Mapping[str, Shape]
+) -> list[ir.Value]:
+    named = {f"{OUTPUT_PREFIX}{name}": values[name] for name in shapes}
+    return _named(op, named, {f"{OUTPUT_PREFIX}{name}": shapes[name] for name in shapes})
+
+
+def _named(
+    op: GraphBuilder, values: Mapping[str, ir.Value], shapes: Mapping[str, Shape]
+) -> list[ir.Value]:
+    """The values under these names, with their shapes, as graph outputs."""
+    for name, output in values.items():
+        output.name = name
+        output.shape, output.type = ir.Shape(shapes[name]), ir.TensorType(op.dtype)
+    return list(values.values())

@@ -1,0 +1,126 @@
+"""The pair of graphs for data parallel against the single graph, in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from scripts.architectures import ARCHITECTURES
+from scripts.gradient_graph import differentiate, export_forward
+from scripts.network import Network
+from scripts.reference import Array, run_reference
+from scripts.split_graphs import GRADIENT_PREFIX, build_gradients_graph, build_update_graph
+from scripts.training_harness import (
+    DOUBLE,
+    Batches,
+    Settings,
+    feeds,
+    make_model,
+    random_batches,
+    relative_error,
+    run_graph,
+    training_graph,
+)
+
+BOUND = 1e-12
+SETTINGS = Settings(lr=(0.02, 0.01), head_lr=(0.1, 0.05), momentum=0.8, weight_decay=0.01)
+
+
+def split_graphs(arch: str, size: int) -> tuple[Network, onnx.ModelProto, onnx.ModelProto]:
+    model = ARCHITECTURES[arch].build(2)
+    network = Network.of(model, size)
+    gradient = differentiate(export_forward(model, size), list(network.parameters))
+    return (
+        network,
+        ir.to_proto(build_gradients_graph(network, gradient, DOUBLE)),
+        ir.to_proto(build_update_graph(network, DOUBLE)),
+    )
+
+
+def named_gradients(network: Network, inputs: dict[str, Array], flat: Array) -> dict[str, Array]:
+    """The flat gradients cut up as the driver does it: in the parameters' order."""
+    found, begin = {}, 0
+    for name in network.parameters:
+        shape = inputs[name].shape
+        end = begin + int(np.prod(shape))
+        found[f"{GRADIENT_PREFIX}{name}"] = flat[begin:end].reshape(shape)
+        begin = end
+    assert begin == len(flat)
+    return found
+
+
+def run_pair(
+    graphs: tuple[Network, onnx.ModelProto, onnx.ModelProto],
+    inputs: dict[str, Array],
+    ranks: int = 1,
+) -> dict[str, Array]:
+    """Steps through both graphs; every rank has the same batches."""
+    network, gradients, update = graphs
+    state = {name: inputs[name] for name in network.state()}
+    losses, logits = [], []
+    for step in range(len(inputs["lr"])):
+        batch = {"images": inputs["images"][step], "targets": inputs["targets"][step] / ranks}
+        kept = {name: state[name] for name in (*network.parameters, *network.buffers)}
+        found = run_reference(gradients, {**batch, **kept})
+        reduced = sum(found["gradients"] for _ in range(ranks))
+        rates = {"lr": inputs["lr"][step], "head_lr": inputs["head_lr"][step]}
+        rates |= {name: inputs[name] for name in ("momentum", "weight_decay")}
+        old = {name: state[name] for name in state if name not in network.buffers}
+        parts = named_gradients(network, inputs, np.asarray(reduced))
+        new = {**found, **run_reference(update, {**rates, **old, **parts})}
+        state = {name: new[f"next.{name}"] for name in state}
+        losses.append(found["loss"] * ranks)
+        logits.append(found["logits"])
+    return {"losses": np.array(losses), "logits": np.array(logits), **state}
+
+
+def worst(found: dict[str, Array], expected: dict[str, Array]) -> tuple[float, str]:
+    assert set(found) == set(expected)
+    return max((relative_error(found[name], expected[name]), name) for name in expected)
+
+
+def single(arch: str, size: int, batches: Batches) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The single graph's inputs and outputs."""
+    network, graph = training_graph(arch, size, DOUBLE)
+    inputs = feeds(network, make_model(arch, batches.classes, seed=1), batches, SETTINGS, DOUBLE)
+    return inputs, run_graph(graph, inputs)
+
+
+@pytest.mark.parametrize(("arch", "size"), [("tiny", 32), ("resnet18", 64)])
+def test_the_pair_gives_the_single_graphs_numbers(arch: str, size: int) -> None:
+    inputs, expected = single(arch, size, random_batches(2, 3, size, 5, seed=2))
+    error, name = worst(run_pair(split_graphs(arch, size), inputs), expected)
+    assert error <= BOUND, name
+
+
+def test_ranks_with_the_same_batch_are_one_rank() -> None:
+    inputs, expected = single("tiny", 32, random_batches(2, 3, 32, 3, seed=2))
+    error, name = worst(run_pair(split_graphs("tiny", 32), inputs, ranks=3), expected)
+    assert error <= BOUND, name
+
+
+def test_a_sum_in_place_of_the_mean_is_noticed() -> None:
+    inputs, expected = single("tiny", 32, random_batches(2, 3, 32, 3, seed=2))
+    twice = {**inputs, "targets": inputs["targets"] * 2}
+    error, _ = worst(run_pair(split_graphs("tiny", 32), twice), expected)
+    assert error > 0.1
+
+
+def test_the_interfaces_are_symbolic_in_n_c_and_p() -> None:
+    _, *graphs = split_graphs("tiny", 32)
+    shapes = [
+        {
+            value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+            for value in [*model.graph.input, *model.graph.output]
+        }
+        for model in graphs
+    ]
+    gradients, update = shapes
+    assert gradients["images"] == ["N", 3, 32, 32]
+    assert gradients["targets"] == gradients["logits"] == ["N", "C"]
+    assert gradients["loss"] == []
+    assert gradients["gradients"] == ["P"]
+    assert update["gradient.fc.weight"] == update["next.momentum.fc.weight"] == ["C", 32]
+    assert update["lr"] == update["head_lr"] == update["momentum"] == update["weight_decay"] == []
