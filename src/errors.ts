@@ -60,6 +60,20 @@ export class TrainingError extends UserError {
   override readonly name = 'TrainingError';
 }
 
+/** Ranks of a job under MPI do not fit together, or cannot reach each other. */
+export class DistributedError extends UserError {
+  override readonly name = 'DistributedError';
+
+  /** @param everywhere every rank throws it: one of them is enough to say so. */
+  constructor(
+    message: string,
+    options?: ErrorOptions,
+    readonly everywhere = false,
+  ) {
+    super(message, options);
+  }
+}
+
 /** The run was asked to stop, and did: what it had reached is saved. */
 export class InterruptedError extends UserError {
   override readonly name = 'InterruptedError';

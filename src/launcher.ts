@@ -1,0 +1,58 @@
+/** Whether an MPI launcher started this process, as its environment tells. Nothing is loaded for that. */
+
+import { ConfigError } from './errors.js';
+
+/** Where a process is among those that a launcher started together. */
+export interface Place {
+  readonly launcher: 'Open MPI' | 'MPICH' | 'Slurm';
+  readonly rank: number;
+  /** Processes of the job, 1 or more. */
+  readonly size: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/**
+ * - Open MPI's `mpirun` sets `OMPI_COMM_WORLD_RANK` and `OMPI_COMM_WORLD_SIZE`.
+ * - MPICH's `mpirun` (Hydra; Intel MPI's, too) and `srun --mpi=pmi2` set `PMI_RANK` and `PMI_SIZE`.
+ * - `srun --mpi=pmix` sets `PMIX_RANK`, and as every `srun` `SLURM_STEP_NUM_TASKS`.
+ *
+ * @returns null for a process that was started alone.
+ * @throws ConfigError under an `srun` of several tasks without MPI: each would train for itself.
+ */
+export function launchedPlace(env: Environment = process.env): Place | null {
+  const place = (launcher: Place['launcher'], rank?: string, size?: string): Place | null => {
+    const [at, of] = [Number(rank || NaN), Number(size || NaN)];
+    return Number.isInteger(at) && Number.isInteger(of) ? { launcher, rank: at, size: of } : null;
+  };
+  const tasks = env.SLURM_STEP_NUM_TASKS;
+  const found =
+    place('Open MPI', env.OMPI_COMM_WORLD_RANK, env.OMPI_COMM_WORLD_SIZE) ??
+    place(tasks === undefined ? 'MPICH' : 'Slurm', env.PMI_RANK, env.PMI_SIZE) ??
+    place('Slurm', env.PMIX_RANK, tasks);
+  if (found !== null) return found;
+  if (Number(tasks ?? 1) > 1 && env.SLURM_PROCID !== undefined) {
+    throw new ConfigError(
+      `expected srun to offer MPI to its ${tasks ?? ''} tasks, found neither PMIX_RANK nor PMI_RANK in the ` +
+        'environment; start them with srun --mpi=pmix (or pmi2)',
+    );
+  }
+  return null;
+}
+
+/** Variable that names the MPI library to load, for one that is not found by itself. */
+export const LIBRARY_VARIABLE = 'ORT_FINETUNE_MPI';
+
+/** Names under which the launcher's library may be found, the likeliest first. */
+export function libraryNames(
+  launcher: Place['launcher'],
+  env: Environment = process.env,
+): string[] {
+  const given = env[LIBRARY_VARIABLE] ?? '';
+  if (given !== '') return [given];
+  const openMpi = ['libmpi.so.40'];
+  // Debian's name of MPICH, then the one that MPICH and Intel MPI have agreed on.
+  const mpich = ['libmpich.so.12', 'libmpi.so.12'];
+  const ordered = launcher === 'MPICH' ? mpich : [...openMpi, ...mpich];
+  return launcher === 'Open MPI' ? [...openMpi, 'libmpi.so'] : [...ordered, 'libmpi.so'];
+}

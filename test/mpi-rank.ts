@@ -1,0 +1,61 @@
+/** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO`. Prints what it found as a line of JSON. */
+
+import { launchedPlace } from '../src/launcher.js';
+import { World } from '../src/world.js';
+
+const LARGE = 3_000_001;
+
+type Scenario = (world: World) => Promise<unknown>;
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  /** Every collective, once. */
+  async collectives(world) {
+    const { rank } = world;
+    const large = await world.sum(new Float32Array(LARGE).fill(rank + 1));
+    const bytes = Uint8Array.from({ length: 300 }, (_, i) => (i * (rank + 1)) % 256);
+    const received = await world.broadcast(bytes);
+    await world.barrier();
+    const found = {
+      rank,
+      size: world.size,
+      version: world.version,
+      float32: [large[0], large.at(-1), large.length],
+      float64: [...(await world.sum(Float64Array.of(0.1, 10 ** rank)))],
+      int64: (await world.sum(BigInt64Array.of(2n ** 60n, BigInt(rank)))).join(' '),
+      broadcast: received.every((value, i) => value === i % 256),
+      gathered: await world.gather({ rank, text: 'ä'.repeat(rank * 7) }),
+    };
+    world.leave();
+    return found;
+  },
+
+  /** The last rank fails while the others wait for it. */
+  async fails(world) {
+    if (world.rank === world.size - 1) throw new Error('the disk of this rank is on fire');
+    return (await world.sum(Float32Array.of(1)))[0];
+  },
+
+  /** The last rank ends as if nothing were wrong, but without having taken part. */
+  async deserts(world) {
+    if (world.rank === world.size - 1) return 'gone';
+    return (await world.sum(Float32Array.of(1)))[0];
+  },
+
+  /** The last rank never comes. */
+  async hangs(world) {
+    if (world.rank === world.size - 1) await new Promise((resolve) => setTimeout(resolve, 60_000));
+    return (await world.sum(Float32Array.of(1)))[0];
+  },
+};
+
+const [name = ''] = process.argv.slice(2);
+const place = launchedPlace();
+if (place === null) throw new Error('expected an MPI launcher, found none');
+const world = await World.open(place);
+try {
+  const found = await SCENARIOS[name]?.(world);
+  process.stdout.write(`${JSON.stringify(found)}\n`);
+} catch (error) {
+  process.stderr.write(`error: rank ${world.rank}: ${(error as Error).message}\n`);
+  process.exitCode = 7;
+}
