@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
+import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS, doctorCommand, setupCudaCommand } from './cli-devices.js';
 import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
 import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
@@ -90,6 +91,20 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: async (given) => {
       // The others were answered; whoever asked by script must know nevertheless.
       if ((await predictCommand(given, STREAMS)) > 0) process.exitCode = 1;
+    },
+  },
+  doctor: {
+    describe: 'Show what each device needs and has on this machine',
+    flags: DOCTOR_FLAGS,
+    run: async (given) => {
+      process.exitCode = await doctorCommand(given, say);
+    },
+  },
+  'setup-cuda': {
+    describe: 'Put the CUDA provider beside onnxruntime-node (Linux on x86-64)',
+    flags: SETUP_CUDA_FLAGS,
+    run: async (given) => {
+      process.exitCode = await setupCudaCommand(given, say);
     },
   },
   demo: {

@@ -66,7 +66,7 @@ const TRAIN_OPTION_FLAGS: Readonly<
   workers: numeric('workers', 'Threads that decode and transform images'),
   seed: numeric('seed', 'Seed of order, crops, flips and fresh weights'),
   device: {
-    describe: `Where to train: ${DEVICES.join(', ')} (auto: CUDA if its provider loads, else CPU)`,
+    describe: `Where to train: ${DEVICES.join(', ')} (auto: CUDA, else WebGPU on a real GPU, else CPU)`,
     shownDefault: TRAIN_DEFAULTS.device,
   },
   threads: numeric('threads', 'CPU threads of the runtime; 0 leaves it to the runtime'),

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS } from '../src/cli-devices.js';
 import { EXPORT_FLAGS } from '../src/cli-export.js';
 import { OUTPUT_FLAGS } from '../src/cli-output.js';
 import { CONFIG_FLAGS, DEMO_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
@@ -41,6 +42,8 @@ describe('help', () => {
     ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
     ['demo', DEMO_FLAGS],
+    ['doctor', DOCTOR_FLAGS],
+    ['setup-cuda', SETUP_CUDA_FLAGS],
   ])('of %s documents each flag with its default', async (command, flags) => {
     const { code, stdout } = await call(command, '--help');
     expect(code).toBe(0);
@@ -54,6 +57,8 @@ describe('help', () => {
   test.each([
     ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
+    ['doctor', DOCTOR_FLAGS],
+    ['setup:cuda', SETUP_CUDA_FLAGS],
   ])("the README's table of %s has every flag with its default, and no other", (command, flags) => {
     const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
     const table = readme.split(`| \`npm run ${command} --\` |`)[1]?.split('\n\n')[0] ?? '';
@@ -76,7 +81,7 @@ describe('help', () => {
 describe('a wrong call ends with exit code 2 and one line', () => {
   const data = os.tmpdir();
   const cases: [words: string[], message: string | RegExp][] = [
-    [[], 'expected a command: train, export-inference, evaluate, predict, demo; got none'],
+    [[], 'expected a command: train, export-inference, evaluate, predict, doctor, setup-cuda, demo; got none'],
     [['trian'], 'did you mean train?'],
     [['__proto__'], 'expected a command'],
     [['train'], 'expected --data to be a folder'],
