@@ -81,7 +81,10 @@ describe('help', () => {
 describe('a wrong call ends with exit code 2 and one line', () => {
   const data = os.tmpdir();
   const cases: [words: string[], message: string | RegExp][] = [
-    [[], 'expected a command: train, export-inference, evaluate, predict, doctor, setup-cuda, demo; got none'],
+    [
+      [],
+      'expected a command: train, export-inference, evaluate, predict, doctor, setup-cuda, demo; got none',
+    ],
     [['trian'], 'did you mean train?'],
     [['__proto__'], 'expected a command'],
     [['train'], 'expected --data to be a folder'],
