@@ -141,9 +141,10 @@ export async function openArtifacts(dir: string): Promise<Artifacts> {
       { cause },
     );
   }
-  if ((manifest.formatVersion as number) !== 1) {
+  const format = (manifest as { formatVersion?: unknown } | null)?.formatVersion;
+  if (format !== 1) {
     throw new ArtifactError(
-      `expected manifest format 1 in ${manifestPath}, found ${String(manifest.formatVersion)}; use artifacts and package of the same version`,
+      `expected manifest format 1 in ${manifestPath}, found ${String(format)}; use artifacts and package of the same version`,
     );
   }
   const graphPath = (graph: keyof Manifest['graphs']): string =>

@@ -210,6 +210,7 @@ function parser(words: readonly string[]): ReturnType<typeof yargs> {
     })
     .option('verbose', { type: 'boolean', describe: 'Show the stack trace of an error' })
     .help('help', 'Show this help')
+    .alias('help', 'h')
     .version('version', 'Show the version', version())
     .epilog('In the repository: npm run <command> -- [flags]')
     .wrap(100)
@@ -233,7 +234,8 @@ function parser(words: readonly string[]): ReturnType<typeof yargs> {
 }
 
 async function main(words: readonly string[]): Promise<void> {
-  const given: Arguments = await parser(words).parseAsync();
+  const asked = words[0] === 'help' ? [...words.slice(1), '--help'] : words;
+  const given: Arguments = await parser(asked).parseAsync();
   if (given.help === true || given.version === true) return;
   const [name] = given._ as string[];
   const expected = `expected a command: ${Object.keys(COMMANDS).join(', ')}`;

@@ -121,13 +121,34 @@ export function nextRunDir(name = 'train', parent = 'runs'): string {
   return path.join(parent, `${name}-${Math.max(0, ...taken) + 1}`);
 }
 
+/** What keeps `dir` from being made: the nearest of its parents that exists, if it is no folder. */
+function fileAbove(dir: string): string | null {
+  let above = path.resolve(dir);
+  while (!existsSync(above)) {
+    // A Windows drive that is not there.
+    if (path.dirname(above) === above) return null;
+    above = path.dirname(above);
+  }
+  return statSync(above).isDirectory() ? null : above;
+}
+
 function checkOut(out: string, validator: Validator): string {
   const expected = 'a new or empty folder';
-  if (!existsSync(out)) return out;
+  if (!existsSync(out)) {
+    const file = fileAbove(out);
+    if (file === null) return out;
+    throw validator.error('out', expected, out, `${file} is a file; choose another name`);
+  }
   const advice = 'it exists already; choose another name or delete it';
   if (!statSync(out).isDirectory()) throw validator.error('out', expected, out, advice);
   if (readdirSync(out).length > 0) throw validator.error('out', expected, out, advice);
   return out;
+}
+
+/** Why `file` is none, and what to do. */
+function missingFile(file: string): string {
+  const state = existsSync(file) ? 'that is no file' : 'there is no file of that name';
+  return `${state} (looked at ${path.resolve(file)}); check the path`;
 }
 
 function checkWeights(weights: unknown, validator: Validator, resuming: boolean): string {
@@ -136,8 +157,7 @@ function checkWeights(weights: unknown, validator: Validator, resuming: boolean)
   // A run that goes on needs its initial weights no more.
   if (text === 'imagenet' || text === 'random' || resuming) return text;
   if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
-  const advice = `there is no file of that name (looked at ${path.resolve(text)}); check it`;
-  throw validator.error('weights', expected, text, advice);
+  throw validator.error('weights', expected, text, missingFile(text));
 }
 
 function checkClassWeights(value: unknown, validator: Validator): string {
@@ -145,8 +165,7 @@ function checkClassWeights(value: unknown, validator: Validator): string {
   const text = validator.text('classWeights', expected, value);
   if (text === 'none' || text === 'auto') return text;
   if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return path.resolve(text);
-  const advice = `there is no file of that name (looked at ${path.resolve(text)}); check it`;
-  throw validator.error('classWeights', expected, text, advice);
+  throw validator.error('classWeights', expected, text, missingFile(text));
 }
 
 /**

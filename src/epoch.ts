@@ -4,7 +4,7 @@ import type { PartialEpoch } from './checkpoint.js';
 import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
 import { Meter } from './metrics.js';
-import type { Chunk, TrainSession } from './session.js';
+import type { Chunk, ChunkResult, TrainSession } from './session.js';
 import { targetRows, type TargetSettings } from './targets.js';
 
 /** Steps a call are chosen so that a call holds about this many images. */
@@ -87,7 +87,7 @@ export interface Pass {
   readonly dataWaitSeconds: number;
 }
 
-/** Called after each batch: how many are done, and the pass's sums so far. */
+/** Called after each call of the runtime: how many batches are done, and the pass's sums so far. */
 export type OnBatch = (batch: number, meter: Meter, seconds: number) => void;
 
 /** How far the training of an epoch is. */
@@ -160,7 +160,11 @@ export async function trainEpoch(
   // Nobody may read the state, or close the runtime, while steps are under way.
   const settle = async (): Promise<void> => {
     await running;
-    if (isSavePoint(progress.batch)) await run.save();
+    if (isSavePoint(progress.batch)) {
+      await run.save();
+      // What that took is no waiting for data.
+      clock.runtimeIdle();
+    }
     signal?.throwIfAborted();
   };
   const groups = groupBatches(batches, groupSize, (seen) => isSavePoint(firstBatch + seen));
@@ -169,21 +173,12 @@ export async function trainEpoch(
       const chunk = toChunk(group, settings, loader);
       await settle();
       clock.dataReady();
-      running = session.step(chunk).then(async ({ losses, logits }) => {
+      running = session.step(chunk).then(async (results) => {
         clock.runtimeIdle();
-        for (const [k, { labels, indices }] of group.entries()) {
-          const loss = losses[k] ?? NaN;
-          const step = firstStep + progress.batch + 1;
-          if (!Number.isFinite(loss)) {
-            throw notFinite(loss, step, settings.lr, await run.imageNames(indices));
-          }
-          const offset = k * labels.length * settings.classes;
-          meter.add(loss, logits, labels, settings.classes, offset);
-          progress.batch++;
-          progress.seconds = clock.seconds;
-          progress.dataWaitSeconds = clock.dataWaitSeconds;
-          onBatch(progress.batch, meter, clock.seconds);
-        }
+        await addResults(results, group, settings, run);
+        progress.seconds = clock.seconds;
+        progress.dataWaitSeconds = clock.dataWaitSeconds;
+        onBatch(progress.batch, meter, clock.seconds);
       });
       // Its failure is thrown by the next await; until then it must not count as unhandled.
       running.catch(() => undefined);
@@ -195,6 +190,23 @@ export async function trainEpoch(
     throw error;
   }
   return { meter, seconds: clock.seconds, dataWaitSeconds: clock.dataWaitSeconds };
+}
+
+/** Counts the batches of one call into the epoch. @throws TrainingError at a loss that is not finite. */
+async function addResults(
+  { losses, logits }: ChunkResult,
+  group: readonly Batch[],
+  { lr, classes }: StepSettings,
+  { progress, firstStep, imageNames }: EpochOfRun,
+): Promise<void> {
+  for (const [k, { labels, indices }] of group.entries()) {
+    const loss = losses[k] ?? NaN;
+    if (!Number.isFinite(loss)) {
+      throw notFinite(loss, firstStep + progress.batch + 1, lr, await imageNames(indices));
+    }
+    progress.meter.add(loss, logits, labels, classes, k * labels.length * classes);
+    progress.batch++;
+  }
 }
 
 /** @param images what the batch's images are called. */

@@ -66,7 +66,10 @@ export interface FetchEvent {
   readonly totalBytes: number | null;
 }
 
-/** Progress inside a pass; loss and accuracy are those of the pass so far. */
+/**
+ * Progress inside a pass, after each call of the runtime, which in training holds several batches. Loss and
+ * accuracy are those of the pass so far.
+ */
 export interface StepEvent {
   readonly type: 'step';
   readonly epoch: number;

@@ -3,8 +3,9 @@
 import type { TrainEvent } from './events.js';
 import type { Output } from './progress.js';
 
-/** Milliseconds between two `step` or `fetch` events; the last one of a pass is always shown. */
+/** Milliseconds between two events of progress; the last `step` of a pass is always shown. */
 const INTERVAL = 1000;
+const FREQUENT: readonly TrainEvent['type'][] = ['step', 'fetch', 'preflight'];
 
 /** Takes the place of `Progress`: the events as they are (events.ts), the frequent ones thinned out. */
 export class JsonProgress {
@@ -17,7 +18,7 @@ export class JsonProgress {
   ) {}
 
   handle(event: TrainEvent): void {
-    const frequent = event.type === 'step' || event.type === 'fetch';
+    const frequent = FREQUENT.includes(event.type);
     const last = event.type === 'step' && event.batch === event.batches;
     if (frequent && !last && this.now() - this.#shownAt < INTERVAL) return;
     if (frequent) this.#shownAt = this.now();

@@ -3,7 +3,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { metricsCsv } from './csv.js';
-import { ConfigError } from './errors.js';
+import { ConfigError, UserError } from './errors.js';
 import type { PhaseRecord } from './events.js';
 import { sweepTemporary, writeFileAtomic } from './files.js';
 
@@ -18,10 +18,20 @@ export type RunConfig = Readonly<Record<string, unknown>> & {
 export class RunFolder {
   constructor(readonly dir: string) {}
 
-  /** Makes the folder, or takes up an earlier run's, and writes config.json. */
+  /**
+   * Makes the folder, or takes up an earlier run's, and writes config.json.
+   *
+   * @throws UserError if that fails.
+   */
   static async create(dir: string, config: RunConfig): Promise<RunFolder> {
     const folder = new RunFolder(dir);
-    await mkdir(folder.checkpoints, { recursive: true });
+    await mkdir(folder.checkpoints, { recursive: true }).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new UserError(
+        `expected to make the run folder ${dir}, failed with ${reason}; choose another with --out`,
+        { cause },
+      );
+    });
     await folder.sweep();
     await folder.write('config.json', JSON.stringify(config, null, 2) + '\n');
     return folder;

@@ -84,13 +84,13 @@ export async function train(
   let runtime: Runtime | null = null;
   let run: Run | null = null;
   try {
-    const data = await openData(config, pool, emit);
-    const { classes } = data;
-    const { classWeights } = data;
-    const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
+    // First: that a device is not there should show before images and weights have taken their time.
     const device = await openDevice(config.device, config.threads, artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
+    const data = await openData(config, pool, emit);
+    const { classes, classWeights } = data;
+    const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
     const identity = identify(config, artifacts, data, provider);
     if (point !== null) await checkSameRun(point, { ...identity, provider }, data);
     const session = await TrainSession.create(runtime, artifacts, classes.length);

@@ -42,6 +42,8 @@ describe('openArtifacts', () => {
     await expect(openArtifacts(dir)).rejects.toThrow('expected JSON in');
     await writeFile(file, text.replace('"formatVersion": 1', '"formatVersion": 2'));
     await expect(openArtifacts(dir)).rejects.toThrow('expected manifest format 1');
+    await writeFile(file, 'null');
+    await expect(openArtifacts(dir)).rejects.toThrow('expected manifest format 1');
   });
 
   test('refuses a graph that is missing or not the one the manifest names', async () => {

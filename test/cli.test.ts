@@ -31,11 +31,17 @@ function call(...words: string[]): Promise<Outcome> {
 }
 
 describe('help', () => {
-  test('lists the commands', async () => {
-    const { code, stdout, stderr } = await call('--help');
+  test.each(['--help', '-h', 'help'])('%s lists the commands', async (word) => {
+    const { code, stdout, stderr } = await call(word);
     expect(code).toBe(0);
     expect(stderr).toBe('');
     for (const command of ['train', 'export-inference', 'demo']) expect(stdout).toContain(command);
+  });
+
+  test('of a command, asked for in three ways', async () => {
+    const help = await call('train', '--help');
+    expect(await call('train', '-h')).toEqual(help);
+    expect(await call('help', 'train')).toEqual(help);
   });
 
   test.each([

@@ -79,6 +79,7 @@ describe('resolveTrainOptions', () => {
     const file = path.join(folder, 'weights.pth');
     writeFileSync(file, '');
     expect(resolve({ weights: file }).weights).toBe(file);
+    expect(() => resolve({ weights: folder })).toThrow(/that is no file/);
   });
 
   test('data must be a folder unless both data sets are given', () => {
@@ -102,6 +103,15 @@ describe('resolveTrainOptions', () => {
     expect(resolve({ out }).out).toBe(out);
     writeFileSync(path.join(out, 'config.json'), '{}');
     expect(() => resolve({ out })).toThrow(/a new or empty folder.*exists already/);
+  });
+
+  test('nor is one below a file', () => {
+    const file = path.join(folder, 'file');
+    writeFileSync(file, '');
+    const out = path.join(file, 'runs', 'one');
+    expect(() => resolve({ out })).toThrow(`${file} is a file; choose another name`);
+    const fresh = path.join(folder, 'new', 'runs', 'one');
+    expect(resolve({ out: fresh }).out).toBe(fresh);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   phaseLine,
   stepLine,
 } from '../src/progress.js';
+import { JsonProgress } from '../src/progress-json.js';
 import { TimeLeft } from '../src/time-left.js';
 
 const ESCAPE = '\u001B';
@@ -211,4 +212,24 @@ describe('in a terminal', () => {
     }
     expect(writes).toBeLessThanOrEqual(11);
   });
+});
+
+test('for programs: events as lines of JSON, those of progress once a second', () => {
+  const lines: string[] = [];
+  let clock = 0;
+  const output = { write: (text: string): number => lines.push(text) };
+  const progress = new JsonProgress(output, () => clock);
+  for (let done = 0; done <= 2500; done++, clock += 1) {
+    progress.handle({ type: 'preflight', done, total: 2500 });
+  }
+  progress.handle({ type: 'warning', message: 'x' });
+  for (let batch = 1; batch <= 100; batch++, clock += 1) {
+    progress.handle(step({ batch, batches: 100 }));
+  }
+  const events = lines.map((line) => JSON.parse(line) as TrainEvent);
+  expect(events.map((event) => ('done' in event ? event.done : event.type))).toEqual([
+    ...[0, 1000, 2000, 'warning', 'step'],
+  ]);
+  expect(events.at(-1)).toEqual(step({ batch: 100, batches: 100 }));
+  for (const line of lines) expect(line).toMatch(/^[^\n]+\n$/);
 });

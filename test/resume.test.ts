@@ -38,7 +38,7 @@ function settings(out: string, more: Partial<TrainOptions> = {}): TrainOptions {
   };
 }
 
-/** Runs until `phase` of epoch `epoch` has done `batch` batches, then asks it to stop. */
+/** Runs until `phase` of epoch `epoch` has done `batch` batches or more, then asks it to stop. */
 async function runUntil(
   [epoch, phase, batch]: readonly [number, 'train' | 'val', number],
   options: TrainOptions,
@@ -46,7 +46,7 @@ async function runUntil(
   const stop = new AbortController();
   const onEvent = (event: TrainEvent): void => {
     if (event.type !== 'step' || event.phase !== phase) return;
-    if (event.epoch === epoch && event.batch === batch) stop.abort();
+    if (event.epoch === epoch && event.batch >= batch) stop.abort();
   };
   const error: unknown = await train({ ...options, signal: stop.signal, onEvent }).catch(
     (reason: unknown) => reason,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { openArtifacts } from '../src/artifacts.js';
 import { loadCheckpoint } from '../src/checkpoint.js';
-import { DatasetError, TrainingError, WeightsError } from '../src/errors.js';
+import { DatasetError, DeviceError, TrainingError, WeightsError } from '../src/errors.js';
 import type { PhaseRecord, TrainEvent } from '../src/events.js';
 import { compareWithEvaluation, exportInference } from '../src/export-run.js';
 import { parseModel } from '../src/export.js';
@@ -78,12 +78,13 @@ describe('a run on the tiny network', () => {
     }
   });
 
-  test('reports every batch and each phase, and starts and ends once', () => {
+  test('reports every call and each phase, and starts and ends once', () => {
     const count = (type: TrainEvent['type']): number =>
       events.filter((event) => event.type === type).length;
     expect([count('start'), count('step'), count('phase'), count('end')]).toEqual([
       1,
-      5 * (7 + 3),
+      // Training: six batches of four in one call, then the last of two. Validation: a batch a call.
+      5 * (2 + 3),
       10,
       1,
     ]);
@@ -196,6 +197,11 @@ describe('before the first step', () => {
     await expect(attempt).rejects.toThrow(DatasetError);
     await expect(attempt).rejects.toThrow(message);
     await expect(readFile(path.join(dir, 'refused', 'config.json'))).rejects.toThrow('ENOENT');
+  });
+
+  test('a device that cannot be used is refused first, before weights that cannot be had', async () => {
+    const attempt = train(settings('refused', { device: 'cuda', weights: 'imagenet' }));
+    await expect(attempt).rejects.toThrow(DeviceError);
   });
 
   test('a validation folder with a class that training does not have is refused', async () => {
