@@ -114,8 +114,8 @@ export class Classifier {
     const buffer = new ArrayBuffer(3 * side * side * Float32Array.BYTES_PER_ELEMENT);
     const items = [{ ...item, index: 0 }];
     const task = { mode: 'evaluate', seed: 0, epoch: 0, items, buffer } as const;
-    const filled = await this.#pool?.run(task, this);
-    return { input: float32Tensor(shape, new Float32Array(filled ?? buffer)) };
+    const done = await this.#pool?.run(task, this);
+    return { input: float32Tensor(shape, new Float32Array(done?.buffer ?? buffer)) };
   }
 }
 

@@ -6,6 +6,7 @@ import type { Dataset } from './dataset.js';
 import { ConfigError } from './errors.js';
 import type { TrainEvent } from './events.js';
 import {
+  CACHES,
   DEVICES,
   type NumericSetting,
   ON_BAD_IMAGE,
@@ -205,6 +206,8 @@ export function resolveTrainOptions(
     valFraction: number('valFraction'),
     earlyStop: number('earlyStop'),
     workers: number('workers'),
+    cache: validator.choice('cache', value('cache'), CACHES),
+    cacheMegabytes: number('cacheMegabytes'),
     seed: number('seed'),
     device: validator.choice('device', value('device'), DEVICES),
     threads: number('threads'),

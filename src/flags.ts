@@ -1,6 +1,7 @@
 /** The command line's flags as data: help text, and the way from text to options. */
 
 import {
+  CACHES,
   DEVICES,
   type NumericSetting,
   RANGES,
@@ -64,6 +65,11 @@ const TRAIN_OPTION_FLAGS: Readonly<
   valFraction: numeric('valFraction', 'Share of the images for validation where there is no val/'),
   earlyStop: numeric('earlyStop', 'Epochs without a better result that end the run; 0 is never'),
   workers: numeric('workers', 'Threads that decode and transform images'),
+  cache: {
+    describe: `Where decoded images are kept for later epochs: ${CACHES.join(', ')}`,
+    shownDefault: TRAIN_DEFAULTS.cache,
+  },
+  cacheMegabytes: numeric('cacheMegabytes', 'With --cache ram: most memory for it, in MB'),
   seed: numeric('seed', 'Seed of order, crops, flips and fresh weights'),
   device: {
     describe: `Where to train: ${DEVICES.join(', ')} (auto: CUDA, else WebGPU on a real GPU, else CPU)`,

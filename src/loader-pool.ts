@@ -5,6 +5,7 @@ import type { Artifacts } from './artifacts.js';
 import { ConfigError, DatasetError } from './errors.js';
 import type {
   Inspection,
+  LoadedTask,
   LoaderReply,
   LoaderRequest,
   LoaderSetup,
@@ -77,12 +78,12 @@ export class LoaderPool {
     this.#exits = this.#threads.map((thread) => this.#watch(thread));
   }
 
-  /** Runs a task on one of the threads; resolves to its buffer, filled. */
-  async run(task: LoaderTask, owner: object): Promise<ArrayBuffer> {
+  /** Runs a task on one of the threads; resolves to its buffer, filled, and what is to be kept. */
+  async run(task: LoaderTask, owner: object): Promise<LoadedTask> {
     const id = this.#jobs++;
     const reply = await this.#submit(id, { kind: 'load', id, task }, [task.buffer], owner);
     if (reply.kind !== 'done') throw new Error(`a loader thread answered with ${reply.kind}`);
-    return reply.buffer;
+    return reply;
   }
 
   /** Reads and decodes image files on one of the threads; resolves to a result for each. */

@@ -1,5 +1,6 @@
 /** The messages between the loader's main-thread half and its worker threads. */
 
+import type { SharedImage } from './pixel-cache.js';
 import type { CropRanges } from './transforms.js';
 
 export type LoaderMode = 'train' | 'evaluate';
@@ -15,7 +16,10 @@ export interface LoaderSetup {
 }
 
 export interface LoaderItem {
-  readonly image: string | Uint8Array;
+  /** Path, encoded bytes, or what a cache has of it. */
+  readonly image: string | Uint8Array | SharedImage;
+  /** Whether the decoded image is to come back with the reply; default: no. */
+  readonly keep?: boolean;
   /** The sample's index in the data set; crop and flip are a function of it. */
   readonly index: number;
   /** What to call the image in an error. */
@@ -32,6 +36,14 @@ export interface LoaderTask {
   readonly buffer: ArrayBuffer;
 }
 
+/** A batch that is done. */
+export interface LoadedTask {
+  /** The task's, filled. */
+  readonly buffer: ArrayBuffer;
+  /** By position: the images that were to be kept. */
+  readonly decoded: ReadonlyMap<number, SharedImage>;
+}
+
 /** What looking through an image file gave. */
 export interface Inspection {
   /** Hash of the file's bytes; null if they cannot be read. */
@@ -46,7 +58,7 @@ export type LoaderRequest =
   | { readonly kind: 'stop' };
 
 export type LoaderReply =
-  | { readonly kind: 'done'; readonly id: number; readonly buffer: ArrayBuffer }
+  | ({ readonly kind: 'done'; readonly id: number } & LoadedTask)
   | { readonly kind: 'inspected'; readonly id: number; readonly results: readonly Inspection[] }
   | {
       readonly kind: 'failed';

@@ -15,6 +15,7 @@ import type {
   LoaderSetup,
   LoaderTask,
 } from './loader-protocol.js';
+import type { SharedImage } from './pixel-cache.js';
 import { Philox, STREAM } from './random.js';
 import { randomFlip, randomResizedCropBox } from './transforms.js';
 
@@ -23,6 +24,8 @@ const port = parentPort;
 const setup = workerData as LoaderSetup;
 const sessions = new Map<LoaderMode, Promise<InferenceSession>>();
 let stopping = false;
+/** Room for the pixels of a cached image. */
+let scratch = new Uint8Array();
 // Requests are carried out one after the other, in the order they came.
 let last: Promise<void> = Promise.resolve();
 
@@ -48,8 +51,8 @@ async function handle(request: Exclude<LoaderRequest, { kind: 'stop' }>): Promis
       return;
     }
     const { task } = request;
-    await fill(task);
-    send({ kind: 'done', id, buffer: task.buffer }, [task.buffer]);
+    const decoded = await fill(task);
+    send({ kind: 'done', id, buffer: task.buffer, decoded }, [task.buffer]);
   } catch (error) {
     const isDatasetError = error instanceof DatasetError;
     const message = error instanceof Error ? error.message : String(error);
@@ -70,25 +73,49 @@ function send(reply: LoaderReply, transfer: ArrayBuffer[] = []): void {
   port.postMessage(reply, transfer);
 }
 
-/** Decodes and preprocesses the items into the task's buffer. */
-async function fill(task: LoaderTask): Promise<void> {
+/** Decodes and preprocesses the items into the task's buffer; returns those to be kept, by position. */
+async function fill(task: LoaderTask): Promise<Map<number, SharedImage>> {
   const session = await openSession(task.mode);
   const { inputSize } = setup;
   const length = 3 * inputSize * inputSize;
+  const decoded = new Map<number, SharedImage>();
   // While one image is preprocessed here, sharp's thread decodes the next.
   let next = decodeAhead(task.items[0]);
   for (const [position, item] of task.items.entries()) {
     const image = await next;
-    if (stopping || !image) return;
+    if (stopping || !image) break;
     next = decodeAhead(task.items[position + 1]);
     const pixels = new Float32Array(task.buffer, position * length * 4, length);
     const output = new Tensor('float32', pixels, [3, inputSize, inputSize]);
-    await session.run(feeds(image, item, task), { pixels: output });
+    await session.run(feeds(plain(image), item, task), { pixels: output });
+    if (item.keep && !isShared(image)) decoded.set(position, share(image));
   }
+  return decoded;
 }
 
-function decodeAhead(item: LoaderItem | undefined): Promise<RgbImage | null> {
+function isShared(image: LoaderItem['image'] | RgbImage): image is SharedImage {
+  return typeof image === 'object' && 'pixels' in image;
+}
+
+function share({ data, width, height }: RgbImage): SharedImage {
+  const pixels = new SharedArrayBuffer(data.byteLength);
+  new Uint8Array(pixels).set(data);
+  return { pixels, width, height };
+}
+
+/** The binding takes no shared memory. What this returns lasts until the next call. */
+function plain(image: RgbImage | SharedImage): RgbImage {
+  if (!isShared(image)) return image;
+  const { pixels, width, height } = image;
+  if (scratch.length < pixels.byteLength) scratch = new Uint8Array(pixels.byteLength);
+  const data = scratch.subarray(0, pixels.byteLength);
+  data.set(new Uint8Array(pixels));
+  return { data, width, height };
+}
+
+function decodeAhead(item: LoaderItem | undefined): Promise<RgbImage | SharedImage | null> {
   if (!item) return Promise.resolve(null);
+  if (isShared(item.image)) return Promise.resolve(item.image);
   const decoded = decodeImage(item.image, item.name);
   // The error is for whoever awaits it; if an earlier image fails, nobody does.
   decoded.catch(() => undefined);

@@ -5,6 +5,7 @@ import type { Dataset, Sample } from './dataset.js';
 import { ConfigError, DatasetError } from './errors.js';
 import { LoaderPool } from './loader-pool.js';
 import type { LoaderItem, LoaderMode } from './loader-protocol.js';
+import type { PixelCache } from './pixel-cache.js';
 import { batches, epochOrder } from './sampler.js';
 
 export interface LoaderOptions {
@@ -21,6 +22,8 @@ export interface LoaderOptions {
   readonly pool?: LoaderPool;
   /** Batches prepared ahead of the consumer; default two per worker, as in PyTorch. */
   readonly prefetch?: number;
+  /** Keeps the decoded images of files for later epochs; may be shared with other loaders. Default: none. */
+  readonly cache?: PixelCache | undefined;
 }
 
 export interface EpochOptions {
@@ -148,12 +151,26 @@ export class DataLoader {
       if (pass.left) throw new Error('the epoch was left before this batch was loaded');
       const sample = await this.#sample(index);
       labels[position] = sample.label;
-      items.push({ image: sample.image, index, name: nameOf(sample, index) });
+      items.push(this.#item(sample, index));
     }
     const { mode, seed } = this.#options;
-    const buffer = this.#buffer(indices.length);
-    const filled = await this.#pool.run({ mode, seed, epoch: pass.epoch, items, buffer }, pass);
-    return { images: new Float32Array(filled), labels, indices };
+    const task = { mode, seed, epoch: pass.epoch, items, buffer: this.#buffer(indices.length) };
+    const { buffer, decoded } = await this.#pool.run(task, pass);
+    for (const [position, image] of decoded) {
+      this.#options.cache?.add(items[position]?.name ?? '', image);
+    }
+    return { images: new Float32Array(buffer), labels, indices };
+  }
+
+  /** Only files are cached: the bytes of a data set in code may be others each time. */
+  #item({ image }: Sample, index: number): LoaderItem {
+    const { cache } = this.#options;
+    if (typeof image !== 'string') {
+      return { image, index, name: `sample ${index} of the data set` };
+    }
+    const known = cache?.get(image);
+    const keep = cache?.isFull === false && known === undefined;
+    return { image: known ?? image, index, name: image, keep };
   }
 
   async #sample(index: number): Promise<Sample> {
@@ -188,10 +205,6 @@ export class DataLoader {
 /** Just these bytes: posting a part of a larger buffer, a Buffer of Node's pool say, would copy it all. */
 function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
-}
-
-function nameOf(sample: Sample, index: number): string {
-  return typeof sample.image === 'string' ? sample.image : `sample ${index} of the data set`;
 }
 
 function atLeastOne(what: string, value: number): void {

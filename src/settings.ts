@@ -9,6 +9,9 @@ export type Schedule = (typeof SCHEDULES)[number];
 export const ON_BAD_IMAGE = ['stop', 'skip'] as const;
 export type OnBadImage = (typeof ON_BAD_IMAGE)[number];
 
+export const CACHES = ['none', 'ram'] as const;
+export type Cache = (typeof CACHES)[number];
+
 /** The settings that have a default: PyTorch's transfer-learning tutorial's where it has them. */
 export interface TrainSettings {
   /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file. */
@@ -45,6 +48,10 @@ export interface TrainSettings {
   readonly earlyStop: number;
   /** Threads that decode and transform images. */
   readonly workers: number;
+  /** Where decoded images are kept for later epochs; does not change the result. */
+  readonly cache: Cache;
+  /** With `cache`: most memory to use for it, in units of 10^6 bytes; an image takes 3 bytes a pixel. */
+  readonly cacheMegabytes: number;
   readonly seed: number;
   /** `auto` is CUDA where its provider loads, else the CPU. */
   readonly device: Device;
@@ -75,6 +82,8 @@ export const TRAIN_DEFAULTS: TrainSettings = {
   valFraction: 0.15,
   earlyStop: 0,
   workers: 4,
+  cache: 'none',
+  cacheMegabytes: 2000,
   seed: 0,
   device: 'auto',
   threads: 0,
@@ -91,7 +100,7 @@ export interface NumberRange {
 
 export type NumericSetting = Exclude<
   keyof TrainSettings,
-  'weights' | 'device' | 'onBadImage' | 'schedule' | 'classWeights'
+  'weights' | 'device' | 'onBadImage' | 'schedule' | 'classWeights' | 'cache'
 >;
 
 export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
@@ -108,6 +117,7 @@ export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
   valFraction: { integer: false, min: 0.01, max: 0.9 },
   earlyStop: { integer: true, min: 0, max: 100_000 },
   workers: { integer: true, min: 1, max: 64 },
+  cacheMegabytes: { integer: true, min: 1, max: 10_000_000 },
   seed: { integer: true, min: 0, max: 2 ** 32 - 1 },
   threads: { integer: true, min: 0, max: 256 },
   saveEvery: { integer: true, min: 0, max: 1_000_000_000 },

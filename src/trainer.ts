@@ -20,6 +20,7 @@ import { buildInferenceModel } from './export.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
 import { openData } from './open-data.js';
+import { PixelCache } from './pixel-cache.js';
 import { isFinished, isStalled, resumedOptions, type ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
@@ -95,7 +96,8 @@ export async function train(
     if (point !== null) await checkSameRun(point, { ...identity, provider }, data);
     const session = await TrainSession.create(runtime, artifacts, classes.length);
     await session.setState(state);
-    const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed };
+    const cache = config.cache === 'ram' ? new PixelCache(config.cacheMegabytes * 1e6) : undefined;
+    const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed, cache };
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
     config.signal?.throwIfAborted();

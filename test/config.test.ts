@@ -42,6 +42,8 @@ describe('resolveTrainOptions', () => {
       stepSize: 7,
       gamma: 0.1,
       workers: 4,
+      cache: 'none',
+      cacheMegabytes: 2000,
       seed: 0,
       device: 'auto',
       threads: 0,

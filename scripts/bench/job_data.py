@@ -28,7 +28,8 @@ def make_job_data(folder: Path, counts: dict[str, int] | None = None) -> Path:
         for number in range(count):
             label = number % 2
             source = sources[label]
-            width = int(generator.integers(200, source.width))
+            widest = min(source.width, source.height * SIZE[0] // SIZE[1])
+            width = int(generator.integers(200, widest))
             height = width * SIZE[1] // SIZE[0]
             left = int(generator.integers(0, source.width - width + 1))
             top = int(generator.integers(0, source.height - height + 1))
