@@ -81,7 +81,7 @@ def write(files: dict[str, bytes], folder: Path) -> None:
 
 
 def differences(files: dict[str, bytes], folder: Path) -> list[str]:
-    """Names of the files in ``folder`` that are missing or differ from ``files``."""
+    """What is wrong with ``folder``: files that are missing, changed, or none of ``files``."""
     found = []
     for name, content in files.items():
         path = folder / name
@@ -89,6 +89,9 @@ def differences(files: dict[str, bytes], folder: Path) -> list[str]:
             found.append(f"{name}: expected {len(content)} bytes, found no file")
         elif path.read_bytes() != content:
             found.append(f"{name}: expected {len(content)} bytes, found other content")
+    for path in sorted(folder.glob("*.onnx")):
+        if path.name not in files:
+            found.append(f"{path.name}: expected no such file, found one that nothing builds")
     return found
 
 

@@ -41,7 +41,7 @@ def test_another_hash_seed_gives_the_committed_bytes() -> None:
     assert "tiny: 8 files rebuilt, byte-identical" in done.stdout
 
 
-def test_check_notices_a_changed_and_a_missing_file(
+def test_check_notices_a_changed_a_missing_and_a_left_over_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "tiny"
@@ -52,10 +52,12 @@ def test_check_notices_a_changed_and_a_missing_file(
     content[500] ^= 1
     (folder / "train.onnx").write_bytes(content)
     (folder / "evaluate.onnx").unlink()
+    (folder / "left_over.onnx").write_bytes(b"")
     assert main(["--check", "--arch", "tiny", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().err
     assert "train.onnx: expected" in printed
     assert "evaluate.onnx: expected" in printed
+    assert "left_over.onnx: expected no such file" in printed
     assert "npm run artifacts -- --weights none" in printed
 
 
