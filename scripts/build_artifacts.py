@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import onnx
@@ -20,23 +19,21 @@ from torch import nn
 from scripts.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Architecture
 from scripts.evaluation_graph import build_evaluation_graph, build_inference_template
 from scripts.gradient_graph import differentiate, export_forward
+from scripts.head_graph import build_head_graph
 from scripts.initial_weights import WeightsError, write_initial_weights
 from scripts.manifest import build_manifest
 from scripts.network import Network
 from scripts.preprocessing import build_preprocess_evaluate, build_preprocess_train
 from scripts.split_graphs import build_gradients_graph, build_update_graph
-from scripts.training_graph import PLAIN, Variant, build_training_graph
+from scripts.training_graph import build_training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMITTED = {"resnet18": ROOT / "artifacts/resnet18", "tiny": ROOT / "test/fixtures/tiny"}
 DEFAULT_CLASSES = 2
 MANIFEST = "manifest.json"
-VARIANTS = [field.name for field in fields(Variant)]
 
 
-def build_graphs(
-    architecture: Architecture, model: nn.Module, input_size: int, variant: Variant = PLAIN
-) -> dict[str, bytes]:
+def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) -> dict[str, bytes]:
     """Everything that is committed for one architecture: file name -> content."""
     network = Network.of(model, input_size)
     forward = export_forward(model, input_size)
@@ -44,7 +41,12 @@ def build_graphs(
     template, folds = build_inference_template(network, forward)
     resize = architecture.resize_size(input_size)
     graphs = {
-        "train": ("train.onnx", _checked(build_training_graph(network, gradient, variant=variant))),
+        "train": ("train.onnx", _checked(build_training_graph(network, gradient))),
+        "trainExtended": (
+            "train_extended.onnx",
+            _checked(build_training_graph(network, gradient, extended=True)),
+        ),
+        "trainHead": ("train_head.onnx", _checked(build_head_graph(network, forward))),
         "gradients": ("gradients.onnx", _checked(build_gradients_graph(network, gradient))),
         "update": ("update.onnx", _checked(build_update_graph(network))),
         "evaluate": ("evaluate.onnx", _checked(build_evaluation_graph(network, forward))),
@@ -104,8 +106,7 @@ def main(arguments: list[str]) -> int:
         input_size = options.input_size or architecture.input_size
         torch.manual_seed(options.seed)
         model = architecture.build(DEFAULT_CLASSES)
-        variant = Variant(**dict.fromkeys(options.variant, True))
-        files = build_graphs(architecture, model, input_size, variant)
+        files = build_graphs(architecture, model, input_size)
         folder = (
             options.out / name if options.out else COMMITTED.get(name, ROOT / "artifacts" / name)
         )
@@ -141,7 +142,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, help="parent folder (default: where the committed artifacts are)")
     add("--weights", default="imagenet", help="imagenet (default), random, none or a file")
     add("--input-size", type=int, help="side of the input in pixels (default: 224, tiny 32)")
-    add("--variant", action="append", default=[], choices=VARIANTS, help="extra (repeatable)")
     add("--seed", type=int, default=0, help="seed of --weights random (default 0)")
     return parser
 

@@ -82,7 +82,8 @@ def build_manifest(
         folds: how the inference template's weights follow from the state.
     """
     entries = {key: graph_entry(file, content) for key, (file, content) in graphs.items()}
-    entries["train"] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
+    for key in ("train", "trainExtended", "trainHead"):
+        entries[key] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
     entries["gradients"] |= {"outputPrefix": OUTPUT_PREFIX}
     entries["update"] |= {"outputPrefix": OUTPUT_PREFIX, "gradientPrefix": GRADIENT_PREFIX}
     entries["inference"]["fold"] = [

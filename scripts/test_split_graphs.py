@@ -84,7 +84,8 @@ def worst(found: dict[str, Array], expected: dict[str, Array]) -> tuple[float, s
 def single(arch: str, size: int, batches: Batches) -> tuple[dict[str, Array], dict[str, Array]]:
     """The single graph's inputs and outputs."""
     network, graph = training_graph(arch, size, DOUBLE)
-    inputs = feeds(network, make_model(arch, batches.classes, seed=1), batches, SETTINGS, DOUBLE)
+    model = make_model(arch, batches.classes, seed=1)
+    inputs = feeds(graph, network, model, batches, SETTINGS)
     return inputs, run_graph(graph, inputs)
 
 

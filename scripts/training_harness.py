@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,23 +17,29 @@ from torch import nn
 from scripts.architectures import ARCHITECTURES
 from scripts.gradient_graph import differentiate, export_forward
 from scripts.graph_builder import NUMPY_DTYPES
+from scripts.head_graph import build_head_graph
 from scripts.network import Network
 from scripts.reference import Array, run_reference
-from scripts.training_graph import OUTPUT_PREFIX, PLAIN, Variant, build_training_graph
+from scripts.training_graph import OUTPUT_PREFIX, build_training_graph
 
 DOUBLE = ir.DataType.DOUBLE
 
 
 @dataclass(frozen=True)
 class Settings:
-    """SGD's numbers; one learning rate a step."""
+    """SGD's numbers; one learning rate a step.
+
+    Attributes:
+        graph: key of the graph in the manifest: train, trainExtended or trainHead.
+    """
 
     lr: tuple[float, ...] = (0.01,)
     head_lr: tuple[float, ...] | None = None
     momentum: float = 0.9
     weight_decay: float = 0.0
-    variant: Variant = PLAIN
-    max_norm: float = 0.5
+    graph: str = "train"
+    nesterov: bool = False
+    max_norm: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,17 @@ def random_batches(k: int, n: int, size: int, classes: int, seed: int = 0) -> Ba
 
 @lru_cache
 def training_graph(
-    arch: str, size: int, dtype: ir.DataType, variant: Variant = PLAIN
+    arch: str, size: int, dtype: ir.DataType, key: str = "train"
 ) -> tuple[Network, onnx.ModelProto]:
     """The lowered graph of ``arch``, built with the default head whatever the later class count."""
     model = ARCHITECTURES[arch].build(2)
     network = Network.of(model, size)
-    gradient = differentiate(export_forward(model, size), list(network.parameters))
-    return network, ir.to_proto(build_training_graph(network, gradient, dtype, variant))
+    forward = export_forward(model, size)
+    if key == "trainHead":
+        return network, ir.to_proto(build_head_graph(network, forward, dtype))
+    gradient = differentiate(forward, list(network.parameters))
+    extended = key == "trainExtended"
+    return network, ir.to_proto(build_training_graph(network, gradient, dtype, extended))
 
 
 def make_model(arch: str, classes: int, seed: int) -> nn.Module:
@@ -69,7 +80,12 @@ def make_model(arch: str, classes: int, seed: int) -> nn.Module:
 
 
 def feeds(
-    network: Network, model: nn.Module, batches: Batches, settings: Settings, dtype: ir.DataType
+    graph: onnx.ModelProto,
+    network: Network,
+    model: nn.Module,
+    batches: Batches,
+    settings: Settings,
+    dtype: ir.DataType = DOUBLE,
 ) -> dict[str, Array]:
     """The graph's inputs: ``model``'s state, zero momentum, one-hot rows divided by N."""
     numpy_dtype = NUMPY_DTYPES[dtype]
@@ -88,9 +104,11 @@ def feeds(
         "momentum": np.array(settings.momentum),
         "weight_decay": np.array(settings.weight_decay),
     }
-    if settings.variant.clip:
-        found["max_norm"] = np.array(settings.max_norm)
-    return {name: array.astype(numpy_dtype) for name, array in found.items()}
+    found |= {
+        "nesterov": np.array(float(settings.nesterov)),
+        "max_norm": np.array(settings.max_norm),
+    }
+    return {entry.name: found[entry.name].astype(numpy_dtype) for entry in graph.graph.input}
 
 
 def run_graph(graph: onnx.ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -103,22 +121,29 @@ def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[st
     """The same names from PyTorch's cross entropy, autograd and SGD; changes ``model``."""
     head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
     backbone = [p for n, p in model.named_parameters() if not n.startswith("fc.")]
+    groups = [{"params": head, "lr": settings.lr[0]}]
+    if settings.graph == "trainHead":
+        model.eval()
+        for parameter in backbone:
+            parameter.requires_grad_(False)
+    else:
+        groups.append({"params": backbone, "lr": settings.lr[0]})
     optimizer = torch.optim.SGD(
-        [{"params": backbone}, {"params": head}],
-        lr=settings.lr[0],
+        groups,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
-        nesterov=settings.variant.nesterov,
+        nesterov=settings.nesterov,
     )
     losses, logits = [], []
     for step, lr in enumerate(settings.lr):
-        optimizer.param_groups[0]["lr"] = lr
-        optimizer.param_groups[1]["lr"] = (settings.head_lr or settings.lr)[step]
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.param_groups[0]["lr"] = (settings.head_lr or settings.lr)[step]
         optimizer.zero_grad()
         output = model(batches.images[step])
         loss = F.cross_entropy(output, batches.labels[step])
         loss.backward()  # type: ignore[no-untyped-call]
-        if settings.variant.clip:
+        if settings.max_norm < math.inf:
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_norm)
         optimizer.step()
         losses.append(loss.item())
@@ -128,7 +153,8 @@ def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[st
         if not name.endswith("num_batches_tracked"):
             found[name] = tensor.numpy()
     for name, parameter in model.named_parameters():
-        found[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].numpy()
+        if parameter.requires_grad:
+            found[f"momentum.{name}"] = optimizer.state[parameter]["momentum_buffer"].numpy()
     return found
 
 

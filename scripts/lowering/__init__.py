@@ -7,13 +7,18 @@ returns one value for each output of the node (``None`` for outputs that nobody 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import onnx_ir as ir
 
 from scripts.graph_builder import GraphBuilder
 from scripts.lowering.activation import relu_grad
-from scripts.lowering.batch_norm import batch_norm_forward, batch_norm_grad
+from scripts.lowering.batch_norm import (
+    batch_norm_forward,
+    batch_norm_frozen,
+    batch_norm_grad,
+)
 from scripts.lowering.convolution import conv_grad
 from scripts.lowering.loss import soft_cross_entropy, soft_cross_entropy_grad
 from scripts.lowering.pooling import max_pool, max_pool_grad
@@ -36,6 +41,11 @@ RULES: dict[tuple[str, str], Rule] = {
     ("com.microsoft", "Scale"): scale,
 }
 
+FROZEN_RULES: dict[tuple[str, str], Rule] = {
+    ("com.microsoft", "BatchNormInternal"): batch_norm_frozen,
+}
+"""In the place of the others where a part of the network is in evaluation mode."""
+
 STANDARD = {
     *("Add", "Conv", "Expand", "Flatten", "Gemm", "GlobalAveragePool", "Identity"),
     *("ReduceSum", "Relu", "Reshape", "Shape", "Sum"),
@@ -43,13 +53,18 @@ STANDARD = {
 """Operators of the gradient graph that are standard ONNX already and are copied as they are."""
 
 
-def lower(op: GraphBuilder, nodes: Sequence[ir.Node]) -> None:
+def lower(
+    op: GraphBuilder,
+    nodes: Sequence[ir.Node],
+    special: Mapping[tuple[str, str], Rule] = MappingProxyType({}),
+) -> None:
     """Lowers ``nodes`` (in order) into ``op``.
 
     Args:
         op: receives the new nodes; its ``values`` map the old graph's inputs and initializers to
             new values before the call, and every value after it.
         nodes: the gradient graph's nodes, topologically sorted.
+        special: rules that win over the table.
 
     Raises:
         NotImplementedError: an operator has neither a rule nor a place among the standard ones.
@@ -58,7 +73,8 @@ def lower(op: GraphBuilder, nodes: Sequence[ir.Node]) -> None:
         inputs = [None if value is None else op.values[value] for value in node.inputs]
         # onnxblock numbers its nodes through the life of the process; names must not tell.
         op.scope = COUNTER.sub("", node.name or node.op_type).strip("/")
-        rule = RULES.get((node.domain, node.op_type))
+        kind = (node.domain, node.op_type)
+        rule = special.get(kind, RULES.get(kind))
         if rule is not None:
             outputs = rule(op, node, inputs)
         elif node.domain == "" and node.op_type in STANDARD:

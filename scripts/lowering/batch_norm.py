@@ -62,6 +62,18 @@ def batch_norm_forward(
     return [y, new_mean, new_var, mean, inv_std]
 
 
+def batch_norm_frozen(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """BatchNormInternal of a network in evaluation mode.
+
+    Y = gamma (X - running_mean) / sqrt(running_var + eps) + beta; the running statistics stay.
+    """
+    epsilon = decimal(node.attributes.get_float("epsilon", 1e-5))
+    y = op.BatchNormalization(*inputs, epsilon=epsilon)
+    return [y, inputs[3], inputs[4], *[None] * (len(node.outputs) - 3)]
+
+
 def batch_norm_grad(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
