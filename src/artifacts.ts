@@ -79,12 +79,26 @@ export interface Preprocessing {
   readonly flipProbability: number;
 }
 
+/** A graph of K training steps a call; its outputs `<outputPrefix><name>` are the new state. */
+export interface TrainingGraphSpec extends GraphSpec {
+  readonly loop: 'Scan';
+  readonly outputPrefix: string;
+}
+
+/**
+ * `train`: SGD with momentum. `trainExtended`: also Nesterov momentum and clipped gradients. `trainHead`:
+ * the same, for a frozen backbone.
+ */
+export type TrainingGraph = 'train' | 'trainExtended' | 'trainHead';
+
 export interface Manifest {
   readonly formatVersion: 1;
   readonly arch: string;
   readonly preprocessing: Preprocessing;
   readonly graphs: {
-    readonly train: GraphSpec & { readonly loop: 'Scan'; readonly outputPrefix: string };
+    readonly train: TrainingGraphSpec;
+    readonly trainExtended: TrainingGraphSpec;
+    readonly trainHead: TrainingGraphSpec;
     /** Forward and backward pass of one batch; `gradients` [P] is all of them in one. */
     readonly gradients: GraphSpec & { readonly outputPrefix: string };
     /** The optimizer's step; takes the gradient of NAME as `<gradientPrefix>NAME`. */
@@ -147,8 +161,14 @@ export async function openArtifacts(dir: string): Promise<Artifacts> {
       `expected manifest format 1 in ${manifestPath}, found ${String(format)}; use artifacts and package of the same version`,
     );
   }
-  const graphPath = (graph: keyof Manifest['graphs']): string =>
-    path.join(dir, manifest.graphs[graph].file);
+  const graphs: Partial<Manifest['graphs']> = manifest.graphs;
+  const graphPath = (graph: keyof Manifest['graphs']): string => {
+    const spec = graphs[graph];
+    if (spec !== undefined) return path.join(dir, spec.file);
+    throw new ArtifactError(
+      `expected the ${graph} graph in ${manifestPath}, found none of that name; rebuild it with "npm run artifacts"`,
+    );
+  };
   await Promise.all(
     (Object.keys(manifest.graphs) as (keyof Manifest['graphs'])[]).map(async (graph) => {
       const file = graphPath(graph);

@@ -8,6 +8,7 @@ import type { TrainEvent } from './events.js';
 import {
   CACHES,
   DEVICES,
+  FREEZE,
   type NumericSetting,
   ON_BAD_IMAGE,
   RANGES,
@@ -98,6 +99,11 @@ export class Validator {
     if (found !== undefined) return found;
     const expected = `one of ${choices.join(', ')}`;
     throw this.error(option, expected, value, 'choose one of these');
+  }
+
+  boolean(option: string, value: unknown): boolean {
+    if (typeof value === 'boolean') return value;
+    throw this.error(option, 'true or false', value, 'choose one of these');
   }
 
   text(option: string, expected: string, value: unknown): string {
@@ -195,7 +201,10 @@ export function resolveTrainOptions(
     batchSize: number('batchSize'),
     lr: number('lr'),
     headLr: number('headLr'),
+    freeze: validator.choice('freeze', value('freeze'), FREEZE),
     momentum: number('momentum'),
+    nesterov: validator.boolean('nesterov', value('nesterov')),
+    clipGradNorm: number('clipGradNorm'),
     weightDecay: number('weightDecay'),
     stepSize: number('stepSize'),
     gamma: number('gamma'),
@@ -215,6 +224,10 @@ export function resolveTrainOptions(
     keep: number('keep'),
     onBadImage: validator.choice('onBadImage', value('onBadImage'), ON_BAD_IMAGE),
   };
+  if (settings.nesterov && settings.momentum === 0) {
+    const expected = 'above 0 with Nesterov momentum';
+    throw validator.error('momentum', expected, 0, `leave out ${validator.name('nesterov')}`);
+  }
   const needsFolder = given.trainDataset === undefined || given.valDataset === undefined;
   if (needsFolder || given.data !== undefined) {
     validator.folder(

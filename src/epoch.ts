@@ -51,6 +51,9 @@ export interface StepSettings extends TargetSettings {
   readonly headLr?: number;
   readonly momentum: number;
   readonly weightDecay: number;
+  readonly nesterov?: boolean;
+  /** 0, the default, is no clipping. */
+  readonly clipGradNorm?: number;
   readonly classes: number;
 }
 
@@ -76,6 +79,8 @@ export function toChunk(group: Batch[], settings: StepSettings, loader: DataLoad
     headLr: new Float32Array(steps).fill(settings.headLr ?? settings.lr),
     momentum: settings.momentum,
     weightDecay: settings.weightDecay,
+    nesterov: settings.nesterov ?? false,
+    maxNorm: settings.clipGradNorm || Infinity,
   };
 }
 

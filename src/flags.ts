@@ -3,6 +3,7 @@
 import {
   CACHES,
   DEVICES,
+  FREEZE,
   type NumericSetting,
   RANGES,
   SCHEDULES,
@@ -48,7 +49,13 @@ const TRAIN_OPTION_FLAGS: Readonly<
   batchSize: numeric('batchSize', 'Images a step'),
   lr: numeric('lr', 'Learning rate of the first epochs'),
   headLr: numeric('headLr', 'Learning rate of the last layer; 0 is the same as --lr'),
+  freeze: {
+    describe: `What does not learn: ${FREEZE.join(', ')} (all but the last layer)`,
+    shownDefault: TRAIN_DEFAULTS.freeze,
+  },
   momentum: numeric('momentum', 'Momentum of SGD'),
+  nesterov: { describe: 'Nesterov momentum', boolean: true },
+  clipGradNorm: numeric('clipGradNorm', 'Largest norm of the gradients; 0 is no clipping'),
   weightDecay: numeric('weightDecay', 'Weight decay of SGD'),
   stepSize: numeric('stepSize', 'Epochs between two drops of the learning rate'),
   gamma: numeric('gamma', 'Factor of each drop of the learning rate'),

@@ -54,17 +54,22 @@ async function load(request: Extract<Request, { kind: 'load' }>): Promise<number
   return created;
 }
 
-/** Runs K training steps and keeps the new state; returns the outputs that are not state. */
+/**
+ * Runs K training steps and keeps the new state; returns the outputs that are not state. Tensors that the
+ * graph gives no new value for, as those of a frozen backbone, stay as they are.
+ */
 async function step(request: Extract<Request, { kind: 'step' }>): Promise<FloatTensors> {
   const { feeds, outputPrefix } = request;
-  const outputs = await session(request.session).run({ ...state, ...mapValues(feeds, toOrt) });
+  const target = session(request.session);
+  const read = Object.entries(state).filter(([name]) => target.inputNames.includes(name));
+  const outputs = await target.run({ ...Object.fromEntries(read), ...mapValues(feeds, toOrt) });
   const next: Record<string, ort.Tensor> = {};
   const results: FloatTensors = {};
   for (const [name, tensor] of Object.entries(outputs)) {
     if (name.startsWith(outputPrefix)) next[name.slice(outputPrefix.length)] = tensor;
     else results[name] = fromOrt(tensor);
   }
-  state = next;
+  state = { ...state, ...next };
   return results;
 }
 

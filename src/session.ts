@@ -1,9 +1,10 @@
 /** Sessions of ONNX Runtime in a thread of their own, and the training session on top of them. */
 
 import { Worker } from 'node:worker_threads';
-import type { Artifacts } from './artifacts.js';
+import type { Artifacts, TrainingGraph } from './artifacts.js';
 import { TrainingError } from './errors.js';
 import type { Feeds, FloatTensors, Provider, Reply, Request } from './session-protocol.js';
+import type { TrainSettings } from './settings.js';
 import { MOMENTUM_PREFIX, float32Tensor, int64Scalar, type State, type Tensor } from './tensors.js';
 
 type Value = FloatTensors | number | undefined;
@@ -117,6 +118,10 @@ export interface Chunk {
   readonly headLr: Float32Array<ArrayBuffer>;
   readonly momentum: number;
   readonly weightDecay: number;
+  /** Default false. Only of the graphs that {@link trainingGraph} chooses for it. */
+  readonly nesterov?: boolean;
+  /** Norm that all gradients together are scaled down to. Default: infinite. As `nesterov`. */
+  readonly maxNorm?: number;
 }
 
 /** What K steps gave. */
@@ -125,6 +130,16 @@ export interface ChunkResult {
   readonly losses: Float32Array;
   /** [K, N, C], computed before each step's update. */
   readonly logits: Float32Array;
+}
+
+/** The fastest graph that can do what the settings ask for. */
+export function trainingGraph({
+  freeze,
+  nesterov,
+  clipGradNorm,
+}: Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>): TrainingGraph {
+  if (freeze === 'backbone') return 'trainHead';
+  return nesterov || clipGradNorm > 0 ? 'trainExtended' : 'train';
 }
 
 /** The training graph with its state. */
@@ -137,15 +152,17 @@ export class TrainSession {
     private readonly artifacts: Artifacts,
     private readonly session: number,
     private readonly classes: number,
+    private readonly graph: TrainingGraph,
   ) {}
 
   static async create(
     runtime: Runtime,
     artifacts: Artifacts,
     classes: number,
+    graph: TrainingGraph = 'train',
   ): Promise<TrainSession> {
-    const session = await runtime.load(artifacts.graphPath('train'));
-    return new TrainSession(runtime, artifacts, session, classes);
+    const session = await runtime.load(artifacts.graphPath(graph));
+    return new TrainSession(runtime, artifacts, session, classes, graph);
   }
 
   /** Replaces the state. `state` must hold every tensor that the manifest names. */
@@ -186,22 +203,28 @@ export class TrainSession {
   /** Takes K steps. The chunk's arrays are given away: they cannot be used afterwards. */
   async step(chunk: Chunk): Promise<ChunkResult> {
     const { steps, batchSize } = chunk;
-    const { inputSize } = this.artifacts.manifest.preprocessing;
+    const { preprocessing, graphs } = this.artifacts.manifest;
+    const { inputSize } = preprocessing;
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
-    const feeds: FloatTensors = {
+    const all: FloatTensors = {
       images: float32Tensor([steps, batchSize, 3, inputSize, inputSize], chunk.images),
       targets: float32Tensor([steps, batchSize, this.classes], chunk.targets),
       lr: float32Tensor([steps], chunk.lr),
       head_lr: float32Tensor([steps], chunk.headLr),
       momentum: scalar(chunk.momentum),
       weight_decay: scalar(chunk.weightDecay),
+      nesterov: scalar(chunk.nesterov === true ? 1 : 0),
+      max_norm: scalar(chunk.maxNorm ?? Infinity),
     };
-    const { outputPrefix } = this.artifacts.manifest.graphs.train;
+    const { inputs, outputPrefix } = graphs[this.graph];
+    const known = new Set(inputs.map(({ name }) => name));
+    const feeds = Object.fromEntries(Object.entries(all).filter(([name]) => known.has(name)));
     const { losses, logits } = await this.runtime.step(this.session, feeds, outputPrefix);
     if (losses === undefined || logits === undefined) {
       throw new TrainingError('expected the training graph to give losses and logits, got neither');
     }
-    this.#steps += BigInt(steps);
+    // What is in evaluation mode counts no batches.
+    if (this.graph !== 'trainHead') this.#steps += BigInt(steps);
     return { losses: losses.data as Float32Array, logits: logits.data as Float32Array };
   }
 }

@@ -6,6 +6,9 @@ export type Device = (typeof DEVICES)[number];
 export const SCHEDULES = ['step', 'cosine', 'constant'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
 
+export const FREEZE = ['none', 'backbone'] as const;
+export type Freeze = (typeof FREEZE)[number];
+
 export const ON_BAD_IMAGE = ['stop', 'skip'] as const;
 export type OnBadImage = (typeof ON_BAD_IMAGE)[number];
 
@@ -21,7 +24,19 @@ export interface TrainSettings {
   readonly lr: number;
   /** Learning rate of the last layer; 0 is the same as `lr`. The schedule applies to both. */
   readonly headLr: number;
+  /**
+   * `backbone`: only the last layer learns; the others are in evaluation mode, so that BatchNorm uses its
+   * running statistics and leaves them as they are.
+   */
+  readonly freeze: Freeze;
   readonly momentum: number;
+  /** Nesterov momentum, as PyTorch's SGD has it; needs a momentum above 0. */
+  readonly nesterov: boolean;
+  /**
+   * Norm of all gradients together above which they are scaled down to it, as PyTorch's `clip_grad_norm_`;
+   * 0 is no clipping.
+   */
+  readonly clipGradNorm: number;
   /** Added to the gradient as `weightDecay * weight`, as PyTorch's SGD does. */
   readonly weightDecay: number;
   /**
@@ -71,7 +86,10 @@ export const TRAIN_DEFAULTS: TrainSettings = {
   batchSize: 4,
   lr: 0.001,
   headLr: 0,
+  freeze: 'none',
   momentum: 0.9,
+  nesterov: false,
+  clipGradNorm: 0,
   weightDecay: 0,
   schedule: 'step',
   warmupEpochs: 0,
@@ -100,7 +118,14 @@ export interface NumberRange {
 
 export type NumericSetting = Exclude<
   keyof TrainSettings,
-  'weights' | 'device' | 'onBadImage' | 'schedule' | 'classWeights' | 'cache'
+  | 'weights'
+  | 'device'
+  | 'onBadImage'
+  | 'schedule'
+  | 'classWeights'
+  | 'cache'
+  | 'freeze'
+  | 'nesterov'
 >;
 
 export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
@@ -110,6 +135,7 @@ export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
   headLr: { integer: false, min: 0, max: 1000 },
   momentum: { integer: false, min: 0, max: 1 },
   weightDecay: { integer: false, min: 0, max: 1000 },
+  clipGradNorm: { integer: false, min: 0, max: 1_000_000 },
   stepSize: { integer: true, min: 1, max: 100_000 },
   gamma: { integer: false, min: 0, max: 1000 },
   warmupEpochs: { integer: true, min: 0, max: 100_000 },

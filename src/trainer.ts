@@ -26,7 +26,7 @@ import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
 import { scheduledLr } from './schedule.js';
-import { TrainSession, type Runtime } from './session.js';
+import { TrainSession, trainingGraph, type Runtime } from './session.js';
 import {
   findResumePoint,
   identify,
@@ -94,7 +94,8 @@ export async function train(
     const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
     const identity = identify(config, artifacts, data, provider);
     if (point !== null) await checkSameRun(point, { ...identity, provider }, data);
-    const session = await TrainSession.create(runtime, artifacts, classes.length);
+    const graph = trainingGraph(config);
+    const session = await TrainSession.create(runtime, artifacts, classes.length, graph);
     await session.setState(state);
     const cache = config.cache === 'ram' ? new PixelCache(config.cacheMegabytes * 1e6) : undefined;
     const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed, cache };

@@ -57,6 +57,17 @@ describe('openArtifacts', () => {
   });
 });
 
+test('a graph that an older folder lacks is asked for in vain', async () => {
+  const file = path.join(dir, 'manifest.json');
+  const text = await readFile(file, 'utf8');
+  await writeFile(file, text.replace('"trainHead": {', '"trainOther": {'));
+  const artifacts = await openArtifacts(dir);
+  expect(() => artifacts.graphPath('trainHead')).toThrow(ArtifactError);
+  expect(() => artifacts.graphPath('trainHead')).toThrow(
+    /expected the trainHead graph in .*rebuild/,
+  );
+});
+
 describe('openDevice', () => {
   test('takes the CPU as asked', async () => {
     const { runtime, reason } = await openDevice('cpu', 1, await openArtifacts(TINY));

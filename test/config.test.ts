@@ -37,7 +37,10 @@ describe('resolveTrainOptions', () => {
       labelSmoothing: 0,
       valFraction: 0.15,
       earlyStop: 0,
+      freeze: 'none',
       momentum: 0.9,
+      nesterov: false,
+      clipGradNorm: 0,
       weightDecay: 0,
       stepSize: 7,
       gamma: 0.1,
@@ -82,6 +85,15 @@ describe('resolveTrainOptions', () => {
     writeFileSync(file, '');
     expect(resolve({ weights: file }).weights).toBe(file);
     expect(() => resolve({ weights: folder })).toThrow(/that is no file/);
+  });
+
+  test('Nesterov momentum is on or off, and needs momentum', () => {
+    expect(() => resolve({ nesterov: 'yes' })).toThrow(/nesterov to be true or false, got "yes"/);
+    expect(() => resolve({ nesterov: true, momentum: 0 })).toThrow(
+      'expected momentum to be above 0 with Nesterov momentum, got 0; leave out nesterov',
+    );
+    expect(resolve({ nesterov: true, freeze: 'backbone' })).toMatchObject({ nesterov: true });
+    expect(() => resolve({ freeze: 'head' })).toThrow(/one of none, backbone, got "head"/);
   });
 
   test('data must be a folder unless both data sets are given', () => {

@@ -85,6 +85,18 @@ describe('stopped and resumed, the bits are those of a run that was not', () => 
     expect(await outcome(again.resume)).toEqual(reference);
   });
 
+  test('with a frozen backbone, Nesterov momentum and clipped gradients', async () => {
+    const special = { freeze: 'backbone', nesterov: true, clipGradNorm: 0.5 } as const;
+    const whole = await train(settings('frozen-whole', special));
+    const { runDir } = await runUntil([2, 'train', 3], settings('frozen', special));
+    if (runDir === null) throw new Error('stopped too early');
+    await expect(resume(runDir, { freeze: 'none' })).rejects.toThrow(
+      'freeze was "backbone", is "none"',
+    );
+    await resume(runDir);
+    expect(await outcome(runDir)).toEqual(await outcome(whole.runDir));
+  });
+
   test('from every checkpoint that was kept, and from one outside of the run', async () => {
     const options = settings('kept', { saveEvery: 5, keep: 100 });
     const { runDir } = await train(options);

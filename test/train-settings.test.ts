@@ -1,7 +1,7 @@
 /** Settings of a run, seen in what it does: the split, early stopping, rates, resuming, --config. */
 
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -115,6 +115,39 @@ describe('rates and targets reach the network', () => {
     expect(smooth.get('fc.weight')).not.toEqual(plain.get('fc.weight'));
     // Both classes have as many images: auto is 1 and 1.
     expect(await weights(await run('auto', { classWeights: 'auto' }))).toEqual(plain);
+  });
+
+  test('a frozen backbone stays, the head learns as the other settings say', async () => {
+    const weighted = path.join(dir, 'weights.json');
+    await writeFile(weighted, '{"red": 1, "blue": 3}');
+    const frozen = { freeze: 'backbone', lr: 0.01 } as const;
+    const start = await weights(await run('before', { lr: 0, freeze: 'backbone' }));
+    const plain = await weights(await run('frozen', frozen));
+    expect(plain.get('fc.weight')).not.toEqual(start.get('fc.weight'));
+    for (const name of ['conv1.weight', 'bn1.running_mean', 'bn1.num_batches_tracked']) {
+      expect([name, plain.get(name)]).toEqual([name, start.get(name)]);
+    }
+    const variants: Partial<TrainOptions>[] = [
+      { headLr: 0.02 },
+      { classWeights: weighted },
+      { labelSmoothing: 0.2 },
+      { nesterov: true },
+      { clipGradNorm: 0.01 },
+      { weightDecay: 0.1 },
+    ];
+    for (const [i, more] of variants.entries()) {
+      const other = await weights(await run(`frozen-${i}`, { ...frozen, ...more }));
+      expect([more, other.get('fc.weight')]).not.toEqual([more, plain.get('fc.weight')]);
+    }
+  });
+
+  test('Nesterov momentum and clipped gradients reach every layer', async () => {
+    const plain = await weights(await run('sgd'));
+    for (const [i, more] of [{ nesterov: true }, { clipGradNorm: 0.01 }].entries()) {
+      const other = await weights(await run(`sgd-${i}`, more));
+      expect(other.get('conv1.weight')).not.toEqual(plain.get('conv1.weight'));
+    }
+    expect(await weights(await run('sgd-far', { clipGradNorm: 1e6 }))).toEqual(plain);
   });
 
   test('the records have the rates of the schedule', async () => {

@@ -31,7 +31,8 @@ class Trained:
     losses: list[float]
     state: Tensors
     momentum: Tensors
-    """By parameter. After one step from zero momentum: the gradient (with weight decay's part)."""
+    """By parameter that learns. After one step from zero it is the gradient, weight decay's part
+    included."""
 
 
 def make_model(arch: str, classes: int, seed: int) -> nn.Module:
@@ -55,11 +56,26 @@ def train(
     dtype: torch.dtype = torch.float32,
     momentum: float = 0.9,
     weight_decay: float = 0.0,
+    nesterov: bool = False,
+    max_norm: float | None = None,
+    frozen: bool = False,
 ) -> Trained:
-    """Steps of torch.optim.SGD on a copy of ``model``, one learning rate each."""
-    model = copy.deepcopy(model).to(dtype).train()
+    """Steps of torch.optim.SGD on a copy of ``model``, one learning rate each.
+
+    Args:
+        max_norm: of all gradients; None does not clip.
+        frozen: the backbone is in evaluation mode and does not learn.
+    """
+    model = copy.deepcopy(model).to(dtype).train(not frozen)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not frozen or name.startswith("fc."))
+    learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=lr[0], momentum=momentum, weight_decay=weight_decay
+        learning.values(),
+        lr=lr[0],
+        momentum=momentum,
+        weight_decay=weight_decay,
+        nesterov=nesterov,
     )
     losses = []
     for batch, rate in zip(batches, lr, strict=True):
@@ -67,9 +83,11 @@ def train(
         optimizer.zero_grad()
         loss = F.cross_entropy(model(batch.images.to(dtype)), batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(learning.values(), max_norm)
         optimizer.step()
         losses.append(loss.item())
-    buffers = {n: optimizer.state[p]["momentum_buffer"] for n, p in model.named_parameters()}
+    buffers = {n: optimizer.state[p]["momentum_buffer"] for n, p in learning.items()}
     return Trained(losses, dict(model.state_dict()), buffers)
 
 

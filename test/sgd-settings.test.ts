@@ -1,0 +1,165 @@
+/** Nesterov momentum, clipped gradients and a frozen backbone, against PyTorch (scripts/write_settings_fixtures.py). */
+
+import { readFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { openArtifacts, type Artifacts } from '../src/artifacts.js';
+import { meanTargets } from '../src/metrics.js';
+import { Runtime, TrainSession, trainingGraph } from '../src/session.js';
+import type { TrainSettings } from '../src/settings.js';
+import type { State } from '../src/tensors.js';
+import { initialState } from '../src/weights.js';
+import { median, randomImages, relativeDistance, way, type References } from './parity-fixtures.js';
+import { INPUT_SIZE, TINY, randomChunk } from './tiny-network.js';
+
+type Settings = Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>;
+
+interface Case extends Settings {
+  readonly seed: number;
+  readonly losses: readonly number[];
+  readonly weights: References;
+  readonly statistics: References;
+}
+
+interface Fixture {
+  readonly lr: number;
+  readonly weightDecay: number;
+  readonly batch: number;
+  readonly classes: number;
+  readonly torchError: Readonly<Record<Settings['freeze'], number>>;
+  readonly cases: readonly Case[];
+}
+
+const text = await readFile(new URL('../../test/fixtures/settings.json', import.meta.url), 'utf8');
+const { sgd } = JSON.parse(text) as { sgd: Fixture };
+const { classes, batch, lr, weightDecay, torchError } = sgd;
+let artifacts: Artifacts;
+let runtime: Runtime;
+beforeAll(async () => {
+  artifacts = await openArtifacts(TINY);
+  runtime = new Runtime('cpu', 1);
+});
+afterAll(() => runtime.close());
+
+function fresh(seed: number): Promise<State> {
+  return initialState(artifacts, { weights: 'random', classes, seed }).then(({ state }) => state);
+}
+
+/** The case's steps under `settings`: losses, and the state before and after. */
+async function steps(
+  { seed, losses: { length: count } }: Case,
+  settings: Settings,
+): Promise<{ losses: Float32Array; start: State; end: State }> {
+  const session = await TrainSession.create(runtime, artifacts, classes, trainingGraph(settings));
+  const start = await fresh(seed);
+  await session.setState(start);
+  const labels = Int32Array.from({ length: batch * count }, (_, i) => i % classes);
+  const targets = new Float32Array(labels.length * classes);
+  for (let first = 0; first < labels.length; first += batch) {
+    targets.set(meanTargets(labels.slice(first, first + batch), classes), first * classes);
+  }
+  const { losses } = await session.step({
+    ...{ steps: count, batchSize: batch, targets, momentum: 0.9, weightDecay },
+    images: randomImages(count * batch, INPUT_SIZE, seed),
+    lr: new Float32Array(count).fill(lr),
+    headLr: new Float32Array(count).fill(lr),
+    nesterov: settings.nesterov,
+    maxNorm: settings.clipGradNorm || Infinity,
+  });
+  return { losses, start, end: await session.getState() };
+}
+
+/** Relative distances from PyTorch float64: of the losses, and of the way that the weights went. */
+async function distance(
+  expected: Case,
+  settings: Settings = expected,
+): Promise<{ losses: number; weights: number; statistics: number }> {
+  const { losses, start, end } = await steps(expected, settings);
+  const apart = Math.hypot(...expected.losses.map((loss, k) => loss - (losses[k] ?? NaN)));
+  const from = (references: References): number =>
+    Object.keys(references).length === 0
+      ? 0
+      : relativeDistance(artifacts.manifest, references, way(start, end));
+  return {
+    losses: apart / Math.hypot(...expected.losses),
+    weights: from(expected.weights),
+    statistics: from(expected.statistics),
+  };
+}
+
+describe.each(['none', 'backbone'] as const)('six steps, frozen: %s', (freeze) => {
+  const cases = sgd.cases.filter((one) => one.freeze === freeze);
+
+  test('are as near to float64 as PyTorch, with and without Nesterov and clipping', async () => {
+    expect(cases).toHaveLength(4);
+    const found = [];
+    for (const one of cases) found.push(await distance(one));
+    expect(median(found.map(({ weights }) => weights))).toBeLessThanOrEqual(2 * torchError[freeze]);
+    for (const { losses, statistics } of found) {
+      expect(losses).toBeLessThanOrEqual(1e-5);
+      expect(statistics).toBeLessThanOrEqual(1e-4);
+    }
+  });
+
+  test('each setting left out, or one more, is noticed', async () => {
+    for (const one of cases) {
+      for (const wrong of [
+        { ...one, nesterov: !one.nesterov },
+        { ...one, clipGradNorm: one.clipGradNorm === 0 ? 0.3 : 0 },
+      ]) {
+        expect((await distance(one, wrong)).weights).toBeGreaterThan(1e-3);
+      }
+    }
+  });
+});
+
+describe('a frozen backbone', () => {
+  const settings = { freeze: 'backbone', nesterov: true, clipGradNorm: 0.5 } as const;
+  const options = { batchSize: 3, classes, weightDecay: 0.01 };
+
+  test('stays as it is, to the bit, with its statistics, momentum and counters', async () => {
+    const [one] = sgd.cases;
+    if (one === undefined) throw new Error('no case');
+    const { start, end } = await steps(one, settings);
+    expect([...end.keys()].sort()).toEqual([...start.keys()].sort());
+    const moved = [...end].filter(([name, { data }]) => {
+      return data.some((value, i) => value !== start.get(name)?.data[i]);
+    });
+    const names = moved.map(([name]) => name).sort();
+    expect(names).toEqual([...['fc.bias', 'fc.weight', 'momentum.fc.bias', 'momentum.fc.weight']]);
+  });
+
+  test('K steps in one call are, bit for bit, K calls of one step', async () => {
+    const session = await TrainSession.create(runtime, artifacts, classes, 'trainHead');
+    const more = { nesterov: true, maxNorm: 0.5 };
+    const start = await fresh(3);
+    await session.setState(start);
+    const together = await session.step({ ...randomChunk({ ...options, steps: 4 }), ...more });
+    const end = await session.getState();
+    await session.setState(start);
+    const losses: number[] = [];
+    for (let k = 0; k < 4; k++) {
+      const all = randomChunk({ ...options, steps: 4 });
+      const cut = (array: Float32Array): Float32Array<ArrayBuffer> =>
+        new Float32Array(array.slice((k * array.length) / 4, ((k + 1) * array.length) / 4));
+      const { images, targets, lr: rates } = all;
+      const part = { images: cut(images), targets: cut(targets), headLr: cut(rates) };
+      const chunk = { ...all, ...part, ...more, steps: 1, lr: cut(rates) };
+      losses.push(...(await session.step(chunk)).losses);
+    }
+    expect(losses).toEqual([...together.losses]);
+    expect(await session.getState()).toEqual(end);
+  });
+});
+
+test('without its extras the extended graph gives the same bits', async () => {
+  const ends: State[] = [];
+  for (const graph of ['train', 'trainExtended'] as const) {
+    const session = await TrainSession.create(runtime, artifacts, classes, graph);
+    await session.setState(await fresh(4));
+    await session.step(randomChunk({ steps: 3, batchSize: 4, classes, weightDecay: 0.01 }));
+    ends.push(await session.getState());
+  }
+  const [plain, extended] = ends;
+  expect(plain?.get('fc.weight')).not.toEqual((await fresh(4)).get('fc.weight'));
+  expect(extended).toEqual(plain);
+});
