@@ -39,6 +39,18 @@ export interface PickleHost {
   persistent(id: PickleValue): PickleValue;
 }
 
+/** @throws FormatProblem for a key that Python, too, cannot hash. */
+export function setItem(
+  dict: PickleDict,
+  key: PickleValue = null,
+  value: PickleValue = null,
+): void {
+  if (Array.isArray(key) || key instanceof Map) {
+    throw new FormatProblem('a pickle with a list or a dictionary as a key');
+  }
+  dict.set(key, value);
+}
+
 const NEWLINE = 0x0a;
 const UTF8 = new TextDecoder();
 
@@ -105,7 +117,7 @@ export class PickleMachine {
     if (!(dict instanceof Map) || items.length % 2 !== 0) {
       throw new FormatProblem('a pickle that sets items of no dictionary');
     }
-    for (let i = 0; i < items.length; i += 2) dict.set(items[i] ?? null, items[i + 1] ?? null);
+    for (let i = 0; i < items.length; i += 2) setItem(dict, items[i], items[i + 1]);
   }
 
   /** Stores the topmost value under `index`, by default the next free one. */

@@ -6,7 +6,7 @@
 import { crc32 } from 'node:zlib';
 import { type ByteSource, FormatProblem, parseFile } from './byte-source.js';
 import { unpickle } from './pickle.js';
-import { PickleObject, type PickleValue } from './pickle-machine.js';
+import { type PickleValue } from './pickle-machine.js';
 import {
   decodeElements,
   ELEMENT_BYTES,
@@ -159,10 +159,8 @@ function stateDict(root: PickleValue): Map<string, TorchTensor> {
     if (typeof name === 'string' && value instanceof TorchTensor) tensors.set(name, value);
   }
   if (tensors.size === 0) {
-    const keys = [...dict.keys()].filter((key) => !(key instanceof PickleObject)).slice(0, 8);
-    throw new FormatProblem(
-      `a dictionary without tensors (its first keys: ${keys.map(String).join(', ')})`,
-    );
+    const keys = [...dict.keys()].filter((key) => typeof key === 'string').slice(0, 8);
+    throw new FormatProblem(`a dictionary without tensors (its first keys: ${keys.join(', ')})`);
   }
   return tensors;
 }

@@ -118,12 +118,13 @@ function readEntries(header: object): { entries: Entry[]; metadata: Map<string, 
 function readEntry(name: string, value: unknown): Entry {
   const what = `tensor ${JSON.stringify(name)}`;
   const fields = new Map<string, unknown>(Object.entries(asObject(value, what)));
-  const type = ELEMENT_TYPES.get(fields.get('dtype'));
+  const dtype = fields.get('dtype');
+  const type = ELEMENT_TYPES.get(dtype);
   if (type === undefined) {
     const known = [...ELEMENT_TYPES.keys()].join(', ');
-    throw new FormatProblem(
-      `${what} of type ${String(fields.get('dtype'))} (${known} can be read)`,
-    );
+    // Not String(dtype): of an object, or of lists without end, it would throw an error of its own.
+    const found = typeof dtype === 'string' ? `of type ${dtype}` : 'without a type';
+    throw new FormatProblem(`${what} ${found} (${known} can be read)`);
   }
   const shape = naturals(fields.get('shape'), `${what} whose shape`);
   const offsets = naturals(fields.get('data_offsets'), `${what} whose data_offsets`);

@@ -8,6 +8,7 @@ import {
   PickleObject,
   PickleTuple,
   type PickleValue,
+  setItem,
 } from './pickle-machine.js';
 import { elementCount, type ElementType, formatShape } from './tensors.js';
 
@@ -143,7 +144,7 @@ function orderedDict(args: readonly PickleValue[]): PickleDict {
   // Emptied, so that a list used over and over cannot multiply the work.
   for (const pair of items.splice(0)) {
     const [key, value] = Array.isArray(pair) ? pair : pair instanceof PickleTuple ? pair.items : [];
-    dict.set(key ?? null, value ?? null);
+    setItem(dict, key, value);
   }
   return dict;
 }

@@ -1,7 +1,7 @@
 /**
  * The long tests, `npm run test:endurance [KILLS] [FIRST_SEED]`: at least so many kills (default 120), 2,000
- * steps in flat memory after as many to warm up, 100,000 mutated files for each reader. Ends with a table
- * for docs/reliability.md; the exit code is 1 if one fails. A failing case names its seed.
+ * steps in flat memory after as many to warm up, 100,000 mutated files for each reader and 20,000 well formed
+ * ones that mean nonsense. Ends with a table for docs/reliability.md; the exit code is 1 if one fails. A failing case names its seed.
  */
 
 import { execFile } from 'node:child_process';
@@ -13,7 +13,7 @@ import { promisify } from 'node:util';
 import { readCheckpoint } from '../src/checkpoint.js';
 import { WeightsError } from '../src/errors.js';
 import { KillMatrix } from './kills.js';
-import { READERS, fuzz, generator, mutate } from './mutations.js';
+import { READERS, fuzz, fuzzNonsense, generator, mutate, type Counts } from './mutations.js';
 
 const STEPS_PER_EPOCH = 20;
 const EPOCHS = 200;
@@ -21,6 +21,7 @@ const EPOCHS = 200;
 const WARM_UP = 100;
 const GROWTH = 0.05;
 const MUTATIONS = 100_000;
+const NONSENSE = 20_000;
 const CHECKPOINT_MUTATIONS = 3000;
 
 const [kills = 120, firstSeed = 1000] = process.argv.slice(2).map(Number);
@@ -112,13 +113,18 @@ async function endureSteps(): Promise<void> {
 }
 
 async function endureMutations(): Promise<void> {
-  for (const [ending, read] of READERS) {
+  const told = ({ refused, read }: Counts): string =>
+    `${refused + read}: ${refused} refused with a typed error, ${read} read`;
+  for (const [ending, read, make] of READERS) {
     const before = process.memoryUsage.rss();
-    const counts = await fuzz(ending, read, firstSeed, MUTATIONS);
+    const mutated = told(await fuzz(ending, read, firstSeed, MUTATIONS));
+    const nonsense = told(await fuzzNonsense(make, read, firstSeed, NONSENSE));
     const grown = process.memoryUsage.rss() - before;
-    const text = `${MUTATIONS}: ${counts.refused} refused with a typed error, ${counts.read} read`;
-    rows.push([`mutated ${ending} files`, text]);
-    say(`${ending}: ${text}`);
+    rows.push(
+      [`mutated ${ending} files`, mutated],
+      [`well formed ${ending} files that mean nonsense`, nonsense],
+    );
+    say(`${ending}: ${mutated}; ${nonsense}`);
     if (grown > 500e6)
       throw new Error(`${ending}: ${grown} bytes of memory grown, for small files`);
   }

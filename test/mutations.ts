@@ -6,12 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { WeightsError } from '../src/errors.js';
 import { readPth } from '../src/pth.js';
 import { readSafetensors } from '../src/safetensors.js';
+import { nonsensePth, nonsenseSafetensors } from './nonsense.js';
 
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures/weights/', import.meta.url));
 
 export const READERS = [
-  ['.safetensors', readSafetensors],
-  ['.pth', readPth],
+  ['.safetensors', readSafetensors, nonsenseSafetensors],
+  ['.pth', readPth, nonsensePth],
 ] as const;
 
 /** Mulberry32: a small seeded generator of numbers in [0, 1). */
@@ -44,6 +45,13 @@ export function mutate(original: Uint8Array, random: () => number): Uint8Array {
   return bytes;
 }
 
+type Read = (bytes: Uint8Array) => Promise<unknown>;
+
+export interface Counts {
+  read: number;
+  refused: number;
+}
+
 /**
  * Reads mutated fixtures, a seed each.
  *
@@ -52,23 +60,44 @@ export function mutate(original: Uint8Array, random: () => number): Uint8Array {
  */
 export async function fuzz(
   ending: string,
-  read: (bytes: Uint8Array) => Promise<unknown>,
+  read: Read,
   firstSeed: number,
   count: number,
-): Promise<{ read: number; refused: number }> {
+): Promise<Counts> {
   const names = (await readdir(FIXTURES)).filter((name) => name.endsWith(ending));
   // Without a CRC, changes to the pickle reach the unpickler: these files come up more often.
   names.push(...names.filter((name) => /legacy|no_crc/.test(name)).flatMap((n) => [n, n, n, n]));
   const originals = await Promise.all(names.map((name) => readFile(path.join(FIXTURES, name))));
+  const make = (seed: number): Uint8Array =>
+    mutate(originals[seed % originals.length] ?? Buffer.alloc(0), generator(seed));
+  return readAll(`of ${ending}`, read, make, firstSeed, count);
+}
+
+/** The same for files that are well formed and mean nonsense. */
+export function fuzzNonsense(
+  make: (random: () => number) => Uint8Array,
+  read: Read,
+  firstSeed: number,
+  count: number,
+): Promise<Counts> {
+  return readAll(make.name, read, (seed) => make(generator(seed)), firstSeed, count);
+}
+
+async function readAll(
+  what: string,
+  read: Read,
+  make: (seed: number) => Uint8Array,
+  firstSeed: number,
+  count: number,
+): Promise<Counts> {
   const counts = { read: 0, refused: 0 };
   for (let seed = firstSeed; seed < firstSeed + count; seed++) {
-    const bytes = mutate(originals[seed % originals.length] ?? Buffer.alloc(0), generator(seed));
     try {
-      await read(bytes);
+      await read(make(seed));
       counts.read++;
     } catch (error) {
       if (!(error instanceof WeightsError)) {
-        throw new Error(`seed ${seed} of ${ending} gave an untyped error`, { cause: error });
+        throw new Error(`seed ${seed} ${what} gave an untyped error`, { cause: error });
       }
       counts.refused++;
     }

@@ -8,7 +8,8 @@ import { WeightsError } from '../src/errors.js';
 import { readPth } from '../src/pth.js';
 import { encodeSafetensors, readSafetensors } from '../src/safetensors.js';
 import { float32Tensor, int64Scalar, type Tensor } from '../src/tensors.js';
-import { READERS, fuzz } from './mutations.js';
+import { READERS, fuzz, fuzzNonsense } from './mutations.js';
+import { legacyPth } from './nonsense.js';
 
 const FIXTURES = fileURLToPath(new URL('../../test/fixtures/weights/', import.meta.url));
 const fixture = (name: string): string => path.join(FIXTURES, name);
@@ -107,7 +108,13 @@ describe('safetensors', () => {
       /type I8/,
     ],
     ['a type named as a method', safetensors(`{"w":{"dtype":"constructor"}}`), /constructor/],
-    ['no fields', safetensors('{"w":{}}'), /type undefined/],
+    ['no fields', safetensors('{"w":{}}'), /without a type/],
+    ['a type that is no text', safetensors('{"w":{"dtype":{"toString":1}}}'), /without a type/],
+    [
+      'a type that nests without end',
+      safetensors(`{"w":{"dtype":${'['.repeat(1e5)}${']'.repeat(1e5)}}}`),
+      /without a type/,
+    ],
     ['a field too many', safetensors(`{"w":{"x":1,${f32('[0,4]').slice(1)}}`, 4), /other fields/],
     ['the same tensor twice', safetensors(`{"w":${f32('[0,4]')},"w":${f32('[0,4]')}}`, 4), /twice/],
     [
@@ -181,6 +188,26 @@ describe('pth', () => {
     expect(await problem(readPth(fixture(`${name}.pth`)))).toMatch(message);
   });
 
+  /** Lists of the list before, twice: printed, the last would be as long as 2 to the power of 60. */
+  const doubling = (): Buffer =>
+    Buffer.concat([
+      Buffer.from(']q\0'),
+      ...Array.from({ length: 60 }, (_, i) =>
+        Buffer.from([0x5d, 0x68, i, 0x61, 0x68, i, 0x61, 0x71, i + 1]),
+      ),
+      Buffer.from('}h<Ns'),
+    ]);
+  test.each([
+    ['lists in lists', Buffer.from(`}${']'.repeat(2e5)}${'a'.repeat(2e5 - 1)}Ns`)],
+    ['lists that double', doubling()],
+    ['a dictionary', Buffer.from('}}Ns')],
+    ['an OrderedDict of a list', Buffer.from('ccollections\nOrderedDict\n(](]Nltbtb')],
+  ])('%s as a key: refused at once', async (_, operations) => {
+    const began = performance.now();
+    await problem(readPth(legacyPth(operations)));
+    expect(performance.now() - began).toBeLessThan(2000);
+  });
+
   test('a changed byte of the data is noticed', async () => {
     const bytes = await readFile(fixture('float32.pth'));
     const at = bytes.indexOf(Buffer.from(Float32Array.of(-3, -2.75).buffer));
@@ -197,10 +224,13 @@ describe('pth', () => {
 });
 
 describe('mutated files', () => {
-  test.each(READERS)('%s: a valid result or a WeightsError, nothing else', async (ending, read) => {
+  test.each(READERS)('%s: a valid result or a WeightsError, nothing else', async (ending, read, make) => {
     const counts = await fuzz(ending, read, 0, 4000);
     expect(counts.read).toBeGreaterThan(100);
     expect(counts.refused).toBeGreaterThan(1000);
+    // And files that are well formed, but mean nonsense.
+    const nonsense = await fuzzNonsense(make, read, 0, 1000);
+    expect(nonsense.refused).toBeGreaterThan(500);
   });
 
   test('files on disk are closed after an error', async () => {
