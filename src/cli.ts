@@ -265,9 +265,17 @@ function report(error: unknown, verbose: boolean): number {
   return known ? problem.exitCode : 1;
 }
 
-// A reader that goes away early (`| head`) is no reason to end a training run.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
+/** Something that was to be printed was not, though somebody still reads. */
+let outputLost = false;
+
+// A reader that goes away early (`| head`), or a log on a full disk, is no reason to end a training run.
+process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') return;
+  if (!outputLost) process.stderr.write(`warning: standard output is lost: ${message}\n`);
+  outputLost = true;
+});
+process.stderr.on('error', () => {
+  // Nobody is left to be told.
 });
 
 const words = process.argv.slice(2);
@@ -278,3 +286,6 @@ try {
   process.exitCode =
     error instanceof Stopped ? error.exitCode : report(error, words.includes('--verbose'));
 }
+process.on('exit', (code) => {
+  if (outputLost && code === 0) process.exitCode = 1;
+});

@@ -46,8 +46,9 @@ export const IMAGE_EXTENSIONS = [
  * torchvision's ImageFolder: every folder in `dir` is a class, every image below it a sample. Classes
  * and samples come in torchvision's order, by code point.
  *
- * Two differences: hidden folders in `dir` (`.ipynb_checkpoints`) are no classes, and folders that
- * link to themselves are an error, not an endless walk.
+ * Three differences: hidden folders in `dir` (`.ipynb_checkpoints`) are no classes; folders that link to
+ * themselves are an error, not an endless walk; so are links in `dir` that lead nowhere, as a class would
+ * be missing without a word.
  */
 export class ImageFolder implements Dataset {
   private constructor(
@@ -144,10 +145,25 @@ async function classFolders(dir: string): Promise<{ folders: string[]; hidden: s
   const folders: string[] = [];
   const hidden: string[] = [];
   for (const name of entries.sort(compareCodePoints)) {
-    const found = await stat(path.join(dir, name)).catch(() => null);
-    if (found?.isDirectory()) (name.startsWith('.') ? hidden : folders).push(name);
+    if (name.startsWith('.')) {
+      const found = await stat(path.join(dir, name)).catch(() => null);
+      if (found?.isDirectory()) hidden.push(name);
+      continue;
+    }
+    const found = await reached(path.join(dir, name), stat);
+    if (found.isDirectory()) folders.push(name);
   }
   return { folders, hidden };
+}
+
+/** What `look` finds at a path below the data folder. @throws DatasetError if it cannot be looked at. */
+async function reached<T>(at: string, look: (at: string) => Promise<T>): Promise<T> {
+  return look(at).catch((cause: unknown) => {
+    throw new DatasetError(
+      `expected to look into ${at}, found ${reason(cause)}; repair the link or the permissions, or remove it`,
+      { cause },
+    );
+  });
 }
 
 function checkClasses(dir: string, folders: readonly string[]): void {
@@ -176,7 +192,7 @@ async function imagesBelow(top: string): Promise<{ files: string[]; rest: string
   const rest: string[] = [];
   const folders = new Map<string, string[]>();
   const walk = async (dir: string, above: readonly string[]): Promise<void> => {
-    const identity = await stat(dir, { bigint: true });
+    const identity = await reached(dir, (at) => stat(at, { bigint: true }));
     const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
     if (above.includes(key)) {
       throw new DatasetError(
@@ -185,7 +201,7 @@ async function imagesBelow(top: string): Promise<{ files: string[]; rest: string
       );
     }
     const files: string[] = [];
-    for (const entry of await readdir(dir, { withFileTypes: true })) {
+    for (const entry of await reached(dir, (at) => readdir(at, { withFileTypes: true }))) {
       const file = path.join(dir, entry.name);
       if (await isFolder(entry, file)) await walk(file, [...above, key]);
       else if (isImageName(entry.name)) files.push(entry.name);
@@ -216,6 +232,8 @@ function reason(cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException).code;
   if (code === 'ENOENT') return 'nothing';
   if (code === 'ENOTDIR') return 'a file';
+  if (code === 'ELOOP') return 'a link that leads back to itself';
+  if (code === 'EACCES') return 'that it may not be read';
   return String(code ?? cause);
 }
 

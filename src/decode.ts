@@ -148,6 +148,7 @@ export function decodeProblem(cause: unknown): string {
   if (code === 'ENOENT') return 'no file';
   if (code === 'EISDIR') return 'a folder';
   if (code === 'EACCES') return 'a file that may not be read';
+  if (code === 'ELOOP') return 'a link that leads back to itself';
   if (message.includes('exceeds pixel limit')) return `more than ${MAX_PIXELS} pixels`;
   // libvips may repeat itself on several lines.
   return message.split('\n', 1)[0] ?? message;

@@ -1,6 +1,7 @@
 /** What is known of image files that have not changed since they were looked through. */
 
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
@@ -55,11 +56,16 @@ export class InspectionCache {
     this.#entries.set(this.#key(file), [size.toString(), mtimeNs.toString(), sha256, problem]);
   }
 
-  /** Writes the cache, without files that are no more. That it cannot be written harms nobody. */
+  /**
+   * Writes the cache, without files that are no more. That it cannot be written harms nobody.
+   *
+   * @param files that were looked through; the folder may have more, where it is split in two.
+   */
   async save(files: readonly string[]): Promise<void> {
     if (!this.#changed) return;
-    const existing = new Set(files.map((file) => this.#key(file)));
-    const entries = [...this.#entries].filter(([key]) => existing.has(key));
+    const seen = new Set(files.map((file) => this.#key(file)));
+    const exists = (key: string): boolean => seen.has(key) || existsSync(path.join(this.dir, key));
+    const entries = [...this.#entries].filter(([key]) => exists(key));
     const content = { version: VERSION, dir: this.dir, entries: Object.fromEntries(entries) };
     const folder = path.dirname(this.file);
     try {

@@ -47,6 +47,7 @@ export async function preflight(
   const store = await InspectionCache.open(folder.dir, cache);
   const found = new Map<string, Inspection>();
   const pending: Pending[] = [];
+  let knownCount = 0;
   for (let i = 0; i < files.length; i += STATS_AT_ONCE) {
     signal?.throwIfAborted();
     const some = files.slice(i, i + STATS_AT_ONCE);
@@ -55,11 +56,12 @@ export async function preflight(
       const stamp = stamps[k];
       const known = typeof stamp === 'object' ? store.get(file, stamp) : null;
       if (typeof stamp === 'string') found.set(file, { sha256: null, problem: stamp });
-      else if (known !== null) found.set(file, known);
-      else if (stamp !== undefined) pending.push({ file, stamp });
+      else if (known !== null) {
+        found.set(file, known);
+        knownCount++;
+      } else if (stamp !== undefined) pending.push({ file, stamp });
     }
   }
-  const known = found.size;
   const report = (): void => onProgress?.(found.size, files.length);
   report();
   try {
@@ -79,7 +81,7 @@ export async function preflight(
     if (sha256 !== null && problem === null) hashes.set(file, sha256);
     else bad.push({ path: file, reason: problem ?? 'unreadable' });
   }
-  return { hashes, bad, known };
+  return { hashes, bad, known: knownCount };
 }
 
 /** What tells a file from its earlier self, or why it is none. Reading a pipe would never end. */

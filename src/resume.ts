@@ -1,6 +1,6 @@
 /** Taking up an earlier run: finding its checkpoint, and refusing to go on with anything that differs. */
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js';
 import { checkState, readCheckpoint, type RunState } from './checkpoint.js';
@@ -40,8 +40,8 @@ export async function openResumePoint(
   warn: Warn,
 ): Promise<ResumePoint> {
   const target = resume === true ? newestRun('runs') : String(resume);
-  const found = statSync(target, { throwIfNoEntry: false });
-  if (found === undefined) {
+  const found = statusOf(target);
+  if (found === null) {
     throw new ConfigError(
       `expected a run folder or a checkpoint to resume from, found nothing at ${path.resolve(target)}; check the path`,
     );
@@ -54,12 +54,21 @@ export async function openResumePoint(
   return load(target, inRun ? path.relative('', above) || '.' : null, artifacts);
 }
 
+/** Null where there is nothing, also below a file as if it were a folder. */
+function statusOf(file: string): Stats | null {
+  try {
+    return statSync(file);
+  } catch {
+    return null;
+  }
+}
+
 /** The run in `parent` whose checkpoints were written last. */
 function newestRun(parent: string): string {
   const runs = (existsSync(parent) ? readdirSync(parent) : []).flatMap((name) => {
     const dir = path.join(parent, name);
-    const found = statSync(path.join(dir, CHECKPOINTS), { throwIfNoEntry: false });
-    return found === undefined ? [] : [{ dir, time: found.mtimeMs }];
+    const found = statusOf(path.join(dir, CHECKPOINTS));
+    return found === null ? [] : [{ dir, time: found.mtimeMs }];
   });
   const newest = runs.sort((a, b) => b.time - a.time)[0];
   if (newest !== undefined) return newest.dir;

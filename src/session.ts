@@ -29,7 +29,8 @@ export class Runtime {
     readonly provider: Provider = 'cpu',
     readonly threads = 0,
   ) {
-    this.#worker = new Worker(new URL('./session-worker.js', import.meta.url));
+    // The process's own flags (--input-type, a test runner's loader) are not for this file.
+    this.#worker = new Worker(new URL('./session-worker.js', import.meta.url), { execArgv: [] });
     this.#worker.on('message', (reply: Reply) => {
       const waiting = this.#pending.get(reply.id);
       this.#pending.delete(reply.id);

@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -154,6 +155,65 @@ describe('train, then export-inference', () => {
         });
     expect(first('train-2')).toEqual(first('train-1'));
   });
+});
+
+describe('output that nobody takes', () => {
+  const words = (out: string): string =>
+    [process.execPath, cli, 'train', '--data', 'data', '--artifacts', tiny, '--out', out]
+      .concat(['--device', 'cpu', '--workers', '1', '--weights', 'random', '--epochs', '1'])
+      .join(' ');
+  const shell = (script: string): Promise<Outcome> =>
+    new Promise((resolve) => {
+      const env = { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
+      const bash = ['-c', `set -o pipefail; ${script}`];
+      execFile('bash', bash, { cwd, env }, (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+        resolve({ code, stdout, stderr });
+      });
+    });
+  const epochs = (out: string): number =>
+    readFileSync(path.join(cwd, out, 'metrics.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n').length;
+
+  test('a reader that goes away does not end the run', async () => {
+    expect(await shell(`${words('head')} 2>&1 | head -n 1`)).toMatchObject({ code: 0 });
+    expect(epochs('head')).toBe(2);
+  });
+
+  const full = existsSync('/dev/full') ? test : test.skip;
+  full('a log on a full disk: the run is finished, said, and exit code 1', async () => {
+    const { code, stderr } = await shell(`${words('full')} > /dev/full`);
+    expect(stderr).toMatch(/^warning: standard output is lost: ENOSPC[^\n]*\n$/);
+    expect(code).toBe(1);
+    expect(epochs('full')).toBe(2);
+    expect(await shell(`${words('both')} > /dev/full 2>&1`)).toMatchObject({ code: 1 });
+    expect(epochs('both')).toBe(2);
+  });
+});
+
+test('--resume finds the newest run among other files', async () => {
+  writeFileSync(path.join(cwd, 'runs', '.DS_Store'), '');
+  mkdirSync(path.join(cwd, 'runs', 'train-9'));
+  const { code, stdout, stderr } = await call('train', '--resume');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toMatch(/train-2/);
+});
+
+test('as a library, also of a script that is given to node as text', async () => {
+  const library = JSON.stringify(new URL('../src/index.js', import.meta.url).href);
+  const settings = { data: 'data', artifacts: tiny, out: 'library', weights: 'random' };
+  const more = { device: 'cpu', workers: 1, epochs: 1 };
+  const script =
+    `import { train } from ${library};` +
+    `console.log((await train(${JSON.stringify({ ...settings, ...more })})).bestEpoch);`;
+  const found = await new Promise((resolve) => {
+    const words = ['--input-type=module', '--eval', script];
+    execFile(process.execPath, words, { cwd }, (_, stdout, stderr) => {
+      resolve({ stdout, stderr });
+    });
+  });
+  expect(found).toEqual({ stdout: '1\n', stderr: '' });
 });
 
 describe('failures while training end with exit code 1 and one line', () => {

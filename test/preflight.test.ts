@@ -90,12 +90,17 @@ async function addBroken(): Promise<Record<string, RegExp>> {
     'picture.bmp': ['BM1234567890', /a BMP file, which is not supported/],
     'vector.jpg': [svg, /not JPEG, PNG/],
   };
-  const expected: Record<string, RegExp> = { 'dead link.jpg': /no file/, 'pipe.jpg': /no regular/ };
+  const expected: Record<string, RegExp> = {
+    'dead link.jpg': /no file/,
+    'link to itself.jpg': /leads back to itself/,
+    'pipe.jpg': /no regular/,
+  };
   for (const [name, [content, problem]] of Object.entries(files)) {
     await writeFile(inTrain(name), content);
     expected[name] = problem;
   }
   await symlink(path.join(dir, 'nowhere.jpg'), inTrain('dead link.jpg'));
+  await symlink('link to itself.jpg', inTrain('link to itself.jpg'));
   execFileSync('mkfifo', [inTrain('pipe.jpg')]);
   return expected;
 }
@@ -111,7 +116,7 @@ describe('broken images', () => {
     for (const { path: file, reason } of images) {
       expect(reason).toMatch(expected[path.basename(file)] ?? /never/);
     }
-    expect(message).toMatch(/found 9 that are not: .* and 6 more; repair.*--on-bad-image skip/);
+    expect(message).toMatch(/found 10 that are not: .* and 7 more; repair.*--on-bad-image skip/);
     await expect(readdir(path.join(dir, `run-${number}`))).rejects.toThrow('ENOENT');
   });
 
@@ -121,7 +126,7 @@ describe('broken images', () => {
     const expected = await addBroken();
     const again = await collected({ onBadImage: 'skip' });
     const checked = again.find((event) => event.type === 'checked');
-    expect(checked?.skipped).toHaveLength(9);
+    expect(checked?.skipped).toHaveLength(10);
     expect(checked?.classes).toEqual(['blue', 'red'].map((name) => ({ name, train: 6, val: 3 })));
     expect(again.find((event) => event.type === 'start')).toMatchObject({
       trainImages: start?.trainImages,
@@ -177,6 +182,13 @@ describe('what is unusual is told, and does not stop the run', () => {
     await rm(path.join(data, 'train', 'white'), { recursive: true });
     await symlink(path.join(data, 'train'), inTrain('loop'));
     await expect(run()).rejects.toThrow(/without a cycle/);
+    await rm(inTrain('loop'));
+    // A class that would be missing without a word.
+    await symlink('white', path.join(data, 'train', 'white'));
+    await expect(run()).rejects.toThrow(/train.white, found a link that leads back to itself/);
+    await rm(path.join(data, 'train', 'white'));
+    await symlink(path.join(dir, 'nowhere'), path.join(data, 'val', 'red link'));
+    await expect(run()).rejects.toThrow(/val.red link, found nothing; repair the link/);
   });
 });
 
@@ -198,6 +210,28 @@ describe('the cache', () => {
     // The same size, another time of change.
     await utimes(inTrain('5.png'), new Date(), new Date(2020, 1, 1));
     expect((await look()).known).toBe(12);
+  });
+
+  test('what may not be looked at is not known', async () => {
+    await symlink(path.join(dir, 'nowhere'), inTrain('dead.jpg'));
+    expect((await look()).known).toBe(0);
+    expect((await look()).known).toBe(12);
+  });
+
+  test('knows both halves of a folder that is split', async () => {
+    const known = async (): Promise<number | undefined> => {
+      const events = await collected({
+        data: path.join(data, 'train'),
+        out: path.join(dir, `split-${++number}`),
+      });
+      return events.find((event) => event.type === 'checked')?.known;
+    };
+    process.env.ORT_FINETUNE_CACHE = cache();
+    try {
+      expect([await known(), await known()]).toEqual([0, 12]);
+    } finally {
+      process.env.ORT_FINETUNE_CACHE = path.join(dir, 'cache');
+    }
   });
 
   test('that is damaged is none', async () => {

@@ -219,6 +219,8 @@ describe('what is there decides', () => {
     await copy();
     await expect(resume(checkpoint('none'))).rejects.toThrow(ConfigError);
     await expect(resume(path.join(dir, 'none'))).rejects.toThrow(/found nothing at .*none/);
+    const below = path.join(checkpoint('last.safetensors'), 'none');
+    await expect(resume(below)).rejects.toThrow(/found nothing at .*none/);
     await rm(path.join(runDir, 'checkpoints'), { recursive: true });
     await expect(resume(runDir)).rejects.toThrow(/expected a checkpoint in .*found none/);
   });

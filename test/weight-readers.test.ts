@@ -224,14 +224,17 @@ describe('pth', () => {
 });
 
 describe('mutated files', () => {
-  test.each(READERS)('%s: a valid result or a WeightsError, nothing else', async (ending, read, make) => {
-    const counts = await fuzz(ending, read, 0, 4000);
-    expect(counts.read).toBeGreaterThan(100);
-    expect(counts.refused).toBeGreaterThan(1000);
-    // And files that are well formed, but mean nonsense.
-    const nonsense = await fuzzNonsense(make, read, 0, 1000);
-    expect(nonsense.refused).toBeGreaterThan(500);
-  });
+  test.each(READERS)(
+    '%s: a valid result or a WeightsError, nothing else',
+    async (ending, read, make) => {
+      const counts = await fuzz(ending, read, 0, 4000);
+      expect(counts.read).toBeGreaterThan(100);
+      expect(counts.refused).toBeGreaterThan(1000);
+      // And files that are well formed, but mean nonsense.
+      const nonsense = await fuzzNonsense(make, read, 0, 1000);
+      expect(nonsense.refused).toBeGreaterThan(500);
+    },
+  );
 
   test('files on disk are closed after an error', async () => {
     if (!existsSync('/proc/self/fd')) return;
