@@ -34,7 +34,7 @@ export async function checkSameRun(
 ): Promise<void> {
   const same = point.run.fingerprints.data === inputs.fingerprints.data;
   const before = same || point.runDir === null ? null : await readImages(point.runDir);
-  checkInputs(point, inputs, before === null ? [] : changes(before, files));
+  checkInputs(point, inputs, before === null ? null : changes(before, files));
 }
 
 /** By name; null if it is not known. */

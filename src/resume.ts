@@ -5,7 +5,13 @@ import path from 'node:path';
 import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js';
 import { checkState, readCheckpoint, type RunState } from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
-import { TRAIN_DEFAULTS, Validator, type Naming, type TrainOptions } from './config.js';
+import {
+  TRAIN_DEFAULTS,
+  Validator,
+  type Naming,
+  type TrainOptions,
+  type TrainSettings,
+} from './config.js';
 import { ConfigError, WeightsError } from './errors.js';
 import type { State } from './tensors.js';
 
@@ -139,27 +145,24 @@ export function isStalled(
   return patience > 0 && best !== null && epoch - best.epoch >= patience;
 }
 
-/** These must be as they were. `device` is compared by what it was resolved to. */
-const FIXED = [
-  'weights',
-  'batchSize',
-  'lr',
-  'momentum',
-  'weightDecay',
-  'stepSize',
-  'gamma',
-  'headLr',
-  'freeze',
-  'nesterov',
-  'clipGradNorm',
-  'schedule',
-  'warmupEpochs',
-  'classWeights',
-  'labelSmoothing',
-  'valFraction',
-  'seed',
-  'threads',
-] as const;
+/**
+ * The settings that do not alter the result, or are compared otherwise: `epochs` below, `device` by what it
+ * was resolved to, `onBadImage` by the images that are left. Every other one must be as it was.
+ */
+export const FREE = [
+  'epochs',
+  'earlyStop',
+  'workers',
+  'cache',
+  'cacheMegabytes',
+  'device',
+  'saveEvery',
+  'keep',
+  'onBadImage',
+] as const satisfies readonly (keyof TrainSettings)[];
+
+const SETTINGS = Object.keys(TRAIN_DEFAULTS) as (keyof TrainSettings)[];
+const FIXED = SETTINGS.filter((option) => !(FREE as readonly string[]).includes(option));
 
 /**
  * The options of the run, with those given now in their place.
@@ -171,7 +174,8 @@ export function resumedOptions(point: ResumePoint, given: Options, naming: Namin
   const validator = new Validator(naming);
   const show = (value: unknown): string => JSON.stringify(value ?? null);
   const differences = FIXED.flatMap((option) => {
-    const [then, now] = [stored[option], given[option]];
+    // A checkpoint of an earlier version lacks what was not a setting then.
+    const [then, now] = [stored[option] ?? TRAIN_DEFAULTS[option], given[option]];
     if (now === undefined || now === then || isSameFile(option, now, then)) return [];
     return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
   });
@@ -195,7 +199,8 @@ export function resumedOptions(point: ResumePoint, given: Options, naming: Namin
 }
 
 function isSameFile(option: string, now: unknown, then: unknown): boolean {
-  return option === 'weights' && typeof now === 'string' && path.resolve(now) === then;
+  const isPath = option === 'weights' || option === 'classWeights';
+  return isPath && typeof now === 'string' && path.resolve(now) === then;
 }
 
 function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {
@@ -219,13 +224,13 @@ export interface Inputs {
 /**
  * Refuses to go on with other inputs than the run's.
  *
- * @param dataChanges what is known of how the images differ.
+ * @param dataChanges how the images differ; null if that is not known.
  * @throws ConfigError listing the differences.
  */
 export function checkInputs(
   point: ResumePoint,
   { classes, fingerprints, provider }: Inputs,
-  dataChanges: readonly string[] = [],
+  dataChanges: readonly string[] | null = null,
 ): void {
   const { run } = point;
   const differences: string[] = [];
@@ -233,11 +238,14 @@ export function checkInputs(
     differences.push(`classes were ${run.classes.join(', ')}, are ${classes.join(', ')}`);
   }
   if (run.fingerprints.data !== fingerprints.data) {
-    const how = dataChanges.length > 0 ? ` (${dataChanges.join('; ')})` : '';
-    differences.push(`the images are not the same${how}`);
+    const how = dataChanges?.join('; ') ?? '';
+    const weighted = (settingsOf(run).classWeights ?? 'none') !== 'none';
+    const unsure = dataChanges === null ? 'the images or the class weights' : 'the class weights';
+    const what = weighted && how === '' ? unsure : 'the images';
+    differences.push(`${what} are not the same${how === '' ? '' : ` (${how})`}`);
   }
   if (run.fingerprints.artifacts !== fingerprints.artifacts) {
-    differences.push("the artifacts' graphs are not the same");
+    differences.push("the artifacts' graphs or preprocessing are not the same");
   }
   const then = (settingsOf(run) as { provider?: unknown }).provider;
   if (typeof then === 'string' && then !== provider) {

@@ -58,8 +58,9 @@ export function identify(
   { classes, fingerprint }: RunData,
   provider: string,
 ): RunIdentity & { readonly config: RunConfig } {
-  const { arch, graphs } = artifacts.manifest;
-  const hashes = createHash('sha256');
+  const { arch, graphs, preprocessing } = artifacts.manifest;
+  // The crops' ranges and the chance of a flip are in no graph.
+  const hashes = createHash('sha256').update(JSON.stringify(preprocessing));
   for (const { sha256 } of Object.values(graphs)) hashes.update(sha256);
   return {
     arch,
