@@ -17,7 +17,7 @@ import {
 } from './run-state.js';
 import { encodeSafetensors, readSafetensors } from './safetensors.js';
 import { stateLayout, takeTensor } from './state-layout.js';
-import type { State, Tensor } from './tensors.js';
+import { allFinite, type State, type Tensor } from './tensors.js';
 
 export type { BestResult, PartialEpoch, RunState };
 
@@ -33,8 +33,8 @@ export interface Checkpoint {
  * @throws UserError if it cannot be written.
  */
 export async function saveCheckpoint(file: string, { state, run }: Checkpoint): Promise<void> {
-  for (const [name, { dtype, data }] of state) {
-    if (dtype === 'int64' || (data as Float32Array).every(Number.isFinite)) continue;
+  for (const [name, tensor] of state) {
+    if (allFinite(tensor)) continue;
     throw new TrainingError(
       `expected finite values in ${name} after step ${run.step}, found NaN or infinity; no checkpoint was ` +
         'written, the ones before are kept; start again with a lower --lr',

@@ -25,6 +25,7 @@ import {
   type ValueInfoProto,
 } from './onnx-proto/onnx_pb.js';
 import {
+  allFinite,
   elementCount,
   float32Tensor,
   formatShape,
@@ -155,7 +156,8 @@ function shapeError(
 }
 
 /** Compares a tensor with the template's declared input, and refuses values no model can use. */
-function checkShape(input: ValueInfoProto, { shape, data }: Tensor, classCount: number): void {
+function checkShape(input: ValueInfoProto, tensor: Tensor, classCount: number): void {
+  const { shape } = tensor;
   setClassCount(input, classCount);
   const type = input.type?.value;
   const declared = type?.case === 'tensorType' ? (type.value.shape?.dim ?? []) : [];
@@ -165,7 +167,7 @@ function checkShape(input: ValueInfoProto, { shape, data }: Tensor, classCount: 
   if (expected.length !== shape.length || expected.some((size, axis) => size !== shape[axis])) {
     throw shapeError(input.name, expected, shape);
   }
-  if (!(data as Float32Array).every(Number.isFinite)) {
+  if (!allFinite(tensor)) {
     throw new WeightsError(
       `expected finite values in ${input.name}, found NaN or infinity; use a checkpoint from before training diverged`,
     );

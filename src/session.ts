@@ -17,6 +17,7 @@ export class Runtime {
     number,
     { resolve: (value: Value) => void; reject: (error: Error) => void }
   >();
+  readonly #prepared = new Map<string, Promise<number>>();
   #requests = 0;
   /** Why no more requests are taken. */
   #ended: Error | null = null;
@@ -63,8 +64,22 @@ export class Runtime {
     });
   }
 
+  /** Begins to load a model that {@link load} will be asked for: the runtime optimises it meanwhile. */
+  prepare(file: string): void {
+    const loading = this.#load(file);
+    // Its failure is for `load`; if nobody asks, there is another failure to tell of.
+    loading.catch(() => undefined);
+    this.#prepared.set(file, loading);
+  }
+
   /** Loads a model from a path or from bytes; returns its number. */
   async load(model: string | Uint8Array): Promise<number> {
+    const prepared = typeof model === 'string' ? this.#prepared.get(model) : undefined;
+    if (typeof model === 'string') this.#prepared.delete(model);
+    return prepared ?? this.#load(model);
+  }
+
+  async #load(model: string | Uint8Array): Promise<number> {
     const { provider, threads } = this;
     return (await this.#request({ kind: 'load', model, provider, threads })) as number;
   }

@@ -103,6 +103,7 @@ export async function openRun(
   point: ResumePoint | null,
   config: ResolvedOptions,
   session: TrainSession,
+  state: State,
   identity: RunIdentity & { readonly config: RunConfig },
   stepsPerEpoch: number,
   emit: Emit,
@@ -113,7 +114,7 @@ export async function openRun(
     new Run(folder, checkpoints, session, identity, stepsPerEpoch, from);
   if (point === null) {
     const run = open(null);
-    await run.save();
+    await run.save(state);
     return run;
   }
   const { run: reached, file, runDir } = point;
@@ -122,7 +123,7 @@ export async function openRun(
     checkpoints.adopt(reached.step);
   const best = await tidyCheckpoints(point, config, emit);
   const run = open({ ...reached, best });
-  if (runDir === null) await run.save();
+  if (runDir === null) await run.save(state);
   return run;
 }
 

@@ -16,7 +16,6 @@ import { stepsPerCall, trainEpoch, type OnBatch, type Pass } from './epoch.js';
 import { InterruptedError, WeightsError } from './errors.js';
 import { evaluate } from './evaluate.js';
 import type { PhaseRecord, TrainResult } from './events.js';
-import { buildInferenceModel } from './export.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
 import { openData } from './open-data.js';
@@ -89,6 +88,7 @@ export async function train(
     const device = await openDevice(config.device, config.threads, artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
+    runtime.prepare(artifacts.graphPath('train'));
     const data = await openData(config, pool, emit);
     const { classes, classWeights } = data;
     const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
@@ -102,7 +102,7 @@ export async function train(
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
     config.signal?.throwIfAborted();
-    run = await openRun(point, config, session, identity, trainLoader.batchCount, emit);
+    run = await openRun(point, config, session, state, identity, trainLoader.batchCount, emit);
     await writeDataFiles(run.folder, data);
     emit({
       type: 'start',
@@ -181,6 +181,8 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
     emit({ type: 'phase', record: trainRecord });
 
     const current = await session.getState();
+    // Not needed before the first step, and slow to load.
+    const { buildInferenceModel } = await import('./export.js');
     const model = await buildInferenceModel(artifacts, current, { classes });
     const images = valLoader.epoch(epoch, { shuffle: false });
     const onVal = reporter(emit, config, epoch, 'val', valLoader.batchCount);
