@@ -73,7 +73,11 @@ const jobs = {
     await jobs.close();
     const artifacts = await openArtifacts(dir);
     const runtime = new Runtime(provider, threads);
-    const session = await TrainSession.create(runtime, artifacts, classes);
+    const session = await TrainSession.create(runtime, artifacts, classes).catch(async (error) => {
+      // An open runtime would keep the process from ending.
+      await runtime.close();
+      throw error;
+    });
     open = { artifacts, classes, runtime, session };
   },
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from scripts.parity.driver import Driver
+from scripts.parity.driver import Driver, DriverError
 from scripts.parity.philox import random_state
 from scripts.parity.rows import Context, Row, at_most_twice
 from scripts.parity.torch_reference import make_model, threads, train
@@ -70,7 +70,13 @@ def rows(context: Context) -> Iterator[Row]:
             yield from _provider_rows(what, measure(driver, data, "webgpu", SEEDS))
             placements = driver.placements(ARCH, "webgpu")
         context.notes.append(_placement_note(placements))
-    yield Row("8", "20 steps on CUDA", "", "not run here: no GPU", None)
+    with Driver() as driver:
+        try:
+            driver.open(ARCH, CLASSES, "cuda")
+        except DriverError:
+            yield Row("8", "20 steps on CUDA", "", "not run: its provider does not load here", None)
+        else:
+            yield from _provider_rows("CUDA", measure(driver, data, "cuda", SEEDS))
 
 
 def _provider_rows(name: str, found: ProviderDistance) -> Iterator[Row]:
