@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class GraphBuilder:
         self.scope = ""
         self._prefix = prefix
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
+        self._made: dict[Hashable, ir.Value] = {}
         self.values: dict[ir.Value, ir.Value | None] = {}
 
     def lowered(self, value: ir.Value | None) -> ir.Value:
@@ -45,6 +46,12 @@ class GraphBuilder:
         if new is None:
             raise ValueError(f"expected a value of the new graph, got none for {value}")
         return new
+
+    def once(self, key: Hashable, make: Callable[[], ir.Value]) -> ir.Value:
+        """What ``make`` records, recorded at the first call with ``key`` and shared afterwards."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     @property
     def constants(self) -> list[ir.Value]:

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 
 from scripts.graph_builder import GraphBuilder
-from scripts.lowering import RULES, lower
+from scripts.lowering import RULES, lower, winograd
+from scripts.lowering.convolution_geometry import Convolution
 from scripts.reference import Array
 from scripts.rule_harness import evaluate, gradient_node, placeholder
 
@@ -30,6 +31,7 @@ TESTED = {
     (MS, "SoftmaxCrossEntropyLossGrad"),
     (MS, "BatchNormInternal"),
     (MS, "BatchNormalizationGrad"),
+    ("", "Conv"),
     (MS, "ConvGrad"),
     ("", "MaxPool"),
     ("", "MaxPoolGrad"),
@@ -234,6 +236,65 @@ def test_conv_grad_refuses_automatic_padding() -> None:
         evaluate([node], {v: np.ones((1, 1, 3, 3)) for v in values}, node.outputs)
 
 
+FILTERED = [
+    # in channels, out channels, height, width, pads
+    (3, 2, 7, 7, (1, 1, 1, 1)),
+    (2, 3, 8, 5, (1, 1, 1, 1)),
+    (2, 3, 13, 14, (1, 1, 1, 1)),
+    (3, 2, 10, 9, (0, 2, 1, 0)),
+    (1, 1, 3, 3, (0, 0, 0, 0)),
+]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("geometry", FILTERED)
+def test_minimal_filtering(
+    geometry: tuple[int, int, int, int, tuple[int, ...]],
+    batch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Y, dX and dW of a convolution whose lowering is Winograd's, whatever it would cost."""
+    monkeypatch.setattr(winograd, "suits", lambda conv: True)
+    channels, out_channels, height, width, pads = geometry
+    x = random(batch, channels, height, width).requires_grad_()
+    weight = random(out_channels, channels, 3, 3, seed=1).requires_grad_()
+    top, left, bottom, right = pads
+    y = F.conv2d(F.pad(x, (left, right, top, bottom)), weight)
+    d_y = random(*y.shape, seed=2)
+    backpropagate(y, d_y)
+
+    values = [placeholder("X", numpy(x)), placeholder("W", numpy(weight), symbolic_batch=False)]
+    upstream = placeholder("dY", numpy(d_y))
+    attributes = {"kernel_shape": [3, 3], "pads": pads}
+    forward = gradient_node("", "Conv", values, attributes, ["Y"])
+    backward = gradient_node(MS, "ConvGrad", [upstream, *values], attributes, ["dX", "dW"])
+    feeds = {values[0]: numpy(x), values[1]: numpy(weight), upstream: numpy(d_y)}
+    found = evaluate([forward, backward], feeds, [*forward.outputs, *backward.outputs])
+    for got, want in zip(found, [y, x.grad, weight.grad], strict=True):
+        assert_close(got, numpy(want))
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "attributes", "suits"),
+    [
+        (512, 7, {"pads": [1, 1, 1, 1]}, True),
+        (256, 14, {"pads": [1, 1, 1, 1]}, True),
+        (64, 56, {"pads": [1, 1, 1, 1]}, False),
+        (4, 7, {"pads": [1, 1, 1, 1]}, False),
+        (256, 14, {"pads": [1, 1, 1, 1], "strides": [2, 2]}, False),
+        (256, 14, {"pads": [2, 2, 2, 2], "dilations": [2, 2]}, False),
+        (256, 14, {"pads": [3, 3, 3, 3]}, False),
+    ],
+)
+def test_where_minimal_filtering_pays(
+    channels: int, size: int, attributes: dict[str, list[int]], suits: bool
+) -> None:
+    x = placeholder("X", np.empty((1, channels, size, size)))
+    weight = placeholder("W", np.empty((channels, channels, 3, 3)), symbolic_batch=False)
+    node = gradient_node("", "Conv", [x, weight], attributes, ["Y"])
+    assert winograd.suits(Convolution.of(node, x, weight)) is suits
+
+
 POOLS = [
     # kernel, stride, padding, dilation, ceil_mode, height, width
     (3, 2, 1, 1, False, 7, 9),
@@ -244,6 +305,7 @@ POOLS = [
     (3, 3, 0, 1, False, 10, 9),
     (2, 3, 0, 1, False, 9, 8),
     (3, 2, 1, 2, False, 9, 10),
+    (3, 2, 1, 1, False, 112, 56),
 ]
 
 

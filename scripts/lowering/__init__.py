@@ -19,7 +19,7 @@ from scripts.lowering.batch_norm import (
     batch_norm_frozen,
     batch_norm_grad,
 )
-from scripts.lowering.convolution import conv_grad
+from scripts.lowering.convolution import conv_forward, conv_grad
 from scripts.lowering.loss import soft_cross_entropy, soft_cross_entropy_grad
 from scripts.lowering.pooling import max_pool, max_pool_grad
 from scripts.lowering.scaling import scale
@@ -30,6 +30,7 @@ Inputs = Sequence[ir.Value | None]
 Rule = Callable[[GraphBuilder, ir.Node, Inputs], Sequence[ir.Value | None]]
 
 RULES: dict[tuple[str, str], Rule] = {
+    ("", "Conv"): conv_forward,
     ("", "MaxPool"): max_pool,
     ("", "MaxPoolGrad"): max_pool_grad,
     ("", "SoftmaxCrossEntropyLoss"): soft_cross_entropy,
@@ -47,7 +48,7 @@ FROZEN_RULES: dict[tuple[str, str], Rule] = {
 """In the place of the others where a part of the network is in evaluation mode."""
 
 STANDARD = {
-    *("Add", "Conv", "Expand", "Flatten", "Gemm", "GlobalAveragePool", "Identity"),
+    *("Add", "Expand", "Flatten", "Gemm", "GlobalAveragePool", "Identity"),
     *("ReduceSum", "Relu", "Reshape", "Shape", "Sum"),
 }
 """Operators of the gradient graph that are standard ONNX already and are copied as they are."""

@@ -1,4 +1,4 @@
-"""Gradients of the convolution.
+"""The convolution and its gradients.
 
 Y[n, o, p, q] = sum_{c, i, j} X[n, c, s p + d i - pad, s q + d j - pad] W[o, c, i, j]
 for stride s and dilation d; both gradients are sums over the same index pairs.
@@ -12,8 +12,21 @@ import numpy as np
 import onnx_ir as ir
 
 from scripts.graph_builder import GraphBuilder
+from scripts.lowering import winograd
 from scripts.lowering.convolution_geometry import Convolution
 from scripts.lowering.convolution_weight import weight_grad
+
+
+def conv_forward(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """Conv(X, W[, B]) -> Y: minimal filtering where it saves time, else the operator itself."""
+    x, weight = inputs[:2]
+    assert x is not None and weight is not None
+    conv = Convolution.of(node, node.inputs[0], node.inputs[1])
+    if len(inputs) == 2 and winograd.suits(conv):
+        return [winograd.forward(op, conv, x, weight)]
+    return op.copy(node, inputs)
 
 
 def conv_grad(
@@ -24,10 +37,14 @@ def conv_grad(
     assert d_y is not None and x is not None and weight is not None
     conv = Convolution.of(node, node.inputs[1], node.inputs[2])
     wanted = [bool(output.name) for output in node.outputs]
-    results: list[ir.Value | None] = [
-        input_grad(op, conv, d_y, weight) if wanted[0] else None,
-        weight_grad(op, conv, d_y, x) if wanted[1] else None,
-    ]
+    results: list[ir.Value | None]
+    if all(wanted[:2]) and winograd.suits(conv):
+        results = list(winograd.gradients(op, conv, d_y, x, weight))
+    else:
+        results = [
+            input_grad(op, conv, d_y, weight) if wanted[0] else None,
+            weight_grad(op, conv, d_y, x) if wanted[1] else None,
+        ]
     if len(wanted) == 3:
         results.append(op.ReduceSum(d_y, op.ints([0, 2, 3]), keepdims=0) if wanted[2] else None)
     return results

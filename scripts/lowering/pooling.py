@@ -1,11 +1,14 @@
-"""Max pooling without the Indices output, which is slow on CPU and missing on WebGPU."""
+"""Max pooling without the Indices output, which is slow on CPU and missing on WebGPU.
+
+A pool's window is a window of rows of windows of columns: first the largest of each row's window,
+then the largest of those. The gradient takes the same two steps backwards, each along one axis.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
 import onnx_ir as ir
 
 from scripts.graph_builder import GraphBuilder, fixed, static_shape
@@ -24,11 +27,9 @@ def max_pool_grad(
 ) -> Sequence[ir.Value | None]:
     """MaxPoolGrad(dY, Indices): dX[h, w] = sum of dY over the windows whose maximum is X[h, w].
 
-    Tap t = (i, j) of window (p, q) looks at row s p + d i of the padded X. Its mask is
-    X = Y and no earlier tap matched (row-major order, the first maximum: PyTorch's rule for ties).
-    Rows of equal remainder modulo s form a phase; SpaceToDepth puts the phases side by side, and
-    each tap is then a plain slice of one phase. The masked dY go back to where they came from by a
-    ConvTranspose of the pool's own geometry, whose weights put tap t on place t.
+    With R[h, q] the maximum of row h in the columns of window q, dY goes to the first row whose R
+    is Y, and from there to the first column whose X is R: the first maximum in row-major order,
+    PyTorch's rule for ties.
     """
     d_y = inputs[0]
     assert d_y is not None
@@ -37,73 +38,128 @@ def max_pool_grad(
     if forward is None or forward.op_type != "MaxPool":
         raise NotImplementedError("expected MaxPoolGrad to read the Indices of a MaxPool node")
     x, y = op.lowered(forward.inputs[0]), op.lowered(forward.outputs[0])
-    _, channels, height, width = static_shape(forward.inputs[0])
-    out_size = [fixed(d) for d in static_shape(forward.outputs[0])[2:]]
-    kernel = list(forward.attributes.get_ints("kernel_shape"))
-    strides = list(forward.attributes.get_ints("strides", (1, 1)))
-    dilations = list(forward.attributes.get_ints("dilations", (1, 1)))
-    pads = list(forward.attributes.get_ints("pads", (0, 0, 0, 0)))
-    in_size = [fixed(height), fixed(width)]
-    stride = strides[0]
-    if strides[0] != strides[1]:
-        raise NotImplementedError(f"expected equal strides of MaxPool, got {strides}")
+    rows, columns = (_Windows.of(forward, axis) for axis in (0, 1))
+    channels = fixed(static_shape(forward.inputs[0])[1])
+    in_rows = _seen(op, columns, x, ())
+    row_maxima = op.Max(*in_rows)
+    in_columns = _seen(op, rows, row_maxima, (columns.out_size,))
+    d_rows = _line_grad(op, rows, in_columns, y, d_y, (columns.out_size,))
+    d_x = _line_grad(op, columns, in_rows, row_maxima, d_rows, ())
+    return [op.Reshape(d_x, op.ints([-1, channels, rows.size, columns.size]))]
 
-    # Phase planes are as long as the last tap of the last window and the whole padded X need.
-    reach = [(kernel[a] - 1) * dilations[a] // stride + out_size[a] for a in (0, 1)]
-    planes = [max(reach[a], -(-(in_size[a] + pads[a]) // stride)) for a in (0, 1)]
-    end_pads = [planes[a] * stride - in_size[a] - pads[a] for a in (0, 1)]
-    padded = op.Pad(
-        x,
-        op.ints([0, 0, pads[0], pads[1], 0, 0, end_pads[0], end_pads[1]]),
-        op.number(float("-inf")),
-    )
-    if stride > 1:
-        padded = op.SpaceToDepth(padded, blocksize=stride)
 
-    depth = fixed(channels)
-    shares: list[ir.Value] = []
-    matched: ir.Value | None = None
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            offset = (i * dilations[0], j * dilations[1])
-            phase = (offset[0] % stride, offset[1] % stride)
-            start = [offset[0] // stride, offset[1] // stride]
-            end = [start[a] + out_size[a] for a in (0, 1)]
-            first = (phase[0] * stride + phase[1]) * depth
-            seen = op.Slice(
-                padded,
-                op.ints([first, *start]),
-                op.ints([first + depth, *end]),
-                op.ints([1, 2, 3]),
-            )
-            mask = op.Equal(seen, y)
-            if matched is None:
-                matched = mask
-            else:
-                mask, matched = op.And(mask, op.Not(matched)), op.Or(mask, matched)
-            shares.append(op.Unsqueeze(op.Mul(op.cast(mask), d_y), op.ints([2])))
-    taps = kernel[0] * kernel[1]
-    together = op.Reshape(op.Concat(*shares, axis=2), op.ints([0, depth * taps, *out_size]))
-    # Where the last window ends: past X (ceil_mode, cut) or before its end (zeros to the end).
-    ends = [
-        (out_size[a] - 1) * stride + (kernel[a] - 1) * dilations[a] + 1 - pads[a] - in_size[a]
-        for a in (0, 1)
-    ]
-    return [
-        op.ConvTranspose(
-            together,
-            op.number(_placing_weights(depth, kernel)),
-            kernel_shape=kernel,
-            strides=strides,
-            dilations=dilations,
-            pads=[*pads[:2], *(max(0, end) for end in ends)],
-            output_padding=[max(0, -end) for end in ends],
-            group=depth,
+@dataclass(frozen=True)
+class _Windows:
+    """The windows along one axis: tap j of window q is at s q + d j - pad."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    pad: int
+    size: int
+    out_size: int
+
+    @property
+    def length(self) -> int:
+        """Places of a plane."""
+        return -(-self.size // self.stride)
+
+    def taps(self) -> list[tuple[int, int]]:
+        """Each tap's plane, and how far ahead of the window's number it looks in it."""
+        places = [self.dilation * tap - self.pad for tap in range(self.kernel)]
+        return [(place % self.stride, place // self.stride) for place in places]
+
+    @staticmethod
+    def of(pool: ir.Node, axis: int) -> _Windows:
+        attributes = pool.attributes
+        pads = list(attributes.get_ints("pads", (0, 0, 0, 0)))
+        return _Windows(
+            kernel=list(attributes.get_ints("kernel_shape"))[axis],
+            stride=list(attributes.get_ints("strides", (1, 1)))[axis],
+            dilation=list(attributes.get_ints("dilations", (1, 1)))[axis],
+            pad=pads[axis],
+            size=fixed(static_shape(pool.inputs[0])[2 + axis]),
+            out_size=fixed(static_shape(pool.outputs[0])[2 + axis]),
         )
-    ]
 
 
-def _placing_weights(channels: int, kernel: list[int]) -> np.ndarray[Any, np.dtype[Any]]:
-    """[C kh kw, 1, kh, kw] with a single 1: input c kh kw + t of a group goes to place t."""
-    taps = kernel[0] * kernel[1]
-    return np.tile(np.eye(taps).reshape(taps, 1, *kernel), (channels, 1, 1, 1))
+Behind = tuple[int, ...]
+"""The axis after the one that is treated, if there is one; an axis of length 1 would be slow."""
+
+
+def _pads(behind: Behind, plane: tuple[int, int], place: tuple[int, int]) -> list[int]:
+    """Pads of [plane, _, place, behind], before and after."""
+    rest = [0] * len(behind)
+    return [plane[0], 0, place[0], *rest, plane[1], 0, place[1], *rest]
+
+
+def _seen(op: GraphBuilder, windows: _Windows, x: ir.Value, behind: Behind) -> list[ir.Value]:
+    """What each tap sees along one axis of windows: [1, _, out_size, behind].
+
+    Places of equal remainder modulo s are a plane; tap j of all windows is then one plane, moved.
+    """
+    planes = _planes(op, windows, x, behind)
+    found = []
+    for plane, shift in windows.taps():
+        after = windows.out_size - windows.length + shift
+        pads = _pads(behind, (-plane, plane + 1 - windows.stride), (-shift, after))
+        found.append(op.Pad(planes, op.ints(pads), op.number(float("-inf"))))
+    return found
+
+
+def _line_grad(
+    op: GraphBuilder,
+    windows: _Windows,
+    seen: Sequence[ir.Value],
+    y: ir.Value,
+    d_y: ir.Value,
+    behind: Behind,
+) -> ir.Value:
+    """Gradient of the pool along one axis: [_, size, behind].
+
+    What no tap but the last has taken, the last takes: one of them is the maximum.
+    """
+    shape = op.ints([1, -1, windows.out_size, *behind])
+    y, left = op.Reshape(y, shape), op.Reshape(d_y, shape)
+    sums: list[ir.Value | None] = [None] * windows.stride
+    for (plane, shift), view in zip(windows.taps(), seen, strict=True):
+        share = left
+        if view is not seen[-1]:
+            share = op.Mul(op.cast(op.Equal(view, y)), left)
+            left = op.Sub(left, share)
+        after = windows.length - windows.out_size - shift
+        back = _pads(behind, (0, 0), (shift, after))
+        moved = op.Pad(share, op.ints(back)) if any(back) else share
+        before = sums[plane]
+        sums[plane] = moved if before is None else op.Add(before, moved)
+    # Planes that no tap sees are zero; with a stride above the kernel there are some.
+    used = next(value for value in sums if value is not None)
+    filled = [op.Mul(used, op.number(0.0)) if value is None else value for value in sums]
+    together = filled[0] if windows.stride == 1 else op.Concat(*filled, axis=0)
+    return _interleaved(op, windows, together, behind)
+
+
+def _planes(op: GraphBuilder, windows: _Windows, x: ir.Value, behind: Behind) -> ir.Value:
+    """[_, size, behind] as [stride, _, size / stride, behind], -inf after the end."""
+    stride, size, length = windows.stride, windows.size, windows.length
+    line = op.Reshape(x, op.ints([1, -1, size, *behind]))
+    if stride == 1:
+        return line
+    if size % stride:
+        pads = _pads(behind, (0, 0), (0, length * stride - size))
+        line = op.Pad(line, op.ints(pads), op.number(float("-inf")))
+    parts = op.Reshape(line, op.ints([-1, stride, *behind]))
+    planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(behind))])
+    return op.Reshape(planes, op.ints([stride, -1, length, *behind]))
+
+
+def _interleaved(op: GraphBuilder, windows: _Windows, planes: ir.Value, behind: Behind) -> ir.Value:
+    """The way back: [_, size, behind]."""
+    stride, size, length = windows.stride, windows.size, windows.length
+    if stride > 1:
+        parts = op.Reshape(planes, op.ints([stride, -1, *behind]))
+        planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(behind))])
+    line = op.Reshape(planes, op.ints([-1, length * stride, *behind]))
+    if size % stride:
+        line = op.Slice(line, op.ints([0]), op.ints([size]), op.ints([1]))
+    return line
