@@ -25,10 +25,20 @@ class GraphBuilder:
     ``op.Mul(a, b)`` appends a Mul node and returns its output; keyword arguments are attributes.
     Equal constants are stored once. Names depend only on the order of calls, so that the same
     calls give the same bytes.
+
+    ``large_nodes`` asks the rules for few, large nodes, as a GPU wants them: convolutions stay one
+    operator each.
     """
 
-    def __init__(self, dtype: ir.DataType = ir.DataType.FLOAT, prefix: str = "") -> None:
+    def __init__(
+        self,
+        dtype: ir.DataType = ir.DataType.FLOAT,
+        prefix: str = "",
+        *,
+        large_nodes: bool = False,
+    ) -> None:
         self.dtype = dtype
+        self.large_nodes = large_nodes
         self.nodes: list[ir.Node] = []
         self.scope = ""
         self._prefix = prefix

@@ -24,7 +24,7 @@ def conv_forward(
     x, weight = inputs[:2]
     assert x is not None and weight is not None
     conv = Convolution.of(node, node.inputs[0], node.inputs[1])
-    if len(inputs) == 2 and winograd.suits(conv):
+    if len(inputs) == 2 and not op.large_nodes and winograd.suits(conv):
         return [winograd.forward(op, conv, x, weight)]
     return op.copy(node, inputs)
 
@@ -38,7 +38,7 @@ def conv_grad(
     conv = Convolution.of(node, node.inputs[1], node.inputs[2])
     wanted = [bool(output.name) for output in node.outputs]
     results: list[ir.Value | None]
-    if all(wanted[:2]) and winograd.suits(conv):
+    if all(wanted[:2]) and not op.large_nodes and winograd.suits(conv):
         results = list(winograd.gradients(op, conv, d_y, x, weight))
     else:
         results = [
