@@ -14,6 +14,7 @@ from pathlib import Path
 
 from scripts.bench.job_data import COUNTS, make_job_data
 from scripts.bench.measure import ROOT, Job, Spread, alternate, ratio, run_job, step_servers
+from scripts.bench.profile import profile
 from scripts.parity.driver import compile_driver
 
 DOCUMENT = ROOT / "docs/performance.md"
@@ -120,9 +121,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default 5)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each (default 2)")
     parser.add_argument("--quick", action="store_true", help="one round, printed, nothing written")
+    parser.add_argument(
+        "--profile", action="store_true", help="the ten costliest operators of a step, printed only"
+    )
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     compile_driver()
+    if options.profile:
+        print("\n".join(profile(4, options.threads)))
+        return 0
     measured = [
         *header(options.threads, rounds),
         "## One training step, ResNet-18, 224x224",

@@ -1,0 +1,28 @@
+/**
+ * Two training steps at batch size `argv[2]` under ONNX Runtime's own profiler, of the same runtime that trains.
+ * Prints the path of the profile it wrote into the folder `argv[3]`; the first step only warms up.
+ */
+
+import path from 'node:path';
+import * as ort from 'onnxruntime-node';
+import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
+
+const batch = Number(process.argv[2]);
+const artifacts = await openArtifacts(bundledArtifacts());
+const { train } = artifacts.manifest.graphs;
+const session = await ort.InferenceSession.create(artifacts.graphPath('train'), {
+  enableProfiling: true,
+  profileFilePrefix: path.join(process.argv[3], 'profile'),
+  intraOpNumThreads: Number(process.argv[4]),
+});
+const sizes = { K: 1, N: batch, C: 2 };
+const feeds = {};
+for (const { name, shape } of train.inputs) {
+  const dims = shape.map((size) => sizes[size] ?? size);
+  const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
+  // Small random numbers everywhere: nothing is zero, and variances are positive.
+  for (let i = 0; i < data.length; i++) data[i] = Math.random() / 10 + 0.001;
+  feeds[name] = new ort.Tensor('float32', data, dims);
+}
+for (let round = 0; round < 3; round++) await session.run(feeds);
+session.endProfiling();
