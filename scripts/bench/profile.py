@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def profile(batch: int, threads: int) -> list[str]:
         if operator != "Scan":  # it contains all others
             fastest[name] = min(fastest.get(name, float("inf")), event["dur"] / 1000)
             kinds[name] = f"{operator} | {_shapes(event['args']['input_type_shape'])}"
-    cost: Counter[str] = Counter()
+    cost: defaultdict[str, float] = defaultdict(float)
     for name, milliseconds in fastest.items():
         cost[kinds[name]] += milliseconds
     nodes = Counter(kinds.values())
@@ -44,7 +44,7 @@ def profile(batch: int, threads: int) -> list[str]:
         "| operator | inputs | nodes | ms | share |",
         "| --- | --- | --- | --- | --- |",
     ]
-    for kind, milliseconds in cost.most_common(COSTLIEST):
+    for kind, milliseconds in sorted(cost.items(), key=lambda item: -item[1])[:COSTLIEST]:
         share = f"{100 * milliseconds / total:.0f} %"
         lines.append(f"| {kind} | {nodes[kind]} | {milliseconds:.1f} | {share} |")
     return lines
