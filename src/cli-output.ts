@@ -26,12 +26,18 @@ export interface Voice {
   readonly warn: (line: string) => void;
 }
 
-/** @throws ConfigError for both flags at once. */
-export function voice(given: Arguments, out: Output, problems: Output): Voice {
+/**
+ * @param heard false for a voice that says nothing at all, of a rank that does not lead.
+ * @throws ConfigError for both flags at once.
+ */
+export function voice(given: Arguments, out: Output, problems: Output, heard = true): Voice {
   const { quiet, json } = given;
   if (quiet === true && json === true) {
     throw new ConfigError('expected --quiet or --json, got both; choose one');
   }
+  const nothing = (): void => undefined;
+  if (!heard)
+    return { listener: { handle: nothing, clear: nothing }, note: nothing, warn: nothing };
   const line = (output: Output) => (text: string) => {
     output.write(`${text}\n`);
   };

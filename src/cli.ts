@@ -5,6 +5,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
@@ -14,7 +15,13 @@ import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from '
 import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
 import { readConfigFile } from './config-file.js';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
-import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
+import {
+  BadImagesError,
+  ConfigError,
+  DistributedError,
+  InterruptedError,
+  UserError,
+} from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
@@ -26,6 +33,7 @@ import {
   refuseUnknown,
   trainOptions,
 } from './flags.js';
+import { launchedPlace } from './launcher.js';
 import { StopListener } from './signals.js';
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -64,7 +72,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Fine-tune on the images of a folder',
     flags: { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS },
     run: async (given) => {
-      const speak = voice(given, process.stdout, process.stderr);
+      const speak = voice(given, process.stdout, process.stderr, leads());
       const { runDir } = await trainAndShow(
         { ...fileOptions(given), ...trainOptions(given) },
         speak,
@@ -141,6 +149,11 @@ function commandLine(command: string, rest: string): string {
   const script = process.env.npm_lifecycle_event;
   const byNpm = script !== undefined && script in COMMANDS;
   return byNpm ? `npm run ${command} -- ${rest}` : `ort-finetune ${command} ${rest}`;
+}
+
+/** Of the ranks of an MPI job one prints; a process that was started alone is that one. */
+function leads(): boolean {
+  return (launchedPlace()?.rank ?? 0) === 0;
 }
 
 function quote(word: string): string {
@@ -250,6 +263,12 @@ async function main(words: readonly string[]): Promise<void> {
   await command.run(given);
 }
 
+/** Which rank of an MPI job this is; nothing for a process that was started alone. */
+function whose(): string {
+  const place = launchedPlace();
+  return place === null || place.size === 1 ? '' : `rank ${place.rank} on ${hostname()}: `;
+}
+
 /** Prints an error as one line, after one for each broken image if there are more (with `--verbose`, its stack too) and returns the exit code. */
 function report(error: unknown, verbose: boolean): number {
   const problem = error instanceof Error ? error : new Error(String(error));
@@ -260,7 +279,10 @@ function report(error: unknown, verbose: boolean): number {
     }
   }
   const hint = known || verbose ? '' : ' (unexpected; --verbose shows where)';
-  process.stderr.write(`error: ${problem.message.replaceAll(/\s*\n\s*/g, ' ')}${hint}\n`);
+  const line = problem.message.replaceAll(/\s*\n\s*/g, ' ');
+  // What every rank finds wrong, one says.
+  const told = problem instanceof DistributedError && problem.everywhere && !leads();
+  if (!told) process.stderr.write(`error: ${whose()}${line}${hint}\n`);
   if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);
   return known ? problem.exitCode : 1;
 }

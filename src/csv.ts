@@ -24,8 +24,13 @@ const METRICS = [
   'dataWaitSeconds',
 ] as const satisfies readonly (keyof PhaseRecord)[];
 
-/** metrics.csv: a header, then a line a record; the numbers are those of metrics.jsonl. */
+/**
+ * metrics.csv: a header, then a line a record; the numbers are those of metrics.jsonl. Runs of several ranks
+ * have a column more.
+ */
 export function metricsCsv(records: readonly PhaseRecord[]): string {
-  const lines = records.map((record) => csvLine(METRICS.map((name) => record[name])));
-  return csvLine(METRICS) + lines.join('');
+  const shared = records.some(({ allReduceSeconds }) => allReduceSeconds !== undefined);
+  const columns = shared ? ([...METRICS, 'allReduceSeconds'] as const) : METRICS;
+  const lines = records.map((record) => csvLine(columns.map((name) => record[name] ?? null)));
+  return csvLine(columns) + lines.join('');
 }

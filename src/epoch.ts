@@ -1,9 +1,10 @@
 /** One pass over the training images: batches into chunks, chunks through the training session. */
 
 import type { PartialEpoch } from './checkpoint.js';
+import type { Team } from './distributed.js';
 import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
-import { Meter } from './metrics.js';
+import { batchSums, Meter } from './metrics.js';
 import type { Chunk, ChunkResult, TrainSession } from './session.js';
 import { targetRows, type TargetSettings } from './targets.js';
 
@@ -130,6 +131,8 @@ export interface EpochOfRun {
   readonly signal?: AbortSignal | undefined;
   /** What the images are called, for messages. */
   readonly imageNames: (indices: Uint32Array) => Promise<string[]>;
+  /** From the sums of this rank's batch to those of all ranks' batches of the step; default: the same. */
+  readonly reduce?: Team['reduce'];
 }
 
 /** An epoch on its own: from its start to its end, without checkpoints. */
@@ -148,7 +151,7 @@ function alone(): EpochOfRun {
  * @throws TrainingError as soon as a loss is not finite.
  */
 export async function trainEpoch(
-  session: TrainSession,
+  session: Pick<TrainSession, 'step'>,
   loader: DataLoader,
   batches: AsyncIterable<Batch>,
   groupSize: number,
@@ -202,14 +205,15 @@ async function addResults(
   { losses, logits }: ChunkResult,
   group: readonly Batch[],
   { lr, classes }: StepSettings,
-  { progress, firstStep, imageNames }: EpochOfRun,
+  { progress, firstStep, imageNames, reduce }: EpochOfRun,
 ): Promise<void> {
   for (const [k, { labels, indices }] of group.entries()) {
     const loss = losses[k] ?? NaN;
     if (!Number.isFinite(loss)) {
       throw notFinite(loss, firstStep + progress.batch + 1, lr, await imageNames(indices));
     }
-    progress.meter.add(loss, logits, labels, classes, k * labels.length * classes);
+    const own = batchSums(loss, logits, labels, classes, k * labels.length * classes);
+    progress.meter.addSums((await reduce?.(own)) ?? own);
     progress.batch++;
   }
 }

@@ -21,6 +21,11 @@ export interface PhaseRecord {
   readonly seconds: number;
   /** Part of `seconds` in which nothing could be computed because no batch was ready. */
   readonly dataWaitSeconds: number;
+  /**
+   * Of training on several ranks: part of `seconds` in which gradients were reduced, or those of other
+   * ranks waited for.
+   */
+  readonly allReduceSeconds?: number;
 }
 
 /** What `train()` returns. */
@@ -45,6 +50,8 @@ export interface StartEvent {
   /** Where the initial weights come from. */
   readonly weightsSource: string;
   readonly runDir: string;
+  /** The ranks of a job under MPI; absent where a process trains alone. */
+  readonly ranks?: { readonly size: number; readonly hosts: number; readonly library: string };
   /** Where an earlier run is taken up; absent in a new run. */
   readonly resumed?: {
     /** The checkpoint. */

@@ -6,7 +6,7 @@ import { ConfigError, DatasetError } from './errors.js';
 import { LoaderPool } from './loader-pool.js';
 import type { LoaderItem, LoaderMode } from './loader-protocol.js';
 import type { PixelCache } from './pixel-cache.js';
-import { batches, epochOrder } from './sampler.js';
+import { batches, epochOrder, shardLength, shardOf, type Shard } from './sampler.js';
 
 export interface LoaderOptions {
   readonly artifacts: Artifacts;
@@ -16,6 +16,11 @@ export interface LoaderOptions {
   readonly batchSize: number;
   /** Of the order, the crops and the flips. */
   readonly seed: number;
+  /**
+   * The part of each epoch that is this rank's; default: all of it. With `train` the parts are padded to
+   * equal sizes, with `evaluate` each sample is in one of them.
+   */
+  readonly shard?: Shard;
   /** Worker threads of the loader's own pool; default 4. Not with `pool`. */
   readonly workers?: number;
   /** A pool to share with other loaders; {@link DataLoader.close} leaves it open. */
@@ -78,7 +83,10 @@ export class DataLoader {
 
   /** Batches of an epoch; the last may be smaller. */
   get batchCount(): number {
-    return Math.ceil(this.dataset.length / this.batchSize);
+    const { shard, mode } = this.#options;
+    const { length } = this.dataset;
+    const own = shard === undefined ? length : shardLength(length, shard, mode === 'train');
+    return Math.ceil(own / this.batchSize);
   }
 
   /** Seconds, over all epochs so far, in which a consumer waited for a batch. */
@@ -97,8 +105,9 @@ export class DataLoader {
     epoch: number,
     { shuffle = this.#options.mode === 'train', startBatch = 0 }: EpochOptions = {},
   ): AsyncGenerator<Batch, void, undefined> {
-    const { seed } = this.#options;
-    const order = epochOrder(this.dataset.length, { seed, epoch, shuffle });
+    const { seed, shard, mode } = this.#options;
+    const whole = epochOrder(this.dataset.length, { seed, epoch, shuffle });
+    const order = shard === undefined ? whole : shardOf(whole, shard, mode === 'train');
     const remaining = batches(order, this.batchSize).slice(startBatch);
     const underWay: Promise<Batch>[] = [];
     const pass: Pass = { epoch, left: false };

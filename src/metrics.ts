@@ -40,6 +40,26 @@ export interface MeterSums {
   readonly correct: number;
 }
 
+/**
+ * The sums of one batch.
+ *
+ * @param loss mean over the batch.
+ * @param logits [N, C], from `offset` on.
+ */
+export function batchSums(
+  loss: number,
+  logits: Float32Array,
+  labels: Int32Array,
+  classes: number,
+  offset = 0,
+): MeterSums {
+  let correct = 0;
+  labels.forEach((label, row) => {
+    if (argmax(logits, offset + row * classes, classes) === label) correct += 1;
+  });
+  return { images: labels.length, lossSum: loss * labels.length, correct };
+}
+
 /** Sums over one pass. */
 export class Meter {
   images: number;
@@ -64,11 +84,13 @@ export class Meter {
    * @param logits [N, C], from `offset` on.
    */
   add(loss: number, logits: Float32Array, labels: Int32Array, classes: number, offset = 0): void {
-    this.images += labels.length;
-    this.#lossSum += loss * labels.length;
-    labels.forEach((label, row) => {
-      if (argmax(logits, offset + row * classes, classes) === label) this.#correct += 1;
-    });
+    this.addSums(batchSums(loss, logits, labels, classes, offset));
+  }
+
+  addSums({ images, lossSum, correct }: MeterSums): void {
+    this.images += images;
+    this.#lossSum += lossSum;
+    this.#correct += correct;
   }
 
   /** Mean over all samples, whatever the sizes of their batches. */

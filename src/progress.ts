@@ -54,6 +54,7 @@ export function startLines(event: StartEvent): string[] {
     `Classes  ${classes.length}: ${names}`,
     `Images   ${event.trainImages} training, ${event.valImages} validation`,
     `Weights  ${event.weightsSource}`,
+    ...(event.ranks === undefined ? [] : [ranksLine(event.ranks)]),
     `Run      ${event.runDir}`,
     ...(event.resumed === undefined ? [] : [resumedLine(event.resumed)]),
   ];
@@ -75,6 +76,10 @@ export function checkedLines({ classes, known, skipped }: CheckedEvent): string[
   ];
 }
 
+function ranksLine({ size, hosts, library }: NonNullable<StartEvent['ranks']>): string {
+  return `Ranks    ${size} on ${hosts} host${hosts === 1 ? '' : 's'} (${library})`;
+}
+
 function resumedLine({ epoch, batch, step }: NonNullable<StartEvent['resumed']>): string {
   const where = batch === 0 ? `epoch ${epoch + 1}` : `epoch ${epoch + 1} after batch ${batch}`;
   return `Resumed  ${where} (${step} steps done)`;
@@ -89,6 +94,7 @@ function resumedLine({ epoch, batch, step }: NonNullable<StartEvent['resumed']>)
 export function phaseLine(record: PhaseRecord, epochs: number | null, best = false): string {
   const speed = record.seconds > 0 ? record.images / record.seconds : 0;
   const waiting = record.seconds > 0 ? record.dataWaitSeconds / record.seconds : 0;
+  const reducing = record.allReduceSeconds;
   const parts = [
     `Epoch ${record.epoch}${epochs === null ? '' : `/${epochs}`}`,
     PHASES[record.phase],
@@ -97,6 +103,7 @@ export function phaseLine(record: PhaseRecord, epochs: number | null, best = fal
     `lr ${formatRate(record.lr)}`,
     `${speed.toFixed(1)} images/s`,
     `${formatShare(waiting)} waiting for data`,
+    ...(reducing === undefined ? [] : [`${formatShare(reducing / record.seconds)} in all-reduce`]),
     formatDuration(record.seconds),
   ];
   if (best) parts.push('best so far');
@@ -189,7 +196,7 @@ export class Progress {
       case 'step': {
         this.epochs = event.epochs;
         const left = this.timeLeft?.update(event, this.now() / 1000) ?? null;
-        if (this.live) this.draw(stepLine(event, left, this.output.columns ?? 80));
+        if (this.live) this.draw(stepLine(event, left, this.output.columns || 80));
         break;
       }
       case 'phase':

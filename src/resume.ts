@@ -117,16 +117,47 @@ async function load(
   givenArtifacts: string | undefined,
 ): Promise<ResumePoint> {
   const raw = await readCheckpoint(file);
-  const { arch } = raw.run;
-  const stored = settingsOf(raw.run).artifacts;
-  const own = typeof stored === 'string' ? stored : bundledArtifacts(arch);
-  const artifacts = await openArtifacts(givenArtifacts ?? own);
+  const artifacts = await artifactsOf(raw.run, givenArtifacts);
   const state = checkState(raw, artifacts.manifest, file);
   return { file, run: raw.run, state, artifacts, runDir };
 }
 
+/** The artifacts that are given, or else those that the run was trained with. */
+export async function artifactsOf(run: RunState, given: string | undefined): Promise<Artifacts> {
+  const stored = settingsOf(run).artifacts;
+  const own = typeof stored === 'string' ? stored : bundledArtifacts(run.arch);
+  return openArtifacts(given ?? own);
+}
+
 function settingsOf({ config }: RunState): Options {
   return typeof config === 'object' && config !== null ? config : {};
+}
+
+/**
+ * Where a run goes on under another number of ranks. An epoch under way has seen the first
+ * `batch * batchSize * ranks` samples of its order, whoever saw which; it goes on after them, or a little
+ * before where they do not fill whole steps of the new number.
+ *
+ * @param images training images.
+ */
+export function underRanks(
+  run: RunState,
+  ranks: number,
+  { images, batchSize, warn }: { images: number; batchSize: number; warn: Warn },
+): RunState {
+  const stored = (settingsOf(run) as { ranks?: unknown }).ranks;
+  const before = typeof stored === 'number' ? stored : 1;
+  if (before === ranks) return run;
+  warn(
+    `the run had ${before} rank${before === 1 ? '' : 's'} and goes on with ${ranks}: a step now holds ` +
+      `${batchSize * ranks} images and no more ${batchSize * before}, in another order; the result is not ` +
+      'that of a run that was never stopped',
+  );
+  if (run.partial === null) return run;
+  const seen = run.partial.batch * batchSize * before;
+  const stepsPerEpoch = Math.ceil(Math.ceil(images / ranks) / batchSize);
+  const batch = seen >= images ? stepsPerEpoch : Math.floor(seen / (batchSize * ranks));
+  return { ...run, partial: { ...run.partial, batch } };
 }
 
 /** Whether nothing is left to do. */

@@ -112,11 +112,11 @@ function isBest(value: unknown): value is BestResult {
 function isRecord(value: unknown): value is PhaseRecord {
   if (!isObject(value)) return false;
   const { phase, epoch, images, ...numbers }: Fields<PhaseRecord> = value;
-  const { loss, accuracy, lr, seconds, dataWaitSeconds } = numbers;
+  const { loss, accuracy, lr, seconds, dataWaitSeconds, allReduceSeconds = 0 } = numbers;
   return (
     (phase === 'train' || phase === 'val') &&
     [epoch, images].every(isNatural) &&
-    [loss, accuracy, lr, seconds, dataWaitSeconds].every(Number.isFinite)
+    [loss, accuracy, lr, seconds, dataWaitSeconds, allReduceSeconds].every(Number.isFinite)
   );
 }
 

@@ -20,6 +20,7 @@ export class Run {
   best: BestResult | null;
   /** One for each phase completed. */
   records: readonly PhaseRecord[];
+  #firstStep: number;
 
   /**
    * @param stepsPerEpoch training batches of an epoch.
@@ -28,20 +29,21 @@ export class Run {
   constructor(
     readonly folder: RunFolder,
     private readonly checkpoints: CheckpointFolder,
-    private readonly session: TrainSession,
+    private readonly session: Pick<TrainSession, 'getState'>,
     private readonly identity: RunIdentity,
     private readonly stepsPerEpoch: number,
-    from: Pick<RunState, 'epoch' | 'partial' | 'best' | 'records'> | null,
+    from: Pick<RunState, 'epoch' | 'step' | 'partial' | 'best' | 'records'> | null,
   ) {
     this.epoch = from?.epoch ?? 0;
     this.progress = new EpochProgress(from?.partial ?? null);
     this.best = from?.best ?? null;
     this.records = from?.records ?? [];
+    this.#firstStep = (from?.step ?? 0) - this.progress.batch;
   }
 
   /** Training steps completed before the epoch under way. */
   get firstStep(): number {
-    return this.epoch * this.stepsPerEpoch;
+    return this.#firstStep;
   }
 
   get step(): number {
@@ -73,13 +75,19 @@ export class Run {
   async finishEpoch(state: State, validation: PhaseRecord): Promise<void> {
     await this.record(validation);
     this.epoch += 1;
+    this.#firstStep += this.stepsPerEpoch;
     this.progress = new EpochProgress();
     const { accuracy, loss } = validation;
     const improved = this.best === null || isBetter(validation, this.best);
     if (improved) this.best = { epoch: this.epoch, accuracy, loss };
     // In this order: were it killed between the two, `best` can be had from `last`.
     await this.save(state);
-    if (improved) await this.checkpoints.saveBest({ state, run: this.#state() });
+    if (improved) await this.saveBest(state);
+  }
+
+  /** Writes the best weights, which are those of `state`. */
+  async saveBest(state: State): Promise<void> {
+    await this.checkpoints.saveBest({ state, run: this.#state() });
   }
 
   /**
@@ -100,6 +108,27 @@ export class Run {
         `with the file as it was, go on with --resume ${dir})`,
       { cause: error },
     );
+  }
+}
+
+/** The run as ranks that do not lead see it: they keep count, and leave the writing to rank 0. */
+export class FollowingRun extends Run {
+  override save(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  override saveBest(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  override record(record: PhaseRecord): Promise<void> {
+    this.records = [...this.records, record];
+    return Promise.resolve();
+  }
+
+  override stopped(error: unknown, signal?: AbortSignal): Promise<unknown> {
+    const asked = signal?.aborted === true && error === signal.reason;
+    return Promise.resolve(asked ? new InterruptedError(this.folder.dir, this.step) : error);
   }
 }
 

@@ -24,6 +24,33 @@ export function epochOrder(length: number, { seed, epoch, shuffle }: OrderOption
   return order;
 }
 
+/** One of several ranks that share an epoch. */
+export interface Shard {
+  readonly rank: number;
+  readonly ranks: number;
+}
+
+/**
+ * A rank's part of an order that all ranks have: every `ranks`-th sample, from `rank` on.
+ *
+ * Source: torch.utils.data.DistributedSampler (`drop_last=False`).
+ *
+ * @param padded whether all ranks get equally many, the order going on from its start where it ends.
+ */
+export function shardOf(
+  order: Uint32Array,
+  { rank, ranks }: Shard,
+  padded: boolean,
+): Uint32Array<ArrayBuffer> {
+  const length = shardLength(order.length, { rank, ranks }, padded);
+  return Uint32Array.from({ length }, (_, i) => order[(i * ranks + rank) % order.length] ?? 0);
+}
+
+/** Samples that {@link shardOf} gives a rank. */
+export function shardLength(total: number, { rank, ranks }: Shard, padded: boolean): number {
+  return padded ? Math.ceil(total / ranks) : Math.ceil(Math.max(0, total - rank) / ranks);
+}
+
 /** Cuts an order into batches. The last may be smaller: no sample is dropped. */
 export function batches(order: Uint32Array, batchSize: number): Uint32Array[] {
   if (!Number.isInteger(batchSize) || batchSize < 1) {

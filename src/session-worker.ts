@@ -27,6 +27,12 @@ function fromOrt(tensor: ort.Tensor): Tensor {
   return { dtype: 'float32', shape: tensor.dims, data: tensor.data as Float32Array };
 }
 
+/** The results of a step are read by nobody else: they are given away, not copied. */
+function buffersOf(value: Reply['value']): ArrayBuffer[] {
+  if (typeof value !== 'object') return [];
+  return Object.values(value).map((tensor) => tensor.data.buffer as ArrayBuffer);
+}
+
 function mapValues<A, B>(record: Record<string, A>, map: (value: A) => B): Record<string, B> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value)]));
 }
@@ -55,8 +61,8 @@ async function load(request: Extract<Request, { kind: 'load' }>): Promise<number
 }
 
 /**
- * Runs K training steps and keeps the new state; returns the outputs that are not state. Tensors that the
- * graph gives no new value for, as those of a frozen backbone, stay as they are.
+ * Runs K training steps, or a part of one, and keeps the new state; returns the outputs that are not state.
+ * Tensors that the graph gives no new value for, as those of a frozen backbone, stay as they are.
  */
 async function step(request: Extract<Request, { kind: 'step' }>): Promise<FloatTensors> {
   const { feeds, outputPrefix } = request;
@@ -114,7 +120,7 @@ port.on('message', ({ id, request }: { id: number; request: Request }) => {
     } catch (error) {
       reply = { id, error: error instanceof Error ? error.message : String(error) };
     }
-    port.postMessage(reply);
+    port.postMessage(reply, request.kind === 'step' ? buffersOf(reply.value) : []);
     if (request.kind === 'close') port.close();
   });
 });

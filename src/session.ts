@@ -104,7 +104,8 @@ export class Runtime {
 
   /** Runs a training graph on the state that the thread holds. Buffers of `feeds` are given away. */
   async step(session: number, feeds: FloatTensors, outputPrefix: string): Promise<FloatTensors> {
-    const transfer = Object.values(feeds).map((tensor) => tensor.data.buffer as ArrayBuffer);
+    const buffers = Object.values(feeds).map((tensor) => tensor.data.buffer as ArrayBuffer);
+    const transfer = [...new Set(buffers)];
     const request: Request = { kind: 'step', session, feeds, outputPrefix };
     return (await this.#request(request, transfer)) as FloatTensors;
   }
@@ -163,12 +164,12 @@ export class TrainSession {
   #steps = 0n;
   #counters = new Map<string, bigint>();
 
-  private constructor(
-    private readonly runtime: Runtime,
-    private readonly artifacts: Artifacts,
-    private readonly session: number,
-    private readonly classes: number,
-    private readonly graph: TrainingGraph,
+  protected constructor(
+    protected readonly runtime: Runtime,
+    protected readonly artifacts: Artifacts,
+    protected readonly session: number,
+    protected readonly classes: number,
+    private readonly graph: TrainingGraph = 'train',
   ) {}
 
   static async create(
@@ -240,8 +241,13 @@ export class TrainSession {
       throw new TrainingError('expected the training graph to give losses and logits, got neither');
     }
     // What is in evaluation mode counts no batches.
-    if (this.graph !== 'trainHead') this.#steps += BigInt(steps);
+    if (this.graph !== 'trainHead') this.countSteps(steps);
     return { losses: losses.data as Float32Array, logits: logits.data as Float32Array };
+  }
+
+  /** For the counters of the state. */
+  protected countSteps(steps: number): void {
+    this.#steps += BigInt(steps);
   }
 }
 

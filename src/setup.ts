@@ -5,11 +5,13 @@ import path from 'node:path';
 import type { Artifacts } from './artifacts.js';
 import type { BestResult } from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
-import type { ResolvedOptions, TrainOptions } from './config.js';
+import { TRAIN_DEFAULTS, type ResolvedOptions, type TrainOptions } from './config.js';
+import type { Team } from './distributed.js';
 import type { StartEvent, TrainEvent } from './events.js';
 import type { RunData } from './open-data.js';
-import { openResumePoint, type ResumePoint } from './resume.js';
-import { Run, type RunIdentity } from './run.js';
+import type { DataLoader } from './loader.js';
+import { openResumePoint, underRanks, type ResumePoint } from './resume.js';
+import { FollowingRun, Run, type RunIdentity } from './run.js';
 import { RunFolder, type RunConfig } from './run-folder.js';
 import type { TrainSession } from './session.js';
 import type { State } from './tensors.js';
@@ -57,6 +59,7 @@ export function identify(
   artifacts: Artifacts,
   { classes, fingerprint }: RunData,
   provider: string,
+  ranks: number,
 ): RunIdentity & { readonly config: RunConfig } {
   const { arch, graphs, preprocessing } = artifacts.manifest;
   // The crops' ranges and the chance of a flip are in no graph.
@@ -66,7 +69,10 @@ export function identify(
     arch,
     classes,
     fingerprints: { data: fingerprint, artifacts: hashes.digest('hex') },
-    config: describeConfig(config, arch, classes, provider),
+    config: {
+      ...describeConfig(config, arch, classes, provider),
+      ...(ranks > 1 ? { ranks } : {}),
+    },
   };
 }
 
@@ -95,11 +101,41 @@ function describeConfig(
   };
 }
 
-/**
- * Makes or takes up the run folder. A new run writes a checkpoint of step 0: from here on there is
- * always one to go on from.
- */
+/** Settings of a rank alone: what the others' are does not matter to it. */
+const OWN_SETTINGS = ['weights', 'device', 'workers', 'threads', 'cache', 'cacheMegabytes'];
+
+/** What must be the same on every rank. */
+export function sharedSettings(config: ResolvedOptions): Record<string, unknown> {
+  const names = Object.keys(TRAIN_DEFAULTS).filter((name) => !OWN_SETTINGS.includes(name));
+  return Object.fromEntries(names.map((name) => [name, config[name as keyof ResolvedOptions]]));
+}
+
+/** Makes or takes up the run, of this process or of the ranks together. */
 export async function openRun(
+  team: Team,
+  found: ResumePoint | null,
+  config: ResolvedOptions,
+  session: TrainSession,
+  state: State,
+  identity: RunIdentity & { readonly config: RunConfig },
+  loader: DataLoader,
+  emit: Emit,
+): Promise<Run> {
+  const { batchSize, dataset, batchCount } = loader;
+  const options = { images: dataset.length, batchSize, warn: warner(emit) };
+  const point = found && { ...found, run: underRanks(found.run, team.ranks, options) };
+  return team.openRun(
+    () => openRunFolder(point, config, session, state, identity, batchCount, emit),
+    ({ dir, best }) => {
+      const [folder, from] = [new RunFolder(dir), point && { ...point.run, best }];
+      const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep);
+      return new FollowingRun(folder, checkpoints, session, identity, batchCount, from);
+    },
+  );
+}
+
+/** A new run writes a checkpoint of step 0: from here on there is always one to go on from. */
+async function openRunFolder(
   point: ResumePoint | null,
   config: ResolvedOptions,
   session: TrainSession,

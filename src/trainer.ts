@@ -12,7 +12,8 @@ import {
 import type { Dataset } from './dataset.js';
 import { checkSameRun, writeDataFiles } from './data-files.js';
 import { openDevice } from './device.js';
-import { stepsPerCall, trainEpoch, type OnBatch, type Pass } from './epoch.js';
+import { openTeam, type Start, type Team } from './distributed.js';
+import { trainEpoch, type OnBatch, type Pass } from './epoch.js';
 import { InterruptedError, WeightsError } from './errors.js';
 import { evaluate } from './evaluate.js';
 import type { PhaseRecord, TrainResult } from './events.js';
@@ -25,12 +26,13 @@ import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
 import { scheduledLr } from './schedule.js';
-import { TrainSession, trainingGraph, type Runtime } from './session.js';
+import { trainingGraph, type Runtime, type TrainSession } from './session.js';
 import {
   findResumePoint,
   identify,
   openRun,
   resumedFrom,
+  sharedSettings,
   startingState,
   tidyCheckpoints,
   warner,
@@ -41,6 +43,7 @@ export { isBetter } from './run.js';
 
 /** What the epochs work with. */
 interface Workshop {
+  readonly team: Team;
   readonly config: ResolvedOptions;
   readonly artifacts: Artifacts;
   readonly runtime: Runtime;
@@ -49,7 +52,9 @@ interface Workshop {
   readonly valLoader: DataLoader;
   readonly classes: readonly string[];
   readonly classWeights: readonly number[] | undefined;
-  readonly report: RunReport;
+  readonly signal: AbortSignal | undefined;
+  /** Of the rank that leads. */
+  readonly report: RunReport | null;
   readonly emit: Emit;
 }
 
@@ -67,43 +72,54 @@ export async function train(
   options: TrainOptions,
   naming: Naming = 'option',
 ): Promise<TrainResult> {
-  const emit: Emit = options.onEvent ?? (() => undefined);
-  const point = await findResumePoint(options, emit);
+  const team = await openTeam();
+  return team.during(() => trainWith(team, options, naming));
+}
+
+async function trainWith(team: Team, options: TrainOptions, naming: Naming): Promise<TrainResult> {
+  const emit: Emit = (team.leads ? options.onEvent : undefined) ?? (() => undefined);
+  const point = await team.resumePoint(() => findResumePoint(options, emit), options.artifacts);
   const config = resolveTrainOptions(
     point === null ? options : resumedOptions(point, options, naming),
     naming,
   );
+  await team.agree(sharedSettings(config));
   if (point !== null && isFinished(point.run, config)) {
-    const result = await finishedBefore(point, config, emit);
+    const result = await finishedBefore(point, config, team, emit);
     emit({ type: 'end', result, before: true });
     return result;
   }
   const artifacts =
     point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts()));
   const pool = new LoaderPool({ artifacts, workers: config.workers });
+  const signal = team.signal(config.signal);
   let runtime: Runtime | null = null;
   let run: Run | null = null;
   try {
     // First: that a device is not there should show before images and weights have taken their time.
-    const device = await openDevice(config.device, config.threads, artifacts);
+    const device = await openDevice(config.device, team.threads(config.threads), artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
-    runtime.prepare(artifacts.graphPath('train'));
-    const data = await openData(config, pool, emit);
+    if (team.ranks === 1) runtime.prepare(artifacts.graphPath('train'));
+    const data = await team.oncePerHost(() => openData(config, pool, emit));
     const { classes, classWeights } = data;
-    const { state, source } = await startingState(point, config, artifacts, classes.length, emit);
-    const identity = identify(config, artifacts, data, provider);
-    if (point !== null) await checkSameRun(point, { ...identity, provider }, data);
+    const identity = identify(config, artifacts, data, provider, team.ranks);
+    await team.agree({ classes, provider, ...identity.fingerprints });
+    if (point !== null && team.leads) await checkSameRun(point, { ...identity, provider }, data);
     const graph = trainingGraph(config);
-    const session = await TrainSession.create(runtime, artifacts, classes.length, graph);
+    const session = await team.openSession(runtime, artifacts, classes.length, graph);
+    const start = (): Promise<Start> =>
+      startingState(point, config, artifacts, classes.length, emit);
+    const { state, source } = await team.startingState(start, artifacts, classes.length);
     await session.setState(state);
     const cache = config.cache === 'ram' ? new PixelCache(config.cacheMegabytes * 1e6) : undefined;
-    const shared = { artifacts, pool, batchSize: config.batchSize, seed: config.seed, cache };
+    const { batchSize, seed } = config;
+    const shared = { artifacts, pool, batchSize, seed, cache, ...team.shard };
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
     config.signal?.throwIfAborted();
-    run = await openRun(point, config, session, state, identity, trainLoader.batchCount, emit);
-    await writeDataFiles(run.folder, data);
+    run = await openRun(team, point, config, session, state, identity, trainLoader, emit);
+    if (team.leads) await writeDataFiles(run.folder, data);
     emit({
       type: 'start',
       device: provider,
@@ -112,20 +128,22 @@ export async function train(
       trainImages: data.train.length,
       valImages: data.val.length,
       weightsSource: source,
+      ...team.description,
       runDir: run.folder.dir,
       ...resumedFrom(point, run),
     });
     const page = { dir: run.folder.dir, artifacts, pool, ...data, device: provider };
-    const { epochs, seed } = config;
+    const { epochs } = config;
     const shown = { ...page, epochs, seed, settings: identity.config, warn: warner(emit) };
-    const report = new RunReport(shown, run);
-    const parts = { config, artifacts, runtime, session, trainLoader, valLoader, report };
-    await report.during(fit(run, { ...parts, classes, classWeights, emit }));
+    const report = team.leads ? new RunReport(shown, run) : null;
+    const parts = { team, config, artifacts, runtime, session, trainLoader, valLoader, report };
+    const fitting = fit(run, { ...parts, classes, classWeights, signal, emit });
+    await (report?.during(fitting) ?? fitting);
     const result = toResult(run.folder.dir, run.best);
     emit({ type: 'end', result });
     return result;
   } catch (error) {
-    if (run !== null) throw await run.stopped(error, config.signal);
+    if (run !== null) throw await run.stopped(error, signal);
     throw config.signal?.aborted === true ? new InterruptedError(null, 0) : error;
   } finally {
     await pool.close();
@@ -137,24 +155,27 @@ export async function train(
 async function finishedBefore(
   point: ResumePoint,
   config: ResolvedOptions,
+  team: Team,
   emit: Emit,
 ): Promise<TrainResult> {
   const { file, run, runDir } = point;
   if (runDir === null) return { ...toResult(path.dirname(file), run.best), checkpoint: file };
+  if (!team.leads) return toResult(runDir, run.best);
   await new RunFolder(runDir).sweep();
   return toResult(runDir, await tidyCheckpoints(point, config, emit));
 }
 
 /** The epochs that are left. */
 async function fit(run: Run, workshop: Workshop): Promise<void> {
-  const { config, artifacts, runtime, session, trainLoader, valLoader, classWeights } = workshop;
-  const { classes, report, emit } = workshop;
-  const { signal, saveEvery } = config;
-  const groupSize = stepsPerCall(config.batchSize);
+  const { team, config, artifacts, runtime, session, trainLoader, valLoader } = workshop;
+  const { classes, classWeights, report, signal, emit } = workshop;
+  const { saveEvery } = config;
+  const groupSize = team.stepsPerCall(config.batchSize);
   const sizes = {
     classes: classes.length,
     inputSize: artifacts.manifest.preprocessing.inputSize,
   };
+  const alone = team.validationSignal(signal);
   const save = (): Promise<void> => run.save();
   const names = (indices: Uint32Array): Promise<string[]> =>
     imageNames(trainLoader.dataset, indices);
@@ -166,7 +187,8 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
     const settings = { ...config, lr, headLr, classWeights, classes: classes.length };
     const batches = trainLoader.epoch(epoch, { shuffle: true, startBatch: progress.batch });
     const onTrain = reporter(emit, config, epoch, 'train', trainLoader.batchCount);
-    const place = { progress, firstStep, saveEvery, save, signal, imageNames: names };
+    const { reduce } = team;
+    const place = { progress, firstStep, saveEvery, save, signal, imageNames: names, reduce };
     const trained = await trainEpoch(
       session,
       trainLoader,
@@ -176,20 +198,21 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
       onTrain,
       place,
     );
-    const trainRecord = toRecord(epoch, 'train', lr, trained);
+    const trainRecord = { ...toRecord(epoch, 'train', lr, trained), ...team.times(session) };
     await run.record(trainRecord);
     emit({ type: 'phase', record: trainRecord });
 
-    const current = await session.getState();
+    const current = await team.epochState(session);
     // Not needed before the first step, and slow to load.
     const { buildInferenceModel } = await import('./export.js');
     const model = await buildInferenceModel(artifacts, current, { classes });
     const images = valLoader.epoch(epoch, { shuffle: false });
     const onVal = reporter(emit, config, epoch, 'val', valLoader.batchCount);
-    const validated = await evaluate(runtime, model, valLoader, images, sizes, onVal, signal);
+    const own = await evaluate(runtime, model, valLoader, images, sizes, onVal, alone);
+    const validated = await team.gather(own, valLoader.dataset.length);
     const valRecord = toRecord(epoch, 'val', lr, validated);
     await run.finishEpoch(current, valRecord);
-    await report.epoch(run, validated.predictions);
+    await report?.epoch(run, validated.predictions);
     emit({ type: 'phase', record: valRecord });
   }
 }

@@ -84,6 +84,11 @@ export class World {
     await this.thread.request({ kind: 'barrier' }, false);
   }
 
+  /** Other ranks rely on this one from here on. */
+  enter(): void {
+    this.#orderly = false;
+  }
+
   /** This rank is through, and knows that the others are or will be: its end is no failure. */
   leave(): void {
     this.#orderly = true;

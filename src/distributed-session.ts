@@ -1,0 +1,101 @@
+/** A step that several ranks take together: each its own batch, all the same update. */
+
+import type { Artifacts } from './artifacts.js';
+import { TrainingError } from './errors.js';
+import type { FloatTensors } from './session-protocol.js';
+import { TrainSession, type Chunk, type ChunkResult, type Runtime } from './session.js';
+import { stateLayout } from './state-layout.js';
+import { elementCount, float32Tensor, type Tensor } from './tensors.js';
+import type { World } from './world.js';
+
+/** Gradients of the rank's batch; their mean over the ranks, by one all-reduce; the update by it. */
+export class DistributedSession extends TrainSession {
+  /** Seconds in which gradients were reduced, or other ranks' waited for, so far. */
+  allReduceSeconds = 0;
+  readonly #world: Pick<World, 'size' | 'sum'>;
+  readonly #update: number;
+  readonly #parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
+
+  /** @param update number of the update graph; `gradients` is that of the other. */
+  private constructor(
+    world: Pick<World, 'size' | 'sum'>,
+    runtime: Runtime,
+    artifacts: Artifacts,
+    classes: number,
+    gradients: number,
+    update: number,
+  ) {
+    super(runtime, artifacts, gradients, classes);
+    this.#world = world;
+    this.#update = update;
+    const layout = stateLayout(artifacts.manifest, classes);
+    this.#parameters = layout.filter(({ role }) => role === 'backbone' || role === 'head');
+  }
+
+  static async open(
+    world: Pick<World, 'size' | 'sum'>,
+    runtime: Runtime,
+    artifacts: Artifacts,
+    classes: number,
+  ): Promise<DistributedSession> {
+    const gradients = await runtime.load(artifacts.graphPath('gradients'));
+    const update = await runtime.load(artifacts.graphPath('update'));
+    return new DistributedSession(world, runtime, artifacts, classes, gradients, update);
+  }
+
+  /**
+   * Takes one step, with every other rank: the chunk holds one batch.
+   *
+   * @returns loss and logits of this rank's batch.
+   */
+  override async step(chunk: Chunk): Promise<ChunkResult> {
+    const { steps, batchSize, momentum, weightDecay } = chunk;
+    if (steps !== 1) throw new RangeError(`expected one step a call, got ${steps}`);
+    const { graphs, preprocessing } = this.artifacts.manifest;
+    const { size } = this.#world;
+    const side = preprocessing.inputSize;
+    // The gradient is linear in the targets: from a part of them, the sum over the ranks is the mean.
+    const targets = chunk.targets.map((value) => value / size);
+    const batch = {
+      images: float32Tensor([batchSize, 3, side, side], chunk.images),
+      targets: float32Tensor([batchSize, this.classes], targets),
+    };
+    const { outputPrefix } = graphs.gradients;
+    const found = await this.runtime.step(this.session, batch, outputPrefix);
+    const { loss, logits, gradients } = found;
+    if (loss === undefined || logits === undefined || gradients === undefined) {
+      throw new TrainingError(
+        'expected loss, logits and gradients of the gradient graph, got less',
+      );
+    }
+    const began = performance.now();
+    const mean = await this.#world.sum(gradients.data as Float32Array);
+    this.allReduceSeconds += (performance.now() - began) / 1000;
+    const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
+    const feeds: FloatTensors = {
+      lr: scalar(chunk.lr[0] ?? NaN),
+      head_lr: scalar(chunk.headLr[0] ?? NaN),
+      momentum: scalar(momentum),
+      weight_decay: scalar(weightDecay),
+      ...this.#named(mean),
+    };
+    await this.runtime.step(this.#update, feeds, graphs.update.outputPrefix);
+    this.countSteps(1);
+    const losses = Float32Array.of(Number(loss.data[0]) * size);
+    return { losses, logits: logits.data as Float32Array };
+  }
+
+  /** The parts of the flat gradients, as the update graph names them. */
+  #named(flat: Float32Array): FloatTensors {
+    const { gradientPrefix } = this.artifacts.manifest.graphs.update;
+    const parts: FloatTensors = {};
+    let begin = 0;
+    for (const { name, shape } of this.#parameters) {
+      const end = begin + (elementCount(shape) ?? 0);
+      parts[gradientPrefix + name] = float32Tensor(shape, flat.subarray(begin, end));
+      begin = end;
+    }
+    if (begin === flat.length) return parts;
+    throw new TrainingError(`expected gradients of ${begin} parameters, got ${flat.length}`);
+  }
+}
