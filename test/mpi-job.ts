@@ -75,6 +75,7 @@ export class Job {
     });
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
+      for (const watcher of this.#watchers) watcher();
     });
     this.ended = new Promise((resolve, reject) => {
       this.child.once('error', reject);
@@ -86,11 +87,17 @@ export class Job {
     });
   }
 
+  /** Sends a signal to a rank of `mpi-cli`. */
+  async signal(rank: number, name: NodeJS.Signals): Promise<void> {
+    const [, pid] = await this.printed(new RegExp(`rank ${rank} is process (\\d+)`));
+    process.kill(Number(pid), name);
+  }
+
   /** Waits until the ranks have printed `pattern`; gives its match. */
   async printed(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const check = (): void => {
-        const found = pattern.exec(this.#stdout);
+        const found = pattern.exec(this.#stdout) ?? pattern.exec(this.#stderr);
         const over = this.child.exitCode !== null || this.child.signalCode !== null;
         if (found === null && !over) return;
         this.#watchers.delete(check);

@@ -1,7 +1,9 @@
 /** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO`. Prints what it found as a line of JSON. */
 
+import { DistributedSession } from '../src/distributed-session.js';
 import { launchedPlace } from '../src/launcher.js';
 import { World } from '../src/world.js';
+import { CLASSES, threeSteps } from './rank-steps.js';
 
 const LARGE = 3_000_001;
 
@@ -27,6 +29,16 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     };
     world.leave();
     return found;
+  },
+
+  /** Steps on the same batches on every rank. */
+  async steps(world) {
+    const { losses, state } = await threeSteps((runtime, artifacts) =>
+      DistributedSession.open(world, runtime, artifacts, CLASSES),
+    );
+    world.leave();
+    const tensors = [...state].map(([name, { data }]) => [name, [...data].map(Number)]);
+    return { losses, state: Object.fromEntries(tensors) as Record<string, number[]> };
   },
 
   /** The last rank fails while the others wait for it. */

@@ -1,0 +1,31 @@
+/** Steps of the tiny network that ranks take together, or one process alone. */
+
+import { openArtifacts, type Artifacts } from '../src/artifacts.js';
+import { Runtime, type TrainSession } from '../src/session.js';
+import type { State } from '../src/tensors.js';
+import { initialState } from '../src/weights.js';
+import { TINY, randomChunk } from './tiny-network.js';
+
+export const CLASSES = 3;
+
+/** Three steps, on the same batches wherever they are taken. */
+export async function threeSteps(
+  open: (runtime: Runtime, artifacts: Artifacts) => Promise<TrainSession>,
+): Promise<{ losses: number[]; state: State }> {
+  const artifacts = await openArtifacts(TINY);
+  const runtime = new Runtime('cpu', 1);
+  try {
+    const session = await open(runtime, artifacts);
+    const start = { weights: 'random', classes: CLASSES, seed: 1 };
+    await session.setState((await initialState(artifacts, start)).state);
+    const losses: number[] = [];
+    for (let seed = 0; seed < 3; seed++) {
+      const options = { steps: 1, batchSize: 5, classes: CLASSES, weightDecay: 0.01 };
+      const found = await session.step(randomChunk({ ...options, seed, headLr: 0.05 }));
+      losses.push(...found.losses);
+    }
+    return { losses, state: await session.getState() };
+  } finally {
+    await runtime.close();
+  }
+}
