@@ -3,6 +3,7 @@
 import { ConfigError } from './errors.js';
 import type { TrainEvent } from './events.js';
 import type { Arguments, Flag } from './flags.js';
+import { launchedPlace, leads } from './launcher.js';
 import { JsonProgress } from './progress-json.js';
 import { Progress, type Output } from './progress.js';
 
@@ -26,17 +27,14 @@ export interface Voice {
   readonly warn: (line: string) => void;
 }
 
-/**
- * @param heard false for a voice that says nothing at all, of a rank that does not lead.
- * @throws ConfigError for both flags at once.
- */
-export function voice(given: Arguments, out: Output, problems: Output, heard = true): Voice {
+/** @throws ConfigError for both flags at once. */
+export function voice(given: Arguments, out: Output, problems: Output): Voice {
   const { quiet, json } = given;
   if (quiet === true && json === true) {
     throw new ConfigError('expected --quiet or --json, got both; choose one');
   }
   const nothing = (): void => undefined;
-  if (!heard)
+  if (!leads())
     return { listener: { handle: nothing, clear: nothing }, note: nothing, warn: nothing };
   const line = (output: Output) => (text: string) => {
     output.write(`${text}\n`);
@@ -49,5 +47,8 @@ export function voice(given: Arguments, out: Output, problems: Output, heard = t
     };
     return { listener: { handle, clear: () => undefined }, ...silence };
   }
-  return { listener: new Progress(out), note: line(out), warn: line(out) };
+  // A launcher may put a terminal between, but what it passes on is a log.
+  const plain: Output = { write: (text) => out.write(text) };
+  const shown = launchedPlace() === null ? out : plain;
+  return { listener: new Progress(shown), note: line(out), warn: line(out) };
 }

@@ -5,7 +5,6 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
@@ -33,7 +32,7 @@ import {
   refuseUnknown,
   trainOptions,
 } from './flags.js';
-import { launchedPlace } from './launcher.js';
+import { leads, rankPrefix } from './launcher.js';
 import { StopListener } from './signals.js';
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -72,7 +71,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     describe: 'Fine-tune on the images of a folder',
     flags: { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS },
     run: async (given) => {
-      const speak = voice(given, process.stdout, process.stderr, leads());
+      await joinRanks();
+      const speak = voice(given, process.stdout, process.stderr);
       const { runDir } = await trainAndShow(
         { ...fileOptions(given), ...trainOptions(given) },
         speak,
@@ -151,13 +151,14 @@ function commandLine(command: string, rest: string): string {
   return byNpm ? `npm run ${command} -- ${rest}` : `ort-finetune ${command} ${rest}`;
 }
 
-/** Of the ranks of an MPI job one prints; a process that was started alone is that one. */
-function leads(): boolean {
-  return (launchedPlace()?.rank ?? 0) === 0;
-}
-
 function quote(word: string): string {
   return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
+}
+
+/** Before anything can go wrong: the other ranks must hear of it. */
+async function joinRanks(): Promise<void> {
+  const { openTeam } = await import('./distributed.js');
+  await openTeam();
 }
 
 async function trainAndShow(
@@ -263,12 +264,6 @@ async function main(words: readonly string[]): Promise<void> {
   await command.run(given);
 }
 
-/** Which rank of an MPI job this is; nothing for a process that was started alone. */
-function whose(): string {
-  const place = launchedPlace();
-  return place === null || place.size === 1 ? '' : `rank ${place.rank} on ${hostname()}: `;
-}
-
 /** Prints an error as one line, after one for each broken image if there are more (with `--verbose`, its stack too) and returns the exit code. */
 function report(error: unknown, verbose: boolean): number {
   const problem = error instanceof Error ? error : new Error(String(error));
@@ -282,7 +277,7 @@ function report(error: unknown, verbose: boolean): number {
   const line = problem.message.replaceAll(/\s*\n\s*/g, ' ');
   // What every rank finds wrong, one says.
   const told = problem instanceof DistributedError && problem.everywhere && !leads();
-  if (!told) process.stderr.write(`error: ${whose()}${line}${hint}\n`);
+  if (!told) process.stderr.write(`error: ${rankPrefix()}${line}${hint}\n`);
   if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);
   return known ? problem.exitCode : 1;
 }

@@ -1,5 +1,6 @@
 /** Whether an MPI launcher started this process, as its environment tells. Nothing is loaded for that. */
 
+import { hostname } from 'node:os';
 import { ConfigError } from './errors.js';
 
 /** Where a process is among those that a launcher started together. */
@@ -38,6 +39,17 @@ export function launchedPlace(env: Environment = process.env): Place | null {
     );
   }
   return null;
+}
+
+/** Of the ranks of a job one prints and writes; a process that was started alone is that one. */
+export function leads(): boolean {
+  return (launchedPlace()?.rank ?? 0) === 0;
+}
+
+/** For messages: which rank this is; nothing for a process that was started alone. */
+export function rankPrefix(): string {
+  const place = launchedPlace();
+  return place === null || place.size === 1 ? '' : `rank ${place.rank} on ${hostname()}: `;
 }
 
 /** Variable that names the MPI library to load, for one that is not found by itself. */

@@ -1,11 +1,15 @@
-/** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO`. Prints what it found as a line of JSON. */
+/** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO [FOLDER]`. Prints what it found as a line of JSON. */
 
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { DistributedSession } from '../src/distributed-session.js';
 import { launchedPlace } from '../src/launcher.js';
 import { World } from '../src/world.js';
 import { CLASSES, threeSteps } from './rank-steps.js';
 
 const LARGE = 3_000_001;
+
+const [name = '', folder = ''] = process.argv.slice(2);
 
 type Scenario = (world: World) => Promise<unknown>;
 
@@ -37,8 +41,11 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       DistributedSession.open(world, runtime, artifacts, CLASSES),
     );
     world.leave();
-    const tensors = [...state].map(([name, { data }]) => [name, [...data].map(Number)]);
-    return { losses, state: Object.fromEntries(tensors) as Record<string, number[]> };
+    const tensors = [...state].map(([tensor, { data }]) => [tensor, [...data].map(Number)]);
+    const found = { losses, state: Object.fromEntries(tensors) as Record<string, number[]> };
+    // Too much for one line of a pipe that the ranks share.
+    await writeFile(path.join(folder, `${world.rank}.json`), JSON.stringify(found));
+    return world.rank;
   },
 
   /** The last rank fails while the others wait for it. */
@@ -60,7 +67,6 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
-const [name = ''] = process.argv.slice(2);
 const place = launchedPlace();
 if (place === null) throw new Error('expected an MPI launcher, found none');
 const world = await World.open(place);
