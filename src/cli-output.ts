@@ -1,6 +1,6 @@
 /** How a command speaks: to people, to programs (`--json`), or only of problems (`--quiet`). */
 
-import { ConfigError } from './errors.js';
+import { ConfigError, DistributedError } from './errors.js';
 import type { TrainEvent } from './events.js';
 import type { Arguments, Flag } from './flags.js';
 import { launchedPlace, leads } from './launcher.js';
@@ -51,4 +51,16 @@ export function voice(given: Arguments, out: Output, problems: Output): Voice {
   const plain: Output = { write: (text) => out.write(text) };
   const shown = launchedPlace() === null ? out : plain;
   return { listener: new Progress(shown), note: line(out), warn: line(out) };
+}
+
+/** Before anything can go wrong: the other ranks of an MPI job must hear of it. */
+export async function joinRanks(): Promise<void> {
+  if (launchedPlace() === null) return;
+  const { openTeam } = await import('./distributed.js');
+  await openTeam();
+}
+
+/** What every rank of an MPI job finds wrong, one says. */
+export function isToldByAnother(problem: Error): boolean {
+  return problem instanceof DistributedError && problem.everywhere && !leads();
 }

@@ -11,16 +11,10 @@ import yargs from 'yargs';
 import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS, doctorCommand, setupCudaCommand } from './cli-devices.js';
 import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
-import { OUTPUT_FLAGS, type Voice, voice } from './cli-output.js';
+import { OUTPUT_FLAGS, isToldByAnother, joinRanks, type Voice, voice } from './cli-output.js';
 import { readConfigFile } from './config-file.js';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
-import {
-  BadImagesError,
-  ConfigError,
-  DistributedError,
-  InterruptedError,
-  UserError,
-} from './errors.js';
+import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
 import type { TrainEvent, TrainResult } from './events.js';
 import {
   type Arguments,
@@ -32,7 +26,7 @@ import {
   refuseUnknown,
   trainOptions,
 } from './flags.js';
-import { leads, rankPrefix } from './launcher.js';
+import { rankPrefix } from './launcher.js';
 import { StopListener } from './signals.js';
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -155,12 +149,6 @@ function quote(word: string): string {
   return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
 }
 
-/** Before anything can go wrong: the other ranks must hear of it. */
-async function joinRanks(): Promise<void> {
-  const { openTeam } = await import('./distributed.js');
-  await openTeam();
-}
-
 async function trainAndShow(
   options: ReturnType<typeof trainOptions>,
   { listener, warn }: Voice,
@@ -275,9 +263,7 @@ function report(error: unknown, verbose: boolean): number {
   }
   const hint = known || verbose ? '' : ' (unexpected; --verbose shows where)';
   const line = problem.message.replaceAll(/\s*\n\s*/g, ' ');
-  // What every rank finds wrong, one says.
-  const told = problem instanceof DistributedError && problem.everywhere && !leads();
-  if (!told) process.stderr.write(`error: ${rankPrefix()}${line}${hint}\n`);
+  if (!isToldByAnother(problem)) process.stderr.write(`error: ${rankPrefix()}${line}${hint}\n`);
   if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);
   return known ? problem.exitCode : 1;
 }
