@@ -100,13 +100,13 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const device = await openDevice(config.device, team.threads(config.threads), artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
-    if (team.ranks === 1) runtime.prepare(artifacts.graphPath('train'));
+    const graph = trainingGraph(config);
+    if (team.ranks === 1) runtime.prepare(artifacts.graphPath(graph));
     const data = await team.oncePerHost(() => openData(config, pool, emit));
     const { classes, classWeights } = data;
     const identity = identify(config, artifacts, data, provider, team.ranks);
     await team.agree({ classes, provider, ...identity.fingerprints });
     if (point !== null && team.leads) await checkSameRun(point, { ...identity, provider }, data);
-    const graph = trainingGraph(config);
     const session = await team.openSession(runtime, artifacts, classes.length, graph);
     const start = (): Promise<Start> =>
       startingState(point, config, artifacts, classes.length, emit);

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class StepServer:
-    """One program of this folder that times training steps on request."""
+    """One program of this folder that times training steps, or epochs of a loader, on request."""
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
@@ -31,10 +31,10 @@ class StepServer:
             text=True,
         )
 
-    def step(self, batch: int) -> float:
-        """Milliseconds a training step."""
+    def ask(self, request: dict[str, Any]) -> float:
+        """Milliseconds a training step, or an image."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"batch": batch}) + "\n")
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -61,6 +61,30 @@ def step_servers(threads: int) -> list[StepServer]:
     ]
 
 
+def loader_servers(data: Path) -> list[StepServer]:
+    """This project, the same again, torch's DataLoader."""
+    ours = ["node", str(Path(__file__).parent / "loader_driver.mjs"), str(data)]
+    theirs = [sys.executable, "-m", "scripts.bench.loader_torch", str(data)]
+    server = StepServer("this project's loader", ours)
+    return [server, server, StepServer("torch's DataLoader", theirs)]
+
+
+def first_step(command: Sequence[str], environment: dict[str, str]) -> float:
+    """Seconds from the command to the first training step, where the run ends."""
+    preload = (Path(__file__).parent / "first_step.mjs").as_uri()
+    settings = {**os.environ, **environment, "NODE_OPTIONS": f"--import={preload}"}
+    start = time.time()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, text=True, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    text = process.stdout.read()
+    process.wait()
+    if "first step at" not in text:
+        raise RuntimeError(f"expected a first training step, got: {text[-1000:]}")
+    return float(text.split("first step at")[1].split()[0]) - start
+
+
 @dataclass(frozen=True)
 class Spread:
     """Median, least and largest of repeated measurements."""
@@ -83,12 +107,14 @@ def ratio(ours: Spread, theirs: Spread) -> Spread:
     return Spread(tuple(a / b for a, b in zip(ours.values, theirs.values, strict=True)))
 
 
-def alternate(servers: Sequence[StepServer], batch: int, rounds: int) -> list[Spread]:
+def alternate(
+    servers: Sequence[StepServer], requests: Sequence[dict[str, Any]], rounds: int
+) -> list[Spread]:
     """Times the servers in turn, one request each a round, after a round that does not count."""
     found: list[list[float]] = [[] for _ in servers]
     for number in range(rounds + 1):
-        for server, times in zip(servers, found, strict=True):
-            milliseconds = server.step(batch)
+        for server, request, times in zip(servers, requests, found, strict=True):
+            milliseconds = server.ask(request)
             if number > 0:
                 times.append(milliseconds)
     return [Spread(tuple(times)) for times in found]

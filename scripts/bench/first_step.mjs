@@ -1,0 +1,16 @@
+/**
+ * Loaded before the command line (`node --import`): ends the process when the first training step is about
+ * to begin, and prints the time, in seconds since 1970.
+ */
+
+import { isMainThread } from 'node:worker_threads';
+
+if (isMainThread && /run\.mjs$/.test(process.argv[1] ?? '')) {
+  const { TrainSession } = await import('../../dist/src/session.js');
+  TrainSession.prototype.step = function () {
+    process.stdout.write(`\nfirst step at ${Date.now() / 1000}\n`, () => {
+      process.kill(process.pid, 'SIGKILL');
+    });
+    return new Promise(() => undefined);
+  };
+}

@@ -1,0 +1,32 @@
+/**
+ * The index of a folder of images and the look through them, once. Argument: data folder. Prints one JSON
+ * line: seconds, and the growth of resident memory in bytes, after the index and after the look.
+ */
+
+import path from 'node:path';
+import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
+import { ImageFolder } from '../../dist/src/dataset.js';
+import { LoaderPool } from '../../dist/src/loader-pool.js';
+import { preflight } from '../../dist/src/preflight.js';
+
+const artifacts = await openArtifacts(bundledArtifacts());
+const pool = new LoaderPool({ artifacts, workers: 4 });
+const small = await ImageFolder.open(path.join(process.argv[2] ?? '', 'warm'));
+await pool.inspect(
+  small.samples.map(({ image }) => image),
+  {},
+);
+const before = process.memoryUsage.rss();
+const since = (start) => (performance.now() - start) / 1000;
+
+let start = performance.now();
+const folder = await ImageFolder.open(path.join(process.argv[2] ?? '', 'train'));
+const found = { files: folder.length, index: since(start) };
+found.indexBytes = process.memoryUsage.rss() - before;
+start = performance.now();
+const { known } = await preflight(folder, pool);
+found.look = since(start);
+found.lookBytes = process.memoryUsage.rss() - before;
+found.known = known;
+await pool.close();
+process.stdout.write(`${JSON.stringify(found)}\n`);
