@@ -1,6 +1,6 @@
 """Builds the artifact folders: graphs, manifest and, unless told otherwise, initial weights.
 
-npm run artifacts                       # what is committed: resnet18, and tiny for the tests
+npm run artifacts                       # what is committed: the ResNets, and tiny for tests
 npm run artifacts -- --check            # rebuild and compare with what is committed, byte by byte
 npm run artifacts -- --arch resnet50 --out DIR --weights random
 """
@@ -28,7 +28,10 @@ from scripts.split_graphs import build_gradients_graph, build_update_graph
 from scripts.training_graph import build_training_graph
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMITTED = {"resnet18": ROOT / "artifacts/resnet18", "tiny": ROOT / "test/fixtures/tiny"}
+COMMITTED = {
+    **{name: ROOT / "artifacts" / name for name in ("resnet18", "resnet34", "resnet50")},
+    "tiny": ROOT / "test/fixtures/tiny",
+}
 DEFAULT_CLASSES = 2
 MANIFEST = "manifest.json"
 
@@ -107,9 +110,7 @@ def main(arguments: list[str]) -> int:
         torch.manual_seed(options.seed)
         model = architecture.build(DEFAULT_CLASSES)
         files = build_graphs(architecture, model, input_size)
-        folder = (
-            options.out / name if options.out else COMMITTED.get(name, ROOT / "artifacts" / name)
-        )
+        folder = options.out / name if options.out else COMMITTED[name]
         if options.check:
             found = differences(files, folder)
             for line in found:

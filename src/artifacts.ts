@@ -129,6 +129,10 @@ export interface Artifacts {
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
+/** The networks whose artifacts ship with the package. */
+export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
+export type Arch = (typeof ARCHITECTURES)[number];
+
 /** Folder of the artifacts that ship with the package for `arch` (default `resnet18`). */
 export function bundledArtifacts(arch = 'resnet18'): string {
   return path.join(PACKAGE_ROOT, 'artifacts', arch);

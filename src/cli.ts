@@ -116,7 +116,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       const out = given.out ?? nextRunDir('demo');
       const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
       const speak = voice({}, process.stdout, process.stderr);
-      const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, data, out }, speak);
+      const arch = given.arch === undefined ? {} : { arch: given.arch };
+      const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, ...arch, data, out }, speak);
       for (const line of await exportCommand({ run: runDir })) say(line);
       say(`Next: your own images, ${commandLine('train', '--data DIR')}`);
     },
@@ -131,7 +132,12 @@ function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
       'expected --config or --resume, got both; a resumed run has its own settings',
     );
   }
-  return readConfigFile(new Validator('flag').text('config', 'a file of settings', given.config));
+  const validator = new Validator('flag');
+  const options = readConfigFile(validator.text('config', 'a file of settings', given.config));
+  // Either says which network.
+  if (given.arch !== undefined) delete options.artifacts;
+  if (given.artifacts !== undefined) delete options.arch;
+  return options;
 }
 
 function say(line: string): void {

@@ -5,7 +5,7 @@ import { TRAIN_DEFAULTS, type TrainOptions } from './config.js';
 import { ConfigError } from './errors.js';
 
 /** What a run's config.json holds beside settings; of no account to another run. */
-const FACTS = ['arch', 'classes', 'provider', 'out', 'customDataset'];
+const FACTS = ['classes', 'provider', 'out', 'customDataset'];
 
 /**
  * The settings in a JSON file, by the names of the options; not yet checked.
@@ -31,11 +31,13 @@ export function readConfigFile(file: string): Partial<Record<keyof TrainOptions,
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refuse('no object');
-  const known = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'];
+  const known = [...Object.keys(TRAIN_DEFAULTS), 'data', 'arch', 'artifacts'];
   const settings: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(value)) {
     if (known.includes(name)) settings[name] = setting;
     else if (!FACTS.includes(name)) throw refuse(`the setting ${JSON.stringify(name)}`);
   }
+  // A run's config.json has both; the folder says more.
+  if (settings.artifacts !== undefined) delete settings.arch;
   return settings;
 }

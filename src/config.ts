@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { ARCHITECTURES, type Arch } from './artifacts.js';
 import type { Dataset } from './dataset.js';
 import { ConfigError } from './errors.js';
 import type { TrainEvent } from './events.js';
@@ -28,7 +29,9 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly trainDataset?: Dataset;
   /** Replaces `data/val`. */
   readonly valDataset?: Dataset;
-  /** Artifact folder. Default: the package's own for ResNet-18. */
+  /** Which network, of those that come with the package. Default `resnet18`. */
+  readonly arch?: Arch;
+  /** In place of `arch`: an artifact folder, for example for another input size. */
   readonly artifacts?: string;
   /** Run folder, new or empty. Default: the next free `runs/train-N`. */
   readonly out?: string;
@@ -236,6 +239,13 @@ export function resolveTrainOptions(
       options.data,
     );
   }
+  if (given.arch !== undefined) {
+    validator.choice('arch', given.arch, ARCHITECTURES);
+    if (given.artifacts !== undefined) {
+      const expected = 'left out where the artifacts say which network';
+      throw validator.error('arch', expected, given.arch, 'give one of the two');
+    }
+  }
   if (given.artifacts !== undefined) {
     validator.folder('artifacts', 'an artifact folder', options.artifacts);
   }
@@ -245,6 +255,7 @@ export function resolveTrainOptions(
     ...(given.data === undefined ? {} : { data: given.data }),
     ...(given.trainDataset === undefined ? {} : { trainDataset: given.trainDataset }),
     ...(given.valDataset === undefined ? {} : { valDataset: given.valDataset }),
+    ...(given.arch === undefined ? {} : { arch: given.arch }),
     ...(given.artifacts === undefined ? {} : { artifacts: given.artifacts }),
     ...(given.onEvent === undefined ? {} : { onEvent: given.onEvent }),
     ...(given.signal === undefined ? {} : { signal: given.signal }),

@@ -1,5 +1,6 @@
 /** The command line's flags as data: help text, and the way from text to options. */
 
+import { ARCHITECTURES } from './artifacts.js';
 import {
   CACHES,
   DEVICES,
@@ -98,9 +99,10 @@ const TRAIN_OPTION_FLAGS: Readonly<
       'Go on with an earlier run: its folder, a checkpoint, or no value for the newest in runs',
     shownDefault: 'a new run',
   },
+  arch: { describe: `Which network: ${ARCHITECTURES.join(', ')}`, shownDefault: 'resnet18' },
   artifacts: {
-    describe: 'Artifact folder: which network is trained, and at what input size',
-    shownDefault: "the package's ResNet-18",
+    describe: 'Artifact folder in place of --arch: which network, at what input size',
+    shownDefault: "the package's for --arch",
   },
 };
 
@@ -127,6 +129,7 @@ export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
 
 export const DEMO_FLAGS: Readonly<Record<string, Flag>> = {
   out: { describe: 'Run folder, new or empty', shownDefault: 'the next free runs/demo-N' },
+  arch: TRAIN_OPTION_FLAGS.arch,
 };
 
 /** Flags every command has; they take no value. */

@@ -218,13 +218,18 @@ export function resumedOptions(point: ResumePoint, given: Options, naming: Namin
       `${validator.name('epochs')} was ${show(epochs)}, is ${show(more)} (a cosine schedule depends on it)`,
     );
   }
+  if (given.arch !== undefined && given.arch !== point.run.arch) {
+    const [then, now] = [show(point.run.arch), show(given.arch)];
+    differences.push(`${validator.name('arch')} was ${then}, is ${now}`);
+  }
   if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
   checkOut(point, given.out, validator);
   const own = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'] as (keyof TrainOptions)[];
   const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
   for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
   for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
-    if (value !== undefined) merged[option] = value;
+    // The artifacts of the checkpoint are of its network.
+    if (value !== undefined && option !== 'arch') merged[option] = value;
   }
   return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
 }

@@ -90,7 +90,7 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     return result;
   }
   const artifacts =
-    point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts()));
+    point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch)));
   const pool = new LoaderPool({ artifacts, workers: config.workers });
   const signal = team.signal(config.signal);
   let runtime: Runtime | null = null;

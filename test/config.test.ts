@@ -96,6 +96,14 @@ describe('resolveTrainOptions', () => {
     expect(() => resolve({ freeze: 'head' })).toThrow(/one of none, backbone, got "head"/);
   });
 
+  test('the network is one of the three, or what the artifacts say', () => {
+    expect(resolve({ arch: 'resnet50' }).arch).toBe('resnet50');
+    expect(() => resolve({ arch: 'resnet101' })).toThrow(/one of resnet18, resnet34, resnet50/);
+    expect(() => resolve({ arch: 'resnet34', artifacts: folder })).toThrow(
+      'expected arch to be left out where the artifacts say which network',
+    );
+  });
+
   test('data must be a folder unless both data sets are given', () => {
     expect(() => resolve({ data: undefined })).toThrow(
       /expected data to be a folder .* got nothing/,

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from '@jest/globals';
+import { ARCHITECTURES } from '../src/artifacts.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -14,14 +15,17 @@ test('the package holds what it needs and nothing else', () => {
   const [{ files }] = JSON.parse(json) as [{ files: { path: string }[] }];
   const names = files.map((file) => file.path);
   type Manifest = { graphs: Record<string, { file: string }> };
-  const manifest = 'artifacts/resnet18/manifest.json';
-  const { graphs } = JSON.parse(readFileSync(path.join(root, manifest), 'utf8')) as Manifest;
+  const artifacts = ARCHITECTURES.flatMap((arch) => {
+    const manifest = `artifacts/${arch}/manifest.json`;
+    const { graphs } = JSON.parse(readFileSync(path.join(root, manifest), 'utf8')) as Manifest;
+    return [manifest, ...Object.values(graphs).map(({ file }) => `artifacts/${arch}/${file}`)];
+  });
   const needed = [
-    ...['package.json', 'README.md', 'LICENSE', manifest, 'samples/README.md'],
+    ...['package.json', 'README.md', 'LICENSE', 'samples/README.md'],
     ...['cli.js', 'index.js', 'index.d.ts', 'session-worker.js', 'loader-worker.js'].map(
       (name) => `dist/src/${name}`,
     ),
-    ...Object.values(graphs).map(({ file }) => `artifacts/resnet18/${file}`),
+    ...artifacts,
   ];
   for (const name of needed) expect(names).toContain(name);
   const allowed =

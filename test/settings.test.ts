@@ -135,8 +135,10 @@ describe('settings from a file', () => {
       out: 'x',
       provider: 'cpu',
     };
-    const found = readConfigFile(await write(JSON.stringify(stored)));
-    expect(found).toEqual({ lr: 0.5, schedule: 'cosine', data: dir });
+    const own = readConfigFile(await write(JSON.stringify({ ...stored, artifacts: dir })));
+    expect(own).toEqual({ lr: 0.5, schedule: 'cosine', data: dir, artifacts: dir });
+    const found = readConfigFile(await write(JSON.stringify({ ...stored, arch: 'resnet34' })));
+    expect(found).toEqual({ lr: 0.5, schedule: 'cosine', data: dir, arch: 'resnet34' });
     const resolved = resolveTrainOptions({ ...found, lr: 0.1, out: path.join(dir, 'new') });
     expect(resolved).toMatchObject({ lr: 0.1, schedule: 'cosine', epochs: 25 });
   });
