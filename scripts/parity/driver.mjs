@@ -136,22 +136,19 @@ const jobs = {
     const loader = new DataLoader(options);
     const outputs = {};
     const losses = [];
+    const step = session.step.bind(session);
+    session.step = async (chunk) => {
+      const results = await step(chunk);
+      losses.push(...results.losses);
+      return results;
+    };
     try {
       for (let epoch = 0; epoch < epochs; epoch++) {
         const { preprocessing } = artifacts.manifest;
         const batches = recorded(loader.epoch(epoch), preprocessing, outputs);
         const rates = { ...settings, lr: stepLr(epoch, settings), classes };
-        // A meter sums; the losses of single steps are the differences of its sums.
-        let sum = 0;
-        let images = 0;
-        const onBatch = (_, meter) => {
-          const total = meter.loss * meter.images;
-          losses.push((total - sum) / (meter.images - images));
-          sum = total;
-          images = meter.images;
-        };
         const group = stepsPerCall(batchSize);
-        await trainEpoch(session, loader, batches, group, rates, onBatch);
+        await trainEpoch(session, loader, batches, group, rates, () => undefined);
       }
     } finally {
       await loader.close();
