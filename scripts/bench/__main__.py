@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -184,6 +184,29 @@ def cpu() -> str:
     return "unknown processor"
 
 
+def measure(threads: int, rounds: int) -> Iterator[str]:
+    """The document's measured part, line by line as it comes."""
+    yield from header(threads, rounds)
+    yield from ["## One training step, ResNet-18, 224x224", ""]
+    yield from steps(threads, rounds)
+    yield "\nonnxruntime-training's SGD has no momentum: its step does less than the other two.\n"
+    sizes = f"{COUNTS['train']} + {COUNTS['val']} images of 500x375"
+    yield from [f"## The tutorial's job: one epoch, {sizes}", ""]
+    yield from jobs(max(1, rounds // 2))
+    yield ""
+    yield from start(max(1, rounds // 2))
+    yield from ["", "## The loader alone", ""]
+    yield from loaders(rounds)
+    yield from ["", "## Growth", "", "One thread each:", ""]
+    yield from steps(1, max(1, rounds // 2), (4,))
+    yield "\nFolders of small JPEGs, one measurement each; memory is what the process grew by:\n"
+    yield from growth()
+    yield from ["", "## Installed", ""]
+    ours, theirs = node_packages() / 1e6, python_packages("torchvision") / 1e6
+    yield f"This project's packages {ours:,.0f} MB; torchvision and what it requires, as installed"
+    yield f"here, {theirs:,.0f} MB."
+
+
 def main() -> int:
     """Command line."""
     parser = argparse.ArgumentParser(prog="npm run bench --", description=__doc__)
@@ -199,40 +222,10 @@ def main() -> int:
     if options.profile:
         print("\n".join(profile(4, options.threads)))
         return 0
-    measured = [
-        *header(options.threads, rounds),
-        "## One training step, ResNet-18, 224x224",
-        "",
-        *steps(options.threads, rounds),
-        "",
-        "onnxruntime-training's SGD has no momentum: its step does less than the other two.",
-        "",
-        f"## The tutorial's job: one epoch, {COUNTS['train']} + {COUNTS['val']} images of 500x375",
-        "",
-        *jobs(max(1, rounds // 2)),
-        "",
-        *start(max(1, rounds // 2)),
-        "",
-        "## The loader alone",
-        "",
-        *loaders(rounds),
-        "",
-        "## Growth",
-        "",
-        "One thread each:",
-        "",
-        *steps(1, max(1, rounds // 2), (4,)),
-        "",
-        "Folders of small JPEGs, one measurement each; memory is what the process grew by:",
-        "",
-        *growth(),
-        "",
-        "## Installed",
-        "",
-        f"This project's packages {node_packages() / 1e6:,.0f} MB; torchvision and what it "
-        f"requires, as installed here, {python_packages('torchvision') / 1e6:,.0f} MB.",
-    ]
-    print("\n".join(measured))
+    measured: list[str] = []
+    for line in measure(options.threads, rounds):
+        print(line, flush=True)
+        measured.append(line)
     if not options.quick:
         before, rest = DOCUMENT.read_text().split(BEGIN)
         after = rest.split(END)[1]
