@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -184,8 +185,25 @@ def cpu() -> str:
     return "unknown processor"
 
 
+def processor_seconds() -> tuple[float, float]:
+    """Processor time used so far: on this machine; by this program and those it waited for."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    user, nice, system, _idle, _waiting, *interrupts = ticks
+    used = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return used, sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def others(before: tuple[float, float]) -> str:
+    """How much of the processor other programs took: figures are worth less by as much."""
+    used, own = (now - then for now, then in zip(processor_seconds(), before, strict=True))
+    share = max(0.0, 1 - own / used)
+    return f"Other programs took {share:.0%} of the processor time that was used meanwhile."
+
+
 def measure(threads: int, rounds: int) -> Iterator[str]:
     """The document's measured part, line by line as it comes."""
+    before = processor_seconds()
     yield from header(threads, rounds)
     yield from ["## One training step, ResNet-18, 224x224", ""]
     yield from steps(threads, rounds)
@@ -205,6 +223,7 @@ def measure(threads: int, rounds: int) -> Iterator[str]:
     ours, theirs = node_packages() / 1e6, python_packages("torchvision") / 1e6
     yield f"This project's packages {ours:,.0f} MB; torchvision and what it requires, as installed"
     yield f"here, {theirs:,.0f} MB."
+    yield from ["", others(before)]
 
 
 def main() -> int:
