@@ -4,5 +4,5 @@ export default {
   roots: ['<rootDir>/dist'],
   testMatch: ['<rootDir>/dist/test/**/*.test.js'],
   transform: {},
-  testTimeout: 60_000,
+  testTimeout: 240_000,
 };
