@@ -47,7 +47,7 @@ export function int64Scalar(value: bigint): Tensor {
 export function allFinite({ data }: Tensor): boolean {
   if (data instanceof BigInt64Array) return true;
   let sum = 0;
-  // Not `every`: this is 20 times as fast, and the state of a ResNet-18 has 22 million numbers.
+  // Not `every`, which calls a function for each number: the state of a ResNet-18 has 22 million numbers.
   for (let i = 0; i < data.length; i++) sum += 0 * (data[i] ?? 0);
   return sum === 0;
 }
