@@ -10,12 +10,11 @@ import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS, doctorCommand, setupCudaCommand } from './cli-devices.js';
 import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
+import { FIND_LR_FLAGS, findLrCommand } from './cli-find-lr.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
-import { OUTPUT_FLAGS, isToldByAnother, joinRanks, type Voice, voice } from './cli-output.js';
-import { readConfigFile } from './config-file.js';
-import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
-import { BadImagesError, ConfigError, InterruptedError, UserError } from './errors.js';
-import type { TrainEvent, TrainResult } from './events.js';
+import { OUTPUT_FLAGS, isToldByAnother } from './cli-output.js';
+import { Stopped, demoCommand, trainCommand } from './cli-train.js';
+import { BadImagesError, ConfigError, UserError } from './errors.js';
 import {
   type Arguments,
   CONFIG_FLAGS,
@@ -24,23 +23,10 @@ import {
   TRAIN_FLAGS,
   nearest,
   refuseUnknown,
-  trainOptions,
 } from './flags.js';
 import { rankPrefix } from './launcher.js';
-import { StopListener } from './signals.js';
 
 const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
-
-/** The demo's settings: enough for the two textures of samples/ from random weights. */
-const DEMO_SETTINGS = {
-  weights: 'random',
-  epochs: 6,
-  batchSize: 8,
-  lr: 0.003,
-  stepSize: 4,
-  seed: 0,
-  device: 'cpu',
-} as const;
 
 interface Command {
   readonly describe: string;
@@ -64,15 +50,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   train: {
     describe: 'Fine-tune on the images of a folder',
     flags: { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS },
-    run: async (given) => {
-      await joinRanks();
-      const speak = voice(given, process.stdout, process.stderr);
-      const { runDir } = await trainAndShow(
-        { ...fileOptions(given), ...trainOptions(given) },
-        speak,
-      );
-      speak.note(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
-    },
+    run: trainCommand,
+  },
+  'find-lr': {
+    describe: 'Find a learning rate: a short test at rates from small to large, with its plot',
+    flags: FIND_LR_FLAGS,
+    run: findLrCommand,
   },
   'export-inference': {
     describe: 'Write a trained network as one ONNX file',
@@ -112,90 +95,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   demo: {
     describe: 'Train on the bundled samples from random weights, then export (minutes, offline)',
     flags: DEMO_FLAGS,
-    run: async (given) => {
-      const out = given.out ?? nextRunDir('demo');
-      const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
-      const speak = voice({}, process.stdout, process.stderr);
-      const arch = given.arch === undefined ? {} : { arch: given.arch };
-      const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, ...arch, data, out }, speak);
-      for (const line of await exportCommand({ run: runDir })) say(line);
-      say(`Next: your own images, ${commandLine('train', '--data DIR')}`);
-    },
+    run: (given) => demoCommand(given, path.join(PACKAGE_ROOT, 'samples', 'textures')),
   },
 };
 
-/** The settings of `--config`. */
-function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
-  if (given.config === undefined) return {};
-  if (given.resume !== undefined) {
-    throw new ConfigError(
-      'expected --config or --resume, got both; a resumed run has its own settings',
-    );
-  }
-  const validator = new Validator('flag');
-  const options = readConfigFile(validator.text('config', 'a file of settings', given.config));
-  // Either says which network.
-  if (given.arch !== undefined) delete options.artifacts;
-  if (given.artifacts !== undefined) delete options.arch;
-  return options;
-}
-
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
-}
-
-/** How this program is called: by an npm script of the repository, or by its own name. */
-function commandLine(command: string, rest: string): string {
-  const script = process.env.npm_lifecycle_event;
-  const byNpm = script !== undefined && script in COMMANDS;
-  return byNpm ? `npm run ${command} -- ${rest}` : `ort-finetune ${command} ${rest}`;
-}
-
-function quote(word: string): string {
-  return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
-}
-
-async function trainAndShow(
-  options: ReturnType<typeof trainOptions>,
-  { listener, warn }: Voice,
-): Promise<TrainResult> {
-  // What a resumed run is to be is known only from its checkpoint.
-  if (options.resume === undefined) resolveTrainOptions(options, 'flag');
-  const { train } = await import('./trainer.js');
-  const stop = new StopListener((name) => {
-    listener.clear();
-    warn(`${name}: stopping after this step, with a checkpoint; once more stops at once`);
-  });
-  stop.listen();
-  try {
-    const onEvent = (event: TrainEvent): void => {
-      listener.handle(event);
-    };
-    // train() checks every value again.
-    const { signal } = stop;
-    return await train({ ...(options as TrainOptions), onEvent, signal }, 'flag');
-  } catch (error) {
-    if (!(error instanceof InterruptedError)) throw error;
-    listener.clear();
-    warn(stoppedText(error));
-    throw new Stopped(stop.exitCode ?? 1);
-  } finally {
-    listener.clear();
-    stop.dispose();
-  }
-}
-
-/** A signal has ended a command: no error, but no success either. */
-class Stopped extends Error {
-  constructor(readonly exitCode: number) {
-    super('stopped by a signal');
-  }
-}
-
-function stoppedText({ runDir, step }: InterruptedError): string {
-  if (runDir === null) return 'Stopped before the first step; nothing was written';
-  const next = commandLine('train', `--resume ${quote(runDir)}`);
-  return `Stopped after step ${step}; to go on: ${next}`;
 }
 
 function version(): string {

@@ -37,6 +37,11 @@ export function formatRate(rate: number): string {
   return String(Number(rate.toPrecision(6)));
 }
 
+/** A rate that is only known roughly, with two digits. */
+export function shownRate(rate: number): string {
+  return formatRate(Number(rate.toPrecision(2)));
+}
+
 /** `done` of `total` as a bar of `width` characters. */
 export function formatBar(share: number, width: number): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * width);

@@ -36,6 +36,7 @@ p { margin: 4px 0; }
 .meter { height: 6px; border-radius: 3px; background: var(--line); margin-top: 9px; overflow: hidden; }
 .meter i { display: block; height: 100%; border-radius: 3px; background: var(--s1); }
 .charts { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
+.single { max-width: 760px; margin: 0 0 18px; }
 .chart { padding: 14px 12px 6px; min-width: 0; }
 .chart figcaption { font-weight: 600; padding: 0 6px 2px; }
 .chart svg { display: block; width: 100%; height: auto; }

@@ -9,7 +9,7 @@ import {
   settingsSection,
   stripSection,
 } from './report-sections.js';
-import { REPORT_STYLE } from './report-style.js';
+import { selfContainedPage } from './self-contained-page.js';
 import { chart, type Series } from './svg-chart.js';
 
 /** A picture in the page. */
@@ -69,10 +69,6 @@ export interface ReportData {
 /** Seconds after which a page of a run under way looks for a newer one. */
 const RELOAD_SECONDS = 10;
 
-/** No source but the page itself: whatever it holds, it cannot reach the network. */
-const POLICY =
-  "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-
 export function renderReport(data: ReportData): string {
   const { title, records, judgement, strip, settings, state } = data;
   const reload =
@@ -81,18 +77,9 @@ export function renderReport(data: ReportData): string {
           `<script>setTimeout(() => { if (!getSelection()?.toString()) location.reload(); }, ${RELOAD_SECONDS * 1000});</script>`,
         )
       : html``;
-  const page = html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8" />
-<meta name="viewport" content="width=device-width, initial-scale=1" />
-<meta http-equiv="Content-Security-Policy" content="${POLICY}" />
-<link rel="icon" href="data:," />
-<title>${title}</title>
-<style>${new Html(REPORT_STYLE)}</style>
-</head>
-<body>
-${header(data)}
+  return selfContainedPage(
+    title,
+    html`${header(data)}
 <main>
 ${tiles(data)}
 ${charts(data)}
@@ -104,11 +91,8 @@ ${settingsSection(settings)}
 </main>
 <footer>Written by ${data.producer} after each epoch. Nothing in this page is loaded from elsewhere.</footer>
 ${jsonScript('metrics', records)}
-${reload}
-</body>
-</html>
-`;
-  return page.markup;
+${reload}`,
+  );
 }
 
 function header({ title, state, arch, device, classes, trainImages, valImages }: ReportData): Html {

@@ -1,6 +1,6 @@
 /**
- * Line and stacked-bar charts over epochs as inline SVG: no script, no library, colours from the page's
- * style sheet (classes `s1`, `s2`, `s3`). Pointing at an epoch shows its values.
+ * Line and stacked-bar charts over epochs (or other points of equal distance) as inline SVG: no script, no
+ * library, colours from the page's style sheet (classes `s1`, `s2`, `s3`). Pointing at an epoch shows its values.
  */
 
 import { Html, html } from './html.js';
@@ -28,6 +28,15 @@ export interface ChartOptions {
   readonly logarithmic?: boolean;
   /** Stacked bars from 0 instead of lines. */
   readonly bars?: boolean;
+  /** What the points are, if not epochs. */
+  readonly points?: Points;
+}
+
+export interface Points {
+  /** For one of them, from 1 on: what it is called when pointed at. */
+  readonly name: (point: number) => string;
+  /** Marks below the chart; `at` may be between two points. */
+  readonly ticks: readonly { readonly at: number; readonly text: string }[];
 }
 
 const WIDTH = 400;
@@ -87,9 +96,10 @@ export function chart(options: ChartOptions): Html {
     (tick) =>
       html`<line class="grid" x1="${FRAME.left}" x2="${FRAME.right}" y1="${px(y(tick))}" y2="${px(y(tick))}" /><text class="tick" text-anchor="end" x="${FRAME.left - 7}" y="${px(y(tick) + 4)}">${format(tick)}</text>`,
   );
-  const xTicks = epochTicks(epochs).map(
-    (epoch) =>
-      html`<text class="tick" text-anchor="middle" x="${px(x(epoch))}" y="${HEIGHT - 12}">${epoch}</text>`,
+  const { ticks } = options.points ?? epochPoints(epochs);
+  const xTicks = ticks.map(
+    ({ at, text }) =>
+      html`<text class="tick" text-anchor="middle" x="${px(x(at))}" y="${HEIGHT - 12}">${text}</text>`,
   );
   const marks = bars ? stack(series, epochs, x, y) : lines(options, x, y);
   return html`<figure class="card chart"><figcaption>${title}</figcaption><svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${summary(options)}">${legend(series)}${gridLines}${xTicks}${marks}${hovers(options, epochs, x, y)}</svg></figure>`;
@@ -122,6 +132,11 @@ function epochTicks(epochs: number): number[] {
   const step = Math.max(1, niceTicks(0, epochs)[1] ?? 1);
   const multiples = Array.from({ length: Math.floor(epochs / step) }, (_, i) => (i + 1) * step);
   return [1, ...multiples.filter((epoch) => Number.isInteger(epoch) && epoch > 1)];
+}
+
+function epochPoints(epochs: number): Points {
+  const ticks = epochTicks(epochs).map((epoch) => ({ at: epoch, text: String(epoch) }));
+  return { name: (epoch) => `Epoch ${epoch}`, ticks };
 }
 
 function legend(series: readonly Series[]): Html {
@@ -182,11 +197,12 @@ function stack(
 
 /** For each epoch an area to point at (or tap), which shows its values in the place of the legend. */
 function hovers(
-  { series, format, formatExact = format, bars = false }: ChartOptions,
+  { series, format, formatExact = format, bars = false, points }: ChartOptions,
   epochs: number,
   x: (epoch: number) => number,
   y: (value: number) => number,
 ): Html[] {
+  const { name: nameOf } = points ?? epochPoints(epochs);
   const edges = Array.from({ length: epochs + 1 }, (_, i) => {
     if (i === 0) return FRAME.left;
     return i === epochs ? FRAME.right : (x(i) + x(i + 1)) / 2;
@@ -211,15 +227,15 @@ function hovers(
     const guide = bars
       ? html``
       : html`<line class="guide" x1="${px(x(i + 1))}" x2="${px(x(i + 1))}" y1="${FRAME.top}" y2="${FRAME.bottom}" />`;
-    return html`<g class="slot"><rect x="${px(left)}" y="0" width="${px(right - left)}" height="${HEIGHT}" /><g class="tip"><rect class="cover" x="0" y="0" width="${WIDTH}" height="26" />${guide}${dots}<text x="${FRAME.left}" y="18">Epoch ${i + 1}${text}</text></g></g>`;
+    return html`<g class="slot"><rect x="${px(left)}" y="0" width="${px(right - left)}" height="${HEIGHT}" /><g class="tip"><rect class="cover" x="0" y="0" width="${WIDTH}" height="26" />${guide}${dots}<text x="${FRAME.left}" y="18">${nameOf(i + 1)}${text}</text></g></g>`;
   });
 }
 
 /** What a screen reader says. */
-function summary({ title, series, format }: ChartOptions): string {
+function summary({ title, series, format, points }: ChartOptions): string {
   const parts = series.map(({ name, values }) => {
     const last = values.findLast((value) => value !== null);
     return `${name} ${last === undefined ? 'none' : format(last)}`;
   });
-  return `${title}, last epoch: ${parts.join(', ')}`;
+  return `${title}, last ${points === undefined ? 'epoch' : 'point'}: ${parts.join(', ')}`;
 }
