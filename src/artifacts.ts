@@ -13,6 +13,7 @@ export interface TensorSpec {
   readonly shape: readonly (number | string)[];
 }
 
+/** An ONNX file of the artifacts. */
 export interface GraphSpec {
   readonly file: string;
   readonly sha256: string;
@@ -53,6 +54,7 @@ export interface FoldSpec {
   readonly epsilon: number;
 }
 
+/** Where the published weights are, and how to know them. */
 export interface PretrainedSpec {
   /** torchvision's name of the weights, for example `IMAGENET1K_V1`. */
   readonly name: string;
@@ -63,6 +65,7 @@ export interface PretrainedSpec {
   readonly bytes: number | null;
 }
 
+/** From a decoded image to the network's input, as torchvision's transforms have it. */
 export interface Preprocessing {
   readonly mean: readonly number[];
   readonly std: readonly number[];
@@ -131,6 +134,7 @@ const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /** The networks whose artifacts ship with the package. */
 export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
+/** One of {@link ARCHITECTURES}. */
 export type Arch = (typeof ARCHITECTURES)[number];
 
 /** Folder of the artifacts that ship with the package for `arch` (default `resnet18`). */

@@ -21,6 +21,7 @@ import { allFinite, type State, type Tensor } from './tensors.js';
 
 export type { BestResult, PartialEpoch, RunState };
 
+/** What a checkpoint file holds. */
 export interface Checkpoint {
   readonly state: State;
   readonly run: RunState;

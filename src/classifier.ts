@@ -21,6 +21,7 @@ export type Outcome<T extends Item> =
   | { readonly item: T; readonly logits: Float32Array; readonly error?: undefined }
   | { readonly item: T; readonly error: DatasetError };
 
+/** What a classifier may use of the machine. */
 export interface ClassifierOptions {
   /** Threads that decode and preprocess; default 4. */
   readonly workers?: number;
@@ -28,6 +29,7 @@ export interface ClassifierOptions {
   readonly threads?: number;
 }
 
+/** A trained network that answers for images. It holds threads until it is closed. */
 export class Classifier {
   readonly classes: readonly string[];
   readonly #runtime: Runtime;
@@ -48,6 +50,8 @@ export class Classifier {
   }
 
   /**
+   * Loads a model.
+   *
    * @param bytes a model of `export-inference`, of any of its kinds.
    * @param artifacts whose preprocessing to use; null for a model that takes decoded images.
    */
@@ -68,6 +72,7 @@ export class Classifier {
     }
   }
 
+  /** Ends its threads, after what they are at. */
   async close(): Promise<void> {
     await this.#pool?.close();
     await this.#runtime.close();

@@ -28,14 +28,16 @@ function sharedFlags(): Record<string, Flag> {
 
 const DEFAULT_PAGE = 'find-lr.html';
 
-export const FIND_LR_FLAGS: Readonly<Record<string, Flag>> = {
-  ...sharedFlags(),
+/** Those that mean something else than in training, or nothing there. */
+export const RANGE_FLAGS: Readonly<Record<string, Flag>> = {
   'min-lr': rangeFlag('minLr', 'Learning rate of the first step'),
   'max-lr': rangeFlag('maxLr', 'Learning rate of the last step'),
   steps: rangeFlag('steps', 'Steps from the one to the other'),
   out: { describe: 'Page to write, with the plot', shownDefault: DEFAULT_PAGE },
   ...OUTPUT_FLAGS,
 };
+
+export const FIND_LR_FLAGS: Readonly<Record<string, Flag>> = { ...sharedFlags(), ...RANGE_FLAGS };
 
 /** Prints the suggestion, and writes the page with the plot. */
 export async function findLrCommand(given: Arguments): Promise<void> {

@@ -46,6 +46,7 @@ export interface TrainOptions extends Partial<TrainSettings> {
    * InterruptedError.
    */
   readonly signal?: AbortSignal;
+  /** Called with everything there is to report, as it comes. */
   readonly onEvent?: (event: TrainEvent) => void;
 }
 

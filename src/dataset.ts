@@ -22,9 +22,11 @@ export interface Dataset {
    * it, only the number of samples and the classes are compared.
    */
   readonly fingerprint?: string;
+  /** The sample `index`, from 0 to `length - 1`; asked for in any order, several at a time. */
   get(index: number): Sample | Promise<Sample>;
 }
 
+/** A sample that is an image file. */
 export interface FileSample extends Sample {
   readonly image: string;
 }
@@ -63,6 +65,7 @@ export class ImageFolder implements Dataset {
     return this.samples.length;
   }
 
+  /** @throws RangeError for an index that there is not. */
   get(index: number): FileSample {
     const sample = this.samples[index];
     if (!sample) throw new RangeError(`expected an index below ${this.length}, got ${index}`);

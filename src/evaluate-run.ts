@@ -14,6 +14,7 @@ import { ImageFolder, type Dataset } from './dataset.js';
 import { argmax, crossEntropy } from './metrics.js';
 import { formatShare } from './progress.js';
 
+/** How a network did on labelled images. */
 export interface EvaluationResult {
   /** Mean cross entropy. */
   readonly loss: number;

@@ -132,6 +132,7 @@ export interface EndEvent {
   readonly before?: true;
 }
 
+/** Everything that `train()` reports, told apart by `type`. */
 export type TrainEvent =
   | StartEvent
   | FetchEvent

@@ -33,6 +33,7 @@ export const MAX_ACCURACY_DROP = 0.01;
 
 const TRIAL_IMAGES = 2;
 
+/** What to export, and in which form. */
 export interface ExportOptions {
   /** Run folder. */
   readonly run: string;
@@ -47,7 +48,7 @@ export interface ExportOptions {
   readonly probabilities?: boolean;
   /** Weights in fewer bits; needs the validation images, to tell what it costs. */
   readonly compression?: Compression;
-  /** Share of accuracy that `compression` may cost. Default {@link MAX_ACCURACY_DROP}. */
+  /** Share of accuracy that `compression` may cost. Default 0.01. */
   readonly maxAccuracyDrop?: number;
   /** Data folder of the run. Default: where it was in training. */
   readonly data?: string;
@@ -57,6 +58,7 @@ export interface ExportOptions {
   readonly valDataset?: Dataset;
 }
 
+/** What was written, and how it did. */
 export interface ExportResult {
   readonly file: string;
   readonly bytes: number;

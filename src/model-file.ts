@@ -6,6 +6,7 @@ import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js'
 import { ArtifactError, ConfigError, WeightsError } from './errors.js';
 import { parseModel } from './export.js';
 
+/** A model file, and what its metadata say of it. */
 export interface ModelFile {
   readonly bytes: Uint8Array;
   readonly arch: string;

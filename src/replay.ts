@@ -10,6 +10,7 @@ import { classifyDataset } from './evaluate-run.js';
 import { loadPredictions, predictionsFile, type SavedPredictions } from './predictions-file.js';
 import type { CheckpointName, RunConfig } from './run-folder.js';
 
+/** What an exported file made of the validation images. */
 export interface Replay {
   readonly images: number;
   /** Of the exported model. */

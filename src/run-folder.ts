@@ -7,6 +7,7 @@ import { ConfigError, UserError } from './errors.js';
 import type { PhaseRecord } from './events.js';
 import { sweepTemporary, writeFileAtomic } from './files.js';
 
+/** Which weights of a run. */
 export type CheckpointName = 'best' | 'last';
 
 /** config.json: the resolved settings, and what they were resolved against. */

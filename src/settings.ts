@@ -1,6 +1,8 @@
 /** The settings of a run that have a default, and the ranges of the numbers among them. */
 
+/** Where a network can be trained; `auto` chooses. */
 export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const;
+/** One of {@link DEVICES}. */
 export type Device = (typeof DEVICES)[number];
 
 export const SCHEDULES = ['step', 'cosine', 'constant'] as const;
@@ -80,6 +82,7 @@ export interface TrainSettings {
   readonly onBadImage: OnBadImage;
 }
 
+/** The default of each setting. */
 export const TRAIN_DEFAULTS: TrainSettings = {
   weights: 'imagenet',
   epochs: 25,

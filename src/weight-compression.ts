@@ -18,6 +18,7 @@ import {
   TensorProtoSchema,
 } from './onnx-proto/onnx_pb.js';
 
+/** Weights in half precision, or in 8 bits with a scale for each output channel. */
 export type Compression = 'fp16' | 'int8';
 
 /**

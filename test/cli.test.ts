@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS } from '../src/cli-devices.js';
+import { FIND_LR_FLAGS, RANGE_FLAGS } from '../src/cli-find-lr.js';
 import { EXPORT_FLAGS } from '../src/cli-export.js';
 import { OUTPUT_FLAGS } from '../src/cli-output.js';
 import { CONFIG_FLAGS, DEMO_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
@@ -48,6 +49,7 @@ describe('help', () => {
     ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
     ['export-inference', EXPORT_FLAGS],
     ['demo', DEMO_FLAGS],
+    ['find-lr', FIND_LR_FLAGS],
     ['doctor', DOCTOR_FLAGS],
     ['setup-cuda', SETUP_CUDA_FLAGS],
   ])('of %s documents each flag with its default', async (command, flags) => {
@@ -62,6 +64,7 @@ describe('help', () => {
 
   test.each([
     ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
+    ['find-lr', RANGE_FLAGS],
     ['export-inference', EXPORT_FLAGS],
     ['doctor', DOCTOR_FLAGS],
     ['setup:cuda', SETUP_CUDA_FLAGS],
@@ -77,6 +80,14 @@ describe('help', () => {
     expect(documented.sort()).toEqual(expected.sort());
   });
 
+  test('the README names the flags that find-lr shares with training, and no others', () => {
+    const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
+    const text = /and of training's flags ([^]*?)\. No weights/.exec(readme)?.[1] ?? '';
+    const named = [...text.matchAll(/`--([\w-]+)`/g)].map(([, name]) => name);
+    const shared = Object.keys(FIND_LR_FLAGS).filter((name) => !(name in RANGE_FLAGS));
+    expect(named.sort()).toEqual(shared.sort());
+  });
+
   test('--version prints the version of package.json', async () => {
     const text = readFileSync(path.join(root, 'package.json'), 'utf8');
     const { version } = JSON.parse(text) as { version: string };
@@ -89,7 +100,7 @@ describe('a wrong call ends with exit code 2 and one line', () => {
   const cases: [words: string[], message: string | RegExp][] = [
     [
       [],
-      'expected a command: train, export-inference, evaluate, predict, doctor, setup-cuda, demo; got none',
+      'expected a command: train, find-lr, export-inference, evaluate, predict, doctor, setup-cuda, demo; got none',
     ],
     [['trian'], 'did you mean train?'],
     [['__proto__'], 'expected a command'],

@@ -2,6 +2,8 @@
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
+  copyFileSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -17,6 +19,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 let project: string;
+let tarball: string;
 
 /** What the README's section on the library says, as a program. */
 const PROGRAM = `
@@ -64,6 +67,7 @@ beforeAll(() => {
   const words = ['pack', '--json', '--ignore-scripts', '--pack-destination', project];
   const json = execFileSync('npm', words, { cwd: root, encoding: 'utf8', stdio: 'pipe' });
   const [{ filename }] = JSON.parse(json) as [{ filename: string }];
+  tarball = path.join(project, filename);
   execFileSync('tar', ['-xzf', filename], { cwd: project });
   symlinkSync(path.join(project, 'package'), path.join(modules, 'ort-finetune'), 'junction');
   const { dependencies } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
@@ -102,4 +106,35 @@ test('it trains on a data set in code, with nothing but what is in the package',
   const lines = output.trimEnd().split('\n');
   const best = path.join('run', 'checkpoints', 'best.safetensors');
   expect(lines).toEqual(['train 8', 'val 4', `1 ${best}`]);
+});
+
+test('npx installs and runs the packed file in an empty folder, with the variable that README names', () => {
+  const empty = mkdtempSync(path.join(os.tmpdir(), 'npx-test-'));
+  try {
+    const settings = ['--weights', 'random', '--epochs', '1', '--workers', '1', '--device', 'cpu'];
+    const data = ['--data', path.join(root, 'samples/textures'), '--artifacts', `${project}/tiny`];
+    const words = [
+      '--yes',
+      `./${path.basename(tarball)}`,
+      'train',
+      ...data,
+      ...settings,
+      '--out',
+      'run',
+    ];
+    // Without the settings of the npm that runs the tests, this repository's .npmrc among them.
+    const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
+    const env = { ...Object.fromEntries(own), ONNXRUNTIME_NODE_INSTALL: 'skip' };
+    copyFileSync(tarball, path.join(empty, path.basename(tarball)));
+    const { status, stdout, stderr } = spawnSync('npx', words, {
+      cwd: empty,
+      encoding: 'utf8',
+      env,
+    });
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(stdout).toContain('Next: ort-finetune export-inference --run run\n');
+    expect(existsSync(path.join(empty, 'run', 'checkpoints', 'best.safetensors'))).toBe(true);
+  } finally {
+    rmSync(empty, { recursive: true });
+  }
 });
