@@ -18,6 +18,7 @@ from torch import nn
 
 from scripts.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, Architecture
 from scripts.evaluation_graph import build_evaluation_graph, build_inference_template
+from scripts.gpu_graphs import build_gpu_training_graph, build_state_graph
 from scripts.gradient_graph import differentiate, export_forward
 from scripts.head_graph import build_head_graph
 from scripts.initial_weights import WeightsError, write_initial_weights
@@ -49,6 +50,15 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
             "train_extended.onnx",
             _checked(build_training_graph(network, gradient, extended=True)),
         ),
+        "trainCuda": (
+            "train_cuda.onnx",
+            _checked(build_gpu_training_graph(network, gradient, loop=True)),
+        ),
+        "trainWebgpu": (
+            "train_webgpu.onnx",
+            _checked(build_gpu_training_graph(network, gradient, loop=False)),
+        ),
+        "packedState": ("packed_state.onnx", _checked(build_state_graph(network))),
         "trainHead": ("train_head.onnx", _checked(build_head_graph(network, forward))),
         "gradients": ("gradients.onnx", _checked(build_gradients_graph(network, gradient))),
         "update": ("update.onnx", _checked(build_update_graph(network))),

@@ -45,6 +45,8 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
         self._made: dict[Hashable, ir.Value] = {}
         self.values: dict[ir.Value, ir.Value | None] = {}
+        self.batch_size: ir.Value | None = None
+        """N as a scalar, where a graph is given it: reading it off a shape is a CPU's work."""
 
     def lowered(self, value: ir.Value | None) -> ir.Value:
         """The new value that stands for one of the old graph.
@@ -87,6 +89,16 @@ class GraphBuilder:
         node.outputs[0].name = f"{self._prefix}{op_type}_{number}"
         self.nodes.append(node)
         return node.outputs[0]
+
+    def split(self, value: ir.Value, sizes: Sequence[int]) -> Sequence[ir.Value]:
+        """Parts of a vector, one after the other."""
+        number = len(self.nodes)
+        node = ir.node("Split", [value, self.ints(sizes)], {"axis": 0}, num_outputs=len(sizes))
+        node.name = f"{self._prefix}{self.scope}/Split_{number}"
+        for index, output in enumerate(node.outputs):
+            output.name = f"{self._prefix}Split_{number}_{index}"
+        self.nodes.append(node)
+        return node.outputs
 
     def copy(self, node: ir.Node, inputs: Sequence[ir.Value | None]) -> Sequence[ir.Value]:
         """Appends a copy of ``node`` that reads ``inputs`` instead."""

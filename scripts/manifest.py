@@ -18,6 +18,7 @@ from torch import nn
 
 from scripts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture, initializers
 from scripts.evaluation_graph import Fold
+from scripts.gpu_graphs import packing
 from scripts.network import Network
 from scripts.split_graphs import GRADIENT_PREFIX
 from scripts.training_graph import OUTPUT_PREFIX
@@ -84,6 +85,10 @@ def build_manifest(
     entries = {key: graph_entry(file, content) for key, (file, content) in graphs.items()}
     for key in ("train", "trainExtended", "trainHead"):
         entries[key] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
+    for key in ("trainCuda", "trainWebgpu", "packedState"):
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "packed": packing(network)}
+    entries["trainCuda"] |= {"loop": "Scan"}
+    entries["trainWebgpu"] |= {"loop": "none"}
     entries["gradients"] |= {"outputPrefix": OUTPUT_PREFIX}
     entries["update"] |= {"outputPrefix": OUTPUT_PREFIX, "gradientPrefix": GRADIENT_PREFIX}
     entries["inference"]["fold"] = [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import onnx_ir as ir
 
 from scripts.gradient_graph import GradientGraph
 from scripts.graph_builder import IR_VERSION, NUMPY_DTYPES, OPSET, GraphBuilder
-from scripts.lowering import lower
+from scripts.lowering import Rule, lower
 from scripts.network import Network, Shape
 
 OUTPUT_PREFIX = "next."
@@ -68,6 +69,7 @@ def gradient_stage(
     state: Mapping[str, ir.Value],
     images: ir.Value,
     targets: ir.Value,
+    special: Mapping[tuple[str, str], Rule] = MappingProxyType({}),
 ) -> Gradients:
     """Forward and backward pass over one batch.
 
@@ -78,7 +80,7 @@ def gradient_stage(
     """
     bind(op, graph, graph.nodes, state)
     op.values |= {graph.images: images, graph.labels: targets}
-    lower(op, graph.nodes)
+    lower(op, graph.nodes, special)
     buffers: dict[str, ir.Value] = {}
     for node in graph.nodes:
         if node.op_type == "BatchNormInternal":

@@ -92,7 +92,18 @@ export interface TrainingGraphSpec extends GraphSpec {
  * `train`: SGD with momentum. `trainExtended`: also Nesterov momentum and clipped gradients. `trainHead`:
  * the same, for a frozen backbone.
  */
-export type TrainingGraph = 'train' | 'trainExtended' | 'trainHead';
+export type TrainingGraph = 'train' | 'trainExtended' | 'trainHead' | GpuTrainingGraph;
+
+/** They train everything, with Nesterov momentum and clipped gradients; their state is packed. */
+export type GpuTrainingGraph = 'trainCuda' | 'trainWebgpu';
+
+/** What each packed vector of a state holds, in its order. */
+export type Packing = Readonly<Record<string, readonly string[]>>;
+
+export interface GpuGraphSpec extends GraphSpec {
+  readonly outputPrefix: string;
+  readonly packed: Packing;
+}
 
 export interface Manifest {
   readonly formatVersion: 1;
@@ -102,6 +113,11 @@ export interface Manifest {
     readonly train: TrainingGraphSpec;
     readonly trainExtended: TrainingGraphSpec;
     readonly trainHead: TrainingGraphSpec;
+    readonly trainCuda: GpuGraphSpec & { readonly loop: 'Scan' };
+    /** One step a call, its inputs without K. */
+    readonly trainWebgpu: GpuGraphSpec & { readonly loop: 'none' };
+    /** Hands a packed state through: reads it back from a GPU. */
+    readonly packedState: GpuGraphSpec;
     /** Forward and backward pass of one batch; `gradients` [P] is all of them in one. */
     readonly gradients: GraphSpec & { readonly outputPrefix: string };
     /** The optimizer's step; takes the gradient of NAME as `<gradientPrefix>NAME`. */

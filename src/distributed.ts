@@ -12,7 +12,9 @@ import type { MeterSums } from './metrics.js';
 import type { ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import type { Shard } from './sampler.js';
-import { TrainSession, type Runtime } from './session.js';
+import type { Runtime } from './session.js';
+import type { Provider } from './session-protocol.js';
+import { TrainSession } from './train-session.js';
 import type { State } from './tensors.js';
 
 /** The state to begin with, and where it comes from. */
@@ -54,7 +56,7 @@ export interface Team {
   ): Promise<TrainSession>;
   /** @param open opens the run folder; `follow` is given the leader's. */
   openRun(open: () => Promise<Run>, follow: FollowRun): Promise<Run>;
-  stepsPerCall(batchSize: number): number;
+  stepsPerCall(batchSize: number, provider: Provider): number;
   /** Aborts between two steps, on all ranks between the same two, when one is asked to stop. */
   signal(own: AbortSignal | undefined): AbortSignal | undefined;
   /** The state at the end of an epoch: the leader's, whose BatchNorm statistics are those that count. */

@@ -6,7 +6,7 @@ import { EpochProgress } from './epoch.js';
 import { DatasetError, InterruptedError } from './errors.js';
 import type { PhaseRecord } from './events.js';
 import type { RunFolder } from './run-folder.js';
-import type { TrainSession } from './session.js';
+import type { TrainSession } from './train-session.js';
 import type { State } from './tensors.js';
 
 /** What stays the same through a run, and is in every checkpoint of it. */

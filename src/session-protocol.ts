@@ -17,11 +17,22 @@ export interface ByteTensor {
 export type Feeds = Readonly<Record<string, Tensor | ByteTensor>>;
 
 export type Request =
-  | { kind: 'load'; model: string | Uint8Array; provider: Provider; threads: number }
+  | {
+      kind: 'load';
+      model: string | Uint8Array;
+      provider: Provider;
+      threads: number;
+      /** Outputs that stay in the GPU's memory (WebGPU only). */
+      gpuOutputs: readonly string[];
+    }
   | { kind: 'release'; session: number }
   | { kind: 'run'; session: number; feeds: Feeds; fetches: readonly string[] | null }
   | { kind: 'setState'; tensors: FloatTensors }
-  | { kind: 'getState' }
+  | {
+      kind: 'getState';
+      /** Reads back a state that is in the GPU's memory: gives each input as an output of another name. */
+      reader: { session: number; outputPrefix: string } | null;
+    }
   | {
       kind: 'step';
       session: number;

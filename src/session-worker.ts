@@ -44,8 +44,16 @@ function session(number: number): ort.InferenceSession {
 }
 
 async function load(request: Extract<Request, { kind: 'load' }>): Promise<number> {
+  const { provider, gpuOutputs } = request;
+  const onGpu = Object.fromEntries(gpuOutputs.map((name) => [name, 'gpu-buffer' as const]));
   const options: ort.InferenceSession.SessionOptions = {
-    executionProviders: [request.provider],
+    // In its own layout (NHWC) the provider would rearrange shapes on the CPU inside a step.
+    executionProviders: [
+      provider === 'webgpu' && gpuOutputs.length > 0
+        ? { name: provider, preferredLayout: 'NCHW' }
+        : provider,
+    ],
+    ...(gpuOutputs.length > 0 ? { preferredOutputLocation: onGpu } : {}),
     // Errors reach the caller as exceptions; the runtime's own log would print them a second time.
     logSeverityLevel: 4,
     ...(request.threads > 0 ? { intraOpNumThreads: request.threads } : {}),
@@ -75,8 +83,28 @@ async function step(request: Extract<Request, { kind: 'step' }>): Promise<FloatT
     if (name.startsWith(outputPrefix)) next[name.slice(outputPrefix.length)] = tensor;
     else results[name] = fromOrt(tensor);
   }
-  state = { ...state, ...next };
+  replaceState({ ...state, ...next });
   return results;
+}
+
+/** Frees what a GPU holds of the state before. */
+function replaceState(next: Record<string, ort.Tensor>): void {
+  const kept = new Set(Object.values(next));
+  for (const tensor of Object.values(state)) {
+    if (tensor.location === 'gpu-buffer' && !kept.has(tensor)) tensor.dispose();
+  }
+  state = next;
+}
+
+async function getState({ reader }: Extract<Request, { kind: 'getState' }>): Promise<FloatTensors> {
+  if (reader === null) return mapValues(state, fromOrt);
+  // Not getData(): of a tensor in the GPU's memory it ends the process.
+  const outputs = await session(reader.session).run(state);
+  const named = Object.entries(outputs).map(([name, tensor]) => [
+    name.slice(reader.outputPrefix.length),
+    fromOrt(tensor),
+  ]);
+  return Object.fromEntries(named) as FloatTensors;
 }
 
 async function run(request: Extract<Request, { kind: 'run' }>): Promise<FloatTensors> {
@@ -94,15 +122,16 @@ async function handle(request: Request): Promise<FloatTensors | number | undefin
     case 'step':
       return step(request);
     case 'setState':
-      state = mapValues(request.tensors, toOrt);
+      replaceState(mapValues(request.tensors, toOrt));
       return undefined;
     case 'getState':
-      return mapValues(state, fromOrt);
+      return getState(request);
     case 'release':
       await session(request.session).release();
       sessions.delete(request.session);
       return undefined;
     case 'close':
+      replaceState({});
       for (const loaded of sessions.values()) await loaded.release();
       sessions.clear();
       return undefined;

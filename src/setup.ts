@@ -13,7 +13,7 @@ import type { DataLoader } from './loader.js';
 import { openResumePoint, underRanks, type ResumePoint } from './resume.js';
 import { FollowingRun, Run, type RunIdentity } from './run.js';
 import { RunFolder, type RunConfig } from './run-folder.js';
-import type { TrainSession } from './session.js';
+import type { TrainSession } from './train-session.js';
 import type { State } from './tensors.js';
 import { initialState } from './weights.js';
 

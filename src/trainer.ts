@@ -26,7 +26,8 @@ import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
 import { scheduledLr } from './schedule.js';
-import { trainingGraph, type Runtime, type TrainSession } from './session.js';
+import type { Runtime } from './session.js';
+import { graphOn, trainingGraph, type TrainSession } from './train-session.js';
 import {
   findResumePoint,
   identify,
@@ -100,8 +101,8 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const device = await openDevice(config.device, team.threads(config.threads), artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
-    const graph = trainingGraph(config);
-    if (team.ranks === 1) runtime.prepare(artifacts.graphPath(graph));
+    const graph = graphOn(provider, trainingGraph(config));
+    if (team.ranks === 1 && graph !== 'trainWebgpu') runtime.prepare(artifacts.graphPath(graph));
     const data = await team.oncePerHost(() => openData(config, pool, emit));
     const { classes, classWeights } = data;
     const identity = identify(config, artifacts, data, provider, team.ranks);
@@ -170,7 +171,7 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
   const { team, config, artifacts, runtime, session, trainLoader, valLoader } = workshop;
   const { classes, classWeights, report, signal, emit } = workshop;
   const { saveEvery } = config;
-  const groupSize = team.stepsPerCall(config.batchSize);
+  const groupSize = team.stepsPerCall(config.batchSize, runtime.provider);
   const sizes = {
     classes: classes.length,
     inputSize: artifacts.manifest.preprocessing.inputSize,

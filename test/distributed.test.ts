@@ -6,7 +6,7 @@ import type { PhaseRecord } from '../src/events.js';
 import type { RunState } from '../src/checkpoint.js';
 import { underRanks } from '../src/resume.js';
 import { shardLength, shardOf } from '../src/sampler.js';
-import { TrainSession } from '../src/session.js';
+import { TrainSession } from '../src/train-session.js';
 import { Job, installedLaunchers, program, runJob } from './mpi-job.js';
 import { CLASSES, threeSteps } from './rank-steps.js';
 import { call, makeData, outcome, trainWords } from './run-process.js';

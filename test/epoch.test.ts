@@ -11,7 +11,7 @@ import {
 } from '../src/epoch.js';
 import { TrainingError } from '../src/errors.js';
 import type { Batch, DataLoader } from '../src/loader.js';
-import type { Chunk, ChunkResult, TrainSession } from '../src/session.js';
+import type { Chunk, ChunkResult, TrainSession } from '../src/train-session.js';
 
 const SETTINGS = { lr: 0.1, momentum: 0.9, weightDecay: 0.01, classes: 2 };
 
@@ -65,7 +65,7 @@ function place(more: Partial<EpochOfRun> = {}): EpochOfRun {
 const ignore = (): undefined => undefined;
 
 test('a call holds about 32 images, and 8 steps at most', () => {
-  expect([1, 4, 5, 16, 32, 64].map(stepsPerCall)).toEqual([8, 8, 6, 2, 1, 1]);
+  expect([1, 4, 5, 16, 32, 64].map((size) => stepsPerCall(size))).toEqual([8, 8, 6, 2, 1, 1]);
 });
 
 test('batches are grouped up to the count, and never with one of another size', async () => {

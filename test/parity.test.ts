@@ -14,7 +14,8 @@ import { ImageFolder } from '../src/dataset.js';
 import { buildInferenceModel } from '../src/export.js';
 import { Meter } from '../src/metrics.js';
 import { readSafetensors } from '../src/safetensors.js';
-import { Runtime, TrainSession } from '../src/session.js';
+import { Runtime } from '../src/session.js';
+import { TrainSession } from '../src/train-session.js';
 import { float32Tensor, type State, type Tensor } from '../src/tensors.js';
 import { CHROMIUM_ADVICE, findChromium, findSwiftShader, runInChromium } from './chromium.js';
 import { allStepErrors, stepErrors, type StepErrors } from './one-step.js';
@@ -128,14 +129,13 @@ describe('rows 4, 5 and 8: twenty steps', () => {
         placements: Record<string, Record<string, number>>;
       };
       expectWithinSpread([distance]);
-      // What a provider lacks falls back to the CPU without a word; the bulk of the work must not.
-      const { WebGpuExecutionProvider: gpu = {}, CPUExecutionProvider: cpu = {} } = placements;
-      for (const heavy of ['Conv', 'ConvTranspose', 'Gemm', 'BatchNormalization', 'ReduceMean']) {
-        expect([heavy, gpu[heavy] ?? 0, cpu[heavy] ?? 0]).toEqual([heavy, expect.any(Number), 0]);
-        expect(gpu[heavy]).toBeGreaterThan(0);
-      }
+      // What a provider lacks falls back to the CPU without a word, and copies come with it.
+      const { WebGpuExecutionProvider: gpu = {}, ...elsewhere } = placements;
+      expect(elsewhere).toEqual({});
+      expect(Object.keys(gpu).filter((name) => name.startsWith('Memcpy'))).toEqual([]);
+      expect(gpu.ConvTranspose).toBeGreaterThan(0);
     },
-    120_000,
+    300_000,
   );
 });
 

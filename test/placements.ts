@@ -4,8 +4,9 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Artifacts } from '../src/artifacts.js';
+import type { Artifacts, TrainingGraph } from '../src/artifacts.js';
 import type { Provider } from '../src/session-protocol.js';
+import { graphOn } from '../src/train-session.js';
 
 /** Sizes of the symbolic dimensions in the one call that is watched. */
 const SIZES: Readonly<Record<string, number>> = { K: 1, N: 2, C: 2 };
@@ -19,17 +20,21 @@ interface ProfileEvent {
 export async function placements(
   artifacts: Artifacts,
   provider: Provider,
+  graph: TrainingGraph = graphOn(provider, 'train'),
 ): Promise<Record<string, Record<string, number>>> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'profile-'));
   try {
-    const session = await InferenceSession.create(artifacts.graphPath('train'), {
-      executionProviders: [provider],
+    const session = await InferenceSession.create(artifacts.graphPath(graph), {
+      // As the session's thread does.
+      executionProviders: [
+        graph === 'trainWebgpu' ? { name: 'webgpu', preferredLayout: 'NCHW' } : provider,
+      ],
       enableProfiling: true,
       profileFilePrefix: path.join(folder, 'profile'),
       logSeverityLevel: 4,
     });
     const feeds: Record<string, Tensor> = {};
-    for (const { name, shape } of artifacts.manifest.graphs.train.inputs) {
+    for (const { name, shape } of artifacts.manifest.graphs[graph].inputs) {
       const dims = shape.map((size) => (typeof size === 'string' ? (SIZES[size] ?? 1) : size));
       const count = dims.reduce((a, b) => a * b, 1);
       feeds[name] = new Tensor('float32', new Float32Array(count).fill(0.1), dims);

@@ -3,10 +3,11 @@
 import path from 'node:path';
 import type { Artifacts } from '../src/artifacts.js';
 import { ImageFolder, type Dataset } from '../src/dataset.js';
-import { stepsPerCall, trainEpoch } from '../src/epoch.js';
+import { trainEpoch } from '../src/epoch.js';
 import { DataLoader } from '../src/loader.js';
 import { stepLr } from '../src/schedule.js';
-import { TrainSession, type Runtime } from '../src/session.js';
+import { type Runtime } from '../src/session.js';
+import { TrainSession } from '../src/train-session.js';
 import type { State } from '../src/tensors.js';
 import { initialState } from '../src/weights.js';
 import { FIXTURES } from './pixel-fixtures.js';

@@ -1,7 +1,8 @@
 /** Steps of the tiny network that ranks take together, or one process alone. */
 
 import { openArtifacts, type Artifacts } from '../src/artifacts.js';
-import { Runtime, type TrainSession } from '../src/session.js';
+import { Runtime } from '../src/session.js';
+import { type TrainSession } from '../src/train-session.js';
 import type { State } from '../src/tensors.js';
 import { initialState } from '../src/weights.js';
 import { TINY, randomChunk } from './tiny-network.js';

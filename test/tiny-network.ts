@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import type { Dataset, Sample } from '../src/dataset.js';
 import { meanTargets } from '../src/metrics.js';
 import { Philox } from '../src/random.js';
-import type { Chunk } from '../src/session.js';
+import type { Chunk } from '../src/train-session.js';
 
 export const TINY = fileURLToPath(new URL('../../test/fixtures/tiny/', import.meta.url));
 export const INPUT_SIZE = 32;

@@ -1,0 +1,52 @@
+/** The state as the graphs for GPUs take it: many tensors in a few vectors. */
+
+import type { Packing } from './artifacts.js';
+import { TrainingError } from './errors.js';
+import type { FloatTensors } from './session-protocol.js';
+import { elementCount, float32Tensor, type Tensor } from './tensors.js';
+
+/** Puts each packed vector together; tensors that are in none stay as they are. */
+export function pack(tensors: FloatTensors, packing: Packing): FloatTensors {
+  const left = { ...tensors };
+  const packed: FloatTensors = {};
+  for (const [name, parts] of Object.entries(packing)) {
+    const arrays = parts.map((part) => {
+      const tensor = left[part];
+      if (tensor === undefined) throw new TrainingError(`expected the tensor ${part}, found none`);
+      Reflect.deleteProperty(left, part);
+      return tensor.data as Float32Array;
+    });
+    const whole = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
+    let offset = 0;
+    for (const array of arrays) {
+      whole.set(array, offset);
+      offset += array.length;
+    }
+    packed[name] = float32Tensor([whole.length], whole);
+  }
+  return { ...packed, ...left };
+}
+
+/** The reverse. @param shapeOf shape of a part. */
+export function unpack(
+  tensors: FloatTensors,
+  packing: Packing,
+  shapeOf: (name: string) => readonly number[],
+): FloatTensors {
+  const found: Record<string, Tensor> = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    const parts = packing[name];
+    if (parts === undefined) {
+      found[name] = tensor;
+      continue;
+    }
+    let offset = 0;
+    for (const part of parts) {
+      const shape = shapeOf(part);
+      const end = offset + (elementCount(shape) ?? NaN);
+      found[part] = float32Tensor(shape, (tensor.data as Float32Array).slice(offset, end));
+      offset = end;
+    }
+  }
+  return found;
+}
