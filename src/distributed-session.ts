@@ -3,7 +3,7 @@
 import type { Artifacts } from './artifacts.js';
 import { TrainingError } from './errors.js';
 import type { FloatTensors } from './session-protocol.js';
-import { type Runtime } from './session.js';
+import type { Runtime } from './session.js';
 import { TrainSession, type Chunk, type ChunkResult } from './train-session.js';
 import { stateLayout } from './state-layout.js';
 import { elementCount, float32Tensor, type Tensor } from './tensors.js';

@@ -2,7 +2,7 @@
 
 import type { Artifacts } from '../src/artifacts.js';
 import { meanTargets } from '../src/metrics.js';
-import { type Runtime } from '../src/session.js';
+import type { Runtime } from '../src/session.js';
 import { TrainSession } from '../src/train-session.js';
 import { MOMENTUM_PREFIX } from '../src/tensors.js';
 import { initialState } from '../src/weights.js';

@@ -6,7 +6,7 @@ import { ImageFolder, type Dataset } from '../src/dataset.js';
 import { trainEpoch } from '../src/epoch.js';
 import { DataLoader } from '../src/loader.js';
 import { stepLr } from '../src/schedule.js';
-import { type Runtime } from '../src/session.js';
+import type { Runtime } from '../src/session.js';
 import { TrainSession } from '../src/train-session.js';
 import type { State } from '../src/tensors.js';
 import { initialState } from '../src/weights.js';
