@@ -3,7 +3,7 @@
 import path from 'node:path';
 import type { Artifacts } from '../src/artifacts.js';
 import { ImageFolder, type Dataset } from '../src/dataset.js';
-import { trainEpoch } from '../src/epoch.js';
+import { stepsPerCall, trainEpoch } from '../src/epoch.js';
 import { DataLoader } from '../src/loader.js';
 import { stepLr } from '../src/schedule.js';
 import type { Runtime } from '../src/session.js';

@@ -6,7 +6,7 @@
 import path from 'node:path';
 
 const [data, out, start] = process.argv.slice(2);
-const { TrainSession } = await import('../../dist/src/session.js');
+const { TrainSession } = await import('../../dist/src/train-session.js');
 const marks = {};
 const since = () => Date.now() / 1000 - Number(start);
 const step = TrainSession.prototype.step;

@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
 import { stepsPerCall, toChunk } from '../../dist/src/epoch.js';
-import { Runtime, TrainSession } from '../../dist/src/session.js';
+import { Runtime } from '../../dist/src/session.js';
+import { TrainSession } from '../../dist/src/train-session.js';
 import { initialState } from '../../dist/src/weights.js';
 
 const CLASSES = 2;
