@@ -32,6 +32,11 @@ STATISTICS = "packed.statistics"
 SCALARS = ("momentum", "weight_decay", "nesterov", "max_norm", "batch_size")
 
 
+PACKED = {"backbone": BACKBONE, "momentum": MOMENTUM, "statistics": STATISTICS}
+"""Names of the packed vectors, as the manifest gives them. What they hold follows from its lists:
+the backbone's parameters, their momentum, the buffers, each in the manifest's order."""
+
+
 def packing(network: Network) -> dict[str, list[str]]:
     """What each packed vector holds, in its order: names of the state."""
     backbone = [name for name in network.parameters if name not in network.head]
@@ -82,7 +87,7 @@ def build_gpu_training_graph(
     shapes = packed_state(network)
     inner = {name: value(prefix + name, dtype, shape) for name, shape in varying.items()}
     state = {name: value(prefix + name, dtype, shape) for name, shape in shapes.items()}
-    op = GraphBuilder(dtype, prefix=prefix)
+    op = GraphBuilder(dtype, prefix=prefix, large_nodes=True)
     op.batch_size = scalars["batch_size"]
     stage = _gradients(op, network, graph, state, inner, one_split=loop)
     updated = _update(op, network, state, stage, inner | scalars)

@@ -18,7 +18,7 @@ from torch import nn
 
 from scripts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture, initializers
 from scripts.evaluation_graph import Fold
-from scripts.gpu_graphs import packing
+from scripts.gpu_graphs import PACKED
 from scripts.network import Network
 from scripts.split_graphs import GRADIENT_PREFIX
 from scripts.training_graph import OUTPUT_PREFIX
@@ -86,7 +86,7 @@ def build_manifest(
     for key in ("train", "trainExtended", "trainHead"):
         entries[key] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
     for key in ("trainCuda", "trainWebgpu", "packedState"):
-        entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "packed": packing(network)}
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "packed": PACKED}
     entries["trainCuda"] |= {"loop": "Scan"}
     entries["trainWebgpu"] |= {"loop": "none"}
     entries["gradients"] |= {"outputPrefix": OUTPUT_PREFIX}

@@ -97,12 +97,19 @@ export type TrainingGraph = 'train' | 'trainExtended' | 'trainHead' | GpuTrainin
 /** They train everything, with Nesterov momentum and clipped gradients; their state is packed. */
 export type GpuTrainingGraph = 'trainCuda' | 'trainWebgpu';
 
-/** What each packed vector of a state holds, in its order. */
-export type Packing = Readonly<Record<string, readonly string[]>>;
+/** Names of the vectors in which a graph for GPUs takes the state, all but the head. */
+export interface PackedNames {
+  /** Holds the backbone's parameters, in the manifest's order. */
+  readonly backbone: string;
+  /** Their momentum. */
+  readonly momentum: string;
+  /** The buffers, in the manifest's order. */
+  readonly statistics: string;
+}
 
 export interface GpuGraphSpec extends GraphSpec {
   readonly outputPrefix: string;
-  readonly packed: Packing;
+  readonly packed: PackedNames;
 }
 
 export interface Manifest {

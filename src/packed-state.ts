@@ -1,9 +1,26 @@
 /** The state as the graphs for GPUs take it: many tensors in a few vectors. */
 
-import type { Packing } from './artifacts.js';
+import type { Manifest, PackedNames } from './artifacts.js';
 import { TrainingError } from './errors.js';
 import type { FloatTensors } from './session-protocol.js';
-import { elementCount, float32Tensor, type Tensor } from './tensors.js';
+import { MOMENTUM_PREFIX, elementCount, float32Tensor, type Tensor } from './tensors.js';
+
+/** What each packed vector holds, in its order. */
+export type Packing = Readonly<Record<string, readonly string[]>>;
+
+/** The packing of a graph's state; `packed` is null where nothing is packed. */
+export function packingOf(
+  { parameters, buffers }: Pick<Manifest, 'parameters' | 'buffers'>,
+  packed: PackedNames | null,
+): Packing {
+  if (packed === null) return {};
+  const backbone = parameters.filter(({ role }) => role === 'backbone').map(({ name }) => name);
+  return {
+    [packed.backbone]: backbone,
+    [packed.momentum]: backbone.map((name) => MOMENTUM_PREFIX + name),
+    [packed.statistics]: buffers.map(({ name }) => name),
+  };
+}
 
 /** Puts each packed vector together; tensors that are in none stay as they are. */
 export function pack(tensors: FloatTensors, packing: Packing): FloatTensors {

@@ -1,8 +1,8 @@
 /** The training graph with its state, on whatever device the runtime is. */
 
-import type { Artifacts, Packing, TrainingGraph } from './artifacts.js';
+import type { Artifacts, TrainingGraph } from './artifacts.js';
 import { TrainingError } from './errors.js';
-import { pack, unpack } from './packed-state.js';
+import { pack, packingOf, unpack, type Packing } from './packed-state.js';
 import type { Runtime } from './session.js';
 import type { FloatTensors, Provider } from './session-protocol.js';
 import type { TrainSettings } from './settings.js';
@@ -94,8 +94,9 @@ export class TrainSession {
   }
 
   get #packing(): Packing {
-    const spec = this.artifacts.manifest.graphs[this.graph];
-    return 'packed' in spec ? spec.packed : {};
+    const { manifest } = this.artifacts;
+    const spec = manifest.graphs[this.graph];
+    return packingOf(manifest, 'packed' in spec ? spec.packed : null);
   }
 
   /** Replaces the state. `state` must hold every tensor that the manifest names. */

@@ -1,38 +1,23 @@
 /** Nesterov momentum, clipped gradients and a frozen backbone, against PyTorch (scripts/write_settings_fixtures.py). */
 
-import { readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts, type Artifacts } from '../src/artifacts.js';
-import { meanTargets } from '../src/metrics.js';
 import { Runtime } from '../src/session.js';
-import { TrainSession, trainingGraph } from '../src/train-session.js';
-import type { TrainSettings } from '../src/settings.js';
 import type { State } from '../src/tensors.js';
-import { initialState } from '../src/weights.js';
-import { median, randomImages, relativeDistance, way, type References } from './parity-fixtures.js';
-import { INPUT_SIZE, TINY, randomChunk } from './tiny-network.js';
+import { TrainSession } from '../src/train-session.js';
+import { median } from './parity-fixtures.js';
+import {
+  fresh,
+  sgd,
+  sgdDistance,
+  sgdSteps,
+  type Settings,
+  type SgdCase,
+  type SgdDistance,
+} from './sgd-cases.js';
+import { TINY, randomChunk } from './tiny-network.js';
 
-type Settings = Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>;
-
-interface Case extends Settings {
-  readonly seed: number;
-  readonly losses: readonly number[];
-  readonly weights: References;
-  readonly statistics: References;
-}
-
-interface Fixture {
-  readonly lr: number;
-  readonly weightDecay: number;
-  readonly batch: number;
-  readonly classes: number;
-  readonly torchError: Readonly<Record<Settings['freeze'], number>>;
-  readonly cases: readonly Case[];
-}
-
-const text = await readFile(new URL('../../test/fixtures/settings.json', import.meta.url), 'utf8');
-const { sgd } = JSON.parse(text) as { sgd: Fixture };
-const { classes, batch, lr, weightDecay, torchError } = sgd;
+const { classes, torchError } = sgd;
 let artifacts: Artifacts;
 let runtime: Runtime;
 beforeAll(async () => {
@@ -41,50 +26,8 @@ beforeAll(async () => {
 });
 afterAll(() => runtime.close());
 
-function fresh(seed: number): Promise<State> {
-  return initialState(artifacts, { weights: 'random', classes, seed }).then(({ state }) => state);
-}
-
-/** The case's steps under `settings`: losses, and the state before and after. */
-async function steps(
-  { seed, losses: { length: count } }: Case,
-  settings: Settings,
-): Promise<{ losses: Float32Array; start: State; end: State }> {
-  const session = await TrainSession.create(runtime, artifacts, classes, trainingGraph(settings));
-  const start = await fresh(seed);
-  await session.setState(start);
-  const labels = Int32Array.from({ length: batch * count }, (_, i) => i % classes);
-  const targets = new Float32Array(labels.length * classes);
-  for (let first = 0; first < labels.length; first += batch) {
-    targets.set(meanTargets(labels.slice(first, first + batch), classes), first * classes);
-  }
-  const { losses } = await session.step({
-    ...{ steps: count, batchSize: batch, targets, momentum: 0.9, weightDecay },
-    images: randomImages(count * batch, INPUT_SIZE, seed),
-    lr: new Float32Array(count).fill(lr),
-    headLr: new Float32Array(count).fill(lr),
-    nesterov: settings.nesterov,
-    maxNorm: settings.clipGradNorm || Infinity,
-  });
-  return { losses, start, end: await session.getState() };
-}
-
-/** Relative distances from PyTorch float64: of the losses, and of the way that the weights went. */
-async function distance(
-  expected: Case,
-  settings: Settings = expected,
-): Promise<{ losses: number; weights: number; statistics: number }> {
-  const { losses, start, end } = await steps(expected, settings);
-  const apart = Math.hypot(...expected.losses.map((loss, k) => loss - (losses[k] ?? NaN)));
-  const from = (references: References): number =>
-    Object.keys(references).length === 0
-      ? 0
-      : relativeDistance(artifacts.manifest, references, way(start, end));
-  return {
-    losses: apart / Math.hypot(...expected.losses),
-    weights: from(expected.weights),
-    statistics: from(expected.statistics),
-  };
+async function distance(expected: SgdCase, settings: Settings = expected): Promise<SgdDistance> {
+  return sgdDistance(artifacts, expected, await sgdSteps(runtime, artifacts, expected, settings));
 }
 
 describe.each(['none', 'backbone'] as const)('six steps, frozen: %s', (freeze) => {
@@ -120,7 +63,7 @@ describe('a frozen backbone', () => {
   test('stays as it is, to the bit, with its statistics, momentum and counters', async () => {
     const [one] = sgd.cases;
     if (one === undefined) throw new Error('no case');
-    const { start, end } = await steps(one, settings);
+    const { start, end } = await sgdSteps(runtime, artifacts, one, settings);
     expect([...end.keys()].sort()).toEqual([...start.keys()].sort());
     const moved = [...end].filter(([name, { data }]) => {
       return data.some((value, i) => value !== start.get(name)?.data[i]);
@@ -132,7 +75,7 @@ describe('a frozen backbone', () => {
   test('K steps in one call are, bit for bit, K calls of one step', async () => {
     const session = await TrainSession.create(runtime, artifacts, classes, 'trainHead');
     const more = { nesterov: true, maxNorm: 0.5 };
-    const start = await fresh(3);
+    const start = await fresh(artifacts, 3);
     await session.setState(start);
     const together = await session.step({ ...randomChunk({ ...options, steps: 4 }), ...more });
     const end = await session.getState();
@@ -156,11 +99,11 @@ test('without its extras the extended graph gives the same bits', async () => {
   const ends: State[] = [];
   for (const graph of ['train', 'trainExtended'] as const) {
     const session = await TrainSession.create(runtime, artifacts, classes, graph);
-    await session.setState(await fresh(4));
+    await session.setState(await fresh(artifacts, 4));
     await session.step(randomChunk({ steps: 3, batchSize: 4, classes, weightDecay: 0.01 }));
     ends.push(await session.getState());
   }
   const [plain, extended] = ends;
-  expect(plain?.get('fc.weight')).not.toEqual((await fresh(4)).get('fc.weight'));
+  expect(plain?.get('fc.weight')).not.toEqual((await fresh(artifacts, 4)).get('fc.weight'));
   expect(extended).toEqual(plain);
 });

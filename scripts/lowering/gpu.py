@@ -1,7 +1,8 @@
 """Rules for GPUs: few nodes, since each is a launch, and only operators that CUDA and WebGPU have.
 
 What they lack or compute on the CPU: Size and Shape (a number read back), SpaceToDepth, Or, Sum and
-Scatter on WebGPU; BatchNormalization in training mode on both. N is an input of the graph.
+Scatter on WebGPU; BatchNormalization in training mode on both. N is an input of the graph; where it
+is needed as a shape, it is what the other sizes leave over.
 """
 
 from __future__ import annotations
@@ -24,6 +25,40 @@ def add_all(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     for term in inputs[1:]:
         total = op.Add(total, term)
     return [total]
+
+
+def identity(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
+    """Identity(X): X."""
+    return [inputs[0]]
+
+
+def shape(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
+    """Shape(X): nobody reads it; the rules below take the sizes of X as constants."""
+    return [None]
+
+
+def expand(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
+    """Expand(A, Shape(X)): A has N already."""
+    sizes = _sizes(node.inputs[1])
+    if sizes is None:
+        raise NotImplementedError("expected Expand to read the Shape of a value")
+    return [op.Expand(inputs[0], op.ints([1 if size is None else size for size in sizes]))]
+
+
+def reshape(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
+    """Reshape(A, Shape(X)): N is what the other sizes leave over."""
+    sizes = _sizes(node.inputs[1])
+    if sizes is None:
+        return op.copy(node, inputs)
+    return [op.Reshape(inputs[0], op.ints([-1 if size is None else size for size in sizes]))]
+
+
+def _sizes(value: ir.Value | None) -> list[int | None] | None:
+    """What ``value`` holds if it is the shape of another value."""
+    source = None if value is None else value.producer()
+    if source is None or source.op_type != "Shape":
+        return None
+    return static_shape(source.inputs[0])
 
 
 def batch_norm_forward(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
@@ -74,7 +109,8 @@ def batch_norm_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
 def conv_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """ConvGrad(dY, X, W) -> dX, dW: a ConvTranspose, and im2col with one batched product.
 
-    im2col is a convolution of every channel on its own with k k kernels that each hold one 1;
+    im2col is a convolution of every channel on its own with k k kernels that each hold one 1; of a
+    1x1 convolution of stride 1 it is X itself.
     dW = sum_n dY[n] [O, P Q] columns[n] [C k k, P Q]^T.
     """
     d_y, x, weight = inputs
@@ -101,8 +137,10 @@ def conv_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
         d_x = op.ConvTranspose(d_y, weight, **geometry, output_padding=leftover)
     if wanted[1]:
         taps, pixels = conv.kernel[0] * conv.kernel[1], conv.out_size[0] * conv.out_size[1]
-        planes = op.Reshape(x, op.ints([-1, 1, *conv.in_size]))
-        columns = op.Conv(planes, op.number(_placing_weights(1, list(conv.kernel))), **geometry)
+        columns = x
+        if taps > 1 or conv.strides != (1, 1) or any(conv.pads):
+            planes = op.Reshape(x, op.ints([-1, 1, *conv.in_size]))
+            columns = op.Conv(planes, op.number(_placing_weights(1, list(conv.kernel))), **geometry)
         columns = op.Reshape(columns, op.ints([-1, conv.in_channels * taps, pixels]))
         rows = op.Reshape(d_y, op.ints([-1, conv.out_channels, pixels]))
         products = op.MatMul(rows, op.Transpose(columns, perm=[0, 2, 1]))
@@ -169,6 +207,10 @@ def max_pool_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
 
 
 GPU_RULES: dict[tuple[str, str], Rule] = {
+    ("", "Expand"): expand,
+    ("", "Identity"): identity,
+    ("", "Reshape"): reshape,
+    ("", "Shape"): shape,
     ("", "Sum"): add_all,
     ("", "MaxPoolGrad"): max_pool_grad,
     ("com.microsoft", "BatchNormInternal"): batch_norm_forward,

@@ -69,7 +69,7 @@ def rows(context: Context) -> Iterator[Row]:
         with Driver({"VK_ICD_FILENAMES": icd}) as driver:
             yield from _provider_rows(what, measure(driver, data, "webgpu", SEEDS))
             placements = driver.placements(ARCH, "webgpu")
-        context.notes.append(_placement_note(placements))
+        yield _placement_row(what, placements)
     with Driver() as driver:
         try:
             driver.open(ARCH, CLASSES, "cuda")
@@ -86,16 +86,16 @@ def _provider_rows(name: str, found: ProviderDistance) -> Iterator[Row]:
         yield at_most_twice("8", f"{what}: {figure}", ours, theirs, "PyTorch float32's")
 
 
-def _placement_note(placements: dict[str, dict[str, int]]) -> str:
-    """What ran where; copies between the two are not counted."""
-    counts = {
-        provider: {op: n for op, n in operators.items() if not op.startswith("Memcpy")}
-        for provider, operators in placements.items()
-    }
-    there = sum(counts["WebGpuExecutionProvider"].values())
-    everywhere = sum(n for operators in counts.values() for n in operators.values())
-    fallen = ", ".join(sorted(counts.get("CPUExecutionProvider", {})))
-    return (
-        f"Row 8, WebGPU: {there / everywhere:.0%} of a step's nodes ran there; the runtime put "
-        f"the others on the CPU ({fallen})."
+def _placement_row(name: str, placements: dict[str, dict[str, int]]) -> Row:
+    """What a provider lacks runs on the CPU without a word, with copies there and back."""
+    there = placements.get("WebGpuExecutionProvider", {})
+    elsewhere = sum(n for at, ops in placements.items() if ops is not there for n in ops.values())
+    copies = sum(n for op, n in there.items() if op.startswith("Memcpy"))
+    count = sum(there.values())
+    return Row(
+        "8",
+        f"a step on {name}, tiny network: nodes on the CPU, and copies between the two",
+        "none",
+        f"{elsewhere} and {copies}, beside {count - copies} nodes",
+        elsewhere + copies == 0 < count,
     )
