@@ -11,7 +11,7 @@ import { LoaderPool } from './loader-pool.js';
 import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from './lr-range-test.js';
 import { Meter, batchSums } from './metrics.js';
 import { openData, type RunData } from './open-data.js';
-import { TrainSession, trainingGraph } from './session.js';
+import { TrainSession, trainingGraph } from './train-session.js';
 import { initialState } from './weights.js';
 
 /** What a range test found. */
@@ -46,7 +46,7 @@ export async function findLr(
     const { runtime } = await openDevice(config.device, config.threads, artifacts);
     try {
       const graph = trainingGraph(config);
-      runtime.prepare(artifacts.graphPath(graph));
+      TrainSession.prepare(runtime, artifacts, graph);
       const data = await openData(config, pool, emit);
       const classes = data.classes.length;
       const { state } = await initialState(artifacts, startOf(config, classes, emit));

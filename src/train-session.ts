@@ -72,6 +72,13 @@ export class TrainSession {
     private readonly reader: { session: number; outputPrefix: string } | null = null,
   ) {}
 
+  /** Begins to load the graph that {@link create} will be asked for. */
+  static prepare(runtime: Runtime, artifacts: Artifacts, wanted: TrainingGraph): void {
+    const graph = graphOn(runtime.provider, wanted);
+    // With its outputs in the GPU's memory it is another session.
+    if (graph !== 'trainWebgpu') runtime.prepare(artifacts.graphPath(graph));
+  }
+
   static async create(
     runtime: Runtime,
     artifacts: Artifacts,

@@ -27,7 +27,7 @@ import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
 import { scheduledLr } from './schedule.js';
 import type { Runtime } from './session.js';
-import { graphOn, trainingGraph, type TrainSession } from './train-session.js';
+import { TrainSession, trainingGraph } from './train-session.js';
 import {
   findResumePoint,
   identify,
@@ -101,8 +101,8 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const device = await openDevice(config.device, team.threads(config.threads), artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
-    const graph = graphOn(provider, trainingGraph(config));
-    if (team.ranks === 1 && graph !== 'trainWebgpu') runtime.prepare(artifacts.graphPath(graph));
+    const graph = trainingGraph(config);
+    if (team.ranks === 1) TrainSession.prepare(runtime, artifacts, graph);
     const data = await team.oncePerHost(() => openData(config, pool, emit));
     const { classes, classWeights } = data;
     const identity = identify(config, artifacts, data, provider, team.ranks);
