@@ -62,7 +62,6 @@ KERNELS: dict[str, Kernel] = {
     "Mul": _kernel(14, None, *NUMBERS),
     "Neg": _kernel(13, None, *NUMBERS),
     "Pad": _kernel(13, 17, "bool", "float"),
-    "Reciprocal": _kernel(13),
     "ReduceMax": _kernel(1, 17, *NUMBERS),
     "ReduceMean": _kernel(1, 17),
     "ReduceSum": _kernel(13, None, *NUMBERS),
