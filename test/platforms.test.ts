@@ -10,7 +10,7 @@ const NAMES = /['"`/](?:proc|dev|tmp|usr|etc|var|home|opt)\/|\.(?:so|dylib|dll)\
 
 function codeOf(file: string): string {
   const text = readFileSync(new URL(`../../src/${file}`, import.meta.url), 'utf8');
-  return text.replaceAll(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, '');
+  return text.replaceAll(/^#!.*|\/\*[^]*?\*\/|^\s*\/\/.*$/gm, '');
 }
 
 test('paths and libraries of one platform are in the modules that are about them', () => {
