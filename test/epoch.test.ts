@@ -68,6 +68,12 @@ test('a call holds about 32 images, and 8 steps at most', () => {
   expect([1, 4, 5, 16, 32, 64].map((size) => stepsPerCall(size))).toEqual([8, 8, 6, 2, 1, 1]);
 });
 
+test('on CUDA, where a call moves the state, it holds up to 128 steps', () => {
+  const steps = [1, 4, 16, 64, 2000].map((size) => stepsPerCall(size, 'cuda'));
+  expect(steps).toEqual([128, 128, 96, 24, 1]);
+  expect(stepsPerCall(4, 'webgpu')).toBe(8);
+});
+
 test('batches are grouped up to the count, and never with one of another size', async () => {
   const groups: number[][] = [];
   for await (const group of groupBatches(stream(4, 4, 4, 4, 4, 2), 3)) {

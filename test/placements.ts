@@ -4,24 +4,31 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { Artifacts, TrainingGraph } from '../src/artifacts.js';
+import type { Artifacts } from '../src/artifacts.js';
+import { missingForCuda } from '../src/cuda-provider.js';
 import type { Provider } from '../src/session-protocol.js';
 import { graphOn } from '../src/train-session.js';
-
-/** Sizes of the symbolic dimensions in the one call that is watched. */
-const SIZES: Readonly<Record<string, number>> = { K: 1, N: 2, C: 2 };
 
 interface ProfileEvent {
   readonly cat: string;
   readonly args?: { readonly provider?: string; readonly op_name?: string };
 }
 
-/** How often each operator ran, by provider: runs one step of the training graph and reads its profile. */
+/**
+ * How often each operator ran, by provider: runs one step of the training graph and reads its profile.
+ *
+ * @param batchSize images of the step.
+ */
 export async function placements(
   artifacts: Artifacts,
   provider: Provider,
-  graph: TrainingGraph = graphOn(provider, 'train'),
+  batchSize = 2,
 ): Promise<Record<string, Record<string, number>>> {
+  const graph = graphOn(provider, 'train');
+  const sizes: Readonly<Record<string, number>> = { K: 1, N: batchSize, C: 2 };
+  // It loads what the provider will ask for.
+  const missing = provider === 'cuda' ? missingForCuda() : null;
+  if (missing !== null) throw new Error(`expected what CUDA needs, lacking: ${missing}`);
   const folder = await mkdtemp(path.join(os.tmpdir(), 'profile-'));
   try {
     const session = await InferenceSession.create(artifacts.graphPath(graph), {
@@ -35,7 +42,7 @@ export async function placements(
     });
     const feeds: Record<string, Tensor> = {};
     for (const { name, shape } of artifacts.manifest.graphs[graph].inputs) {
-      const dims = shape.map((size) => (typeof size === 'string' ? (SIZES[size] ?? 1) : size));
+      const dims = shape.map((size) => (typeof size === 'string' ? (sizes[size] ?? 1) : size));
       const count = dims.reduce((a, b) => a * b, 1);
       feeds[name] = new Tensor('float32', new Float32Array(count).fill(0.1), dims);
     }

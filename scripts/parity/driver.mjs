@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { openArtifacts } from '../../dist/src/artifacts.js';
 import { ImageFolder } from '../../dist/src/dataset.js';
 import { decodeImage } from '../../dist/src/decode.js';
+import { openDevice } from '../../dist/src/device.js';
 import { stepsPerCall, trainEpoch } from '../../dist/src/epoch.js';
 import { buildInferenceModel } from '../../dist/src/export.js';
 import { writeFileAtomic } from '../../dist/src/files.js';
@@ -73,7 +74,7 @@ const jobs = {
   async open({ artifacts: dir, classes, provider, threads }) {
     await jobs.close();
     const artifacts = await openArtifacts(dir);
-    const runtime = new Runtime(provider, threads);
+    const { runtime } = await openDevice(provider, threads, artifacts);
     const session = await TrainSession.create(runtime, artifacts, classes).catch(async (error) => {
       // An open runtime would keep the process from ending.
       await runtime.close();
