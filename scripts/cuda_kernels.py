@@ -83,7 +83,7 @@ KERNELS: dict[str, Kernel] = {
 
 ON_THE_CPU: dict[str, frozenset[int]] = {
     "Expand": frozenset({1}),
-    "Pad": frozenset({1}),
+    "Pad": frozenset({1, 2}),
     "ReduceSum": frozenset({1}),
     "Reshape": frozenset({1}),
     "Slice": frozenset({1, 2, 3, 4}),

@@ -93,9 +93,10 @@ def test_several_steps_a_call() -> None:
     assert worst_tensor("tiny", 32, True, 2, 3, settings) <= BOUND
 
 
-def test_one_step_of_resnet18() -> None:
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
+def test_one_step_of_a_whole_network(arch: str) -> None:
     """Built for 64x64 to keep the reference evaluator quick; the rules are the same."""
-    assert worst_tensor("resnet18", 64, True, 1, 2, Settings(weight_decay=0.01)) <= BOUND
+    assert worst_tensor(arch, 64, True, 1, 2, Settings(weight_decay=0.01)) <= BOUND
 
 
 def test_the_state_is_handed_through() -> None:

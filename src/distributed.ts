@@ -13,7 +13,6 @@ import type { ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import type { Shard } from './sampler.js';
 import type { Runtime } from './session.js';
-import type { Provider } from './session-protocol.js';
 import { TrainSession } from './train-session.js';
 import type { State } from './tensors.js';
 
@@ -56,7 +55,7 @@ export interface Team {
   ): Promise<TrainSession>;
   /** @param open opens the run folder; `follow` is given the leader's. */
   openRun(open: () => Promise<Run>, follow: FollowRun): Promise<Run>;
-  stepsPerCall(batchSize: number, provider: Provider): number;
+  stepsPerCall(batchSize: number, graph: TrainingGraph): number;
   /** Aborts between two steps, on all ranks between the same two, when one is asked to stop. */
   signal(own: AbortSignal | undefined): AbortSignal | undefined;
   /** The state at the end of an epoch: the leader's, whose BatchNorm statistics are those that count. */

@@ -1,11 +1,11 @@
 /** One pass over the training images: batches into chunks, chunks through the training session. */
 
+import type { TrainingGraph } from './artifacts.js';
 import type { PartialEpoch } from './checkpoint.js';
 import type { Team } from './distributed.js';
 import { TrainingError } from './errors.js';
 import type { Batch, DataLoader } from './loader.js';
 import { batchSums, Meter } from './metrics.js';
-import type { Provider } from './session-protocol.js';
 import type { Chunk, ChunkResult, TrainSession } from './train-session.js';
 import { targetRows, type TargetSettings } from './targets.js';
 
@@ -22,8 +22,8 @@ const IMAGES_ON_CUDA = 1536;
 const MAX_STEPS_ON_CUDA = 128;
 
 /** Training steps that share one call, whose fixed cost is one copy of the state. */
-export function stepsPerCall(batchSize: number, provider: Provider = 'cpu'): number {
-  if (provider === 'cuda') {
+export function stepsPerCall(batchSize: number, graph: TrainingGraph = 'train'): number {
+  if (graph === 'trainCuda') {
     return Math.max(1, Math.min(MAX_STEPS_ON_CUDA, Math.floor(IMAGES_ON_CUDA / batchSize)));
   }
   return Math.max(1, Math.min(MAX_STEPS_PER_CALL, Math.floor(IMAGES_PER_CALL / batchSize)));

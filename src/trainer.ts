@@ -27,7 +27,7 @@ import { RunFolder } from './run-folder.js';
 import { RunReport } from './run-report.js';
 import { scheduledLr } from './schedule.js';
 import type { Runtime } from './session.js';
-import { TrainSession, trainingGraph } from './train-session.js';
+import { TrainSession, graphOn, trainingGraph } from './train-session.js';
 import {
   findResumePoint,
   identify,
@@ -171,7 +171,8 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
   const { team, config, artifacts, runtime, session, trainLoader, valLoader } = workshop;
   const { classes, classWeights, report, signal, emit } = workshop;
   const { saveEvery } = config;
-  const groupSize = team.stepsPerCall(config.batchSize, runtime.provider);
+  const graph = graphOn(runtime.provider, trainingGraph(config));
+  const groupSize = team.stepsPerCall(config.batchSize, graph);
   const sizes = {
     classes: classes.length,
     inputSize: artifacts.manifest.preprocessing.inputSize,

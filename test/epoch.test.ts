@@ -69,9 +69,11 @@ test('a call holds about 32 images, and 8 steps at most', () => {
 });
 
 test('on CUDA, where a call moves the state, it holds up to 128 steps', () => {
-  const steps = [1, 4, 16, 64, 2000].map((size) => stepsPerCall(size, 'cuda'));
+  const steps = [1, 4, 16, 64, 2000].map((size) => stepsPerCall(size, 'trainCuda'));
   expect(steps).toEqual([128, 128, 96, 24, 1]);
-  expect(stepsPerCall(4, 'webgpu')).toBe(8);
+  expect(stepsPerCall(4, 'trainWebgpu')).toBe(8);
+  // A frozen backbone sees all images of a call at once, which a GPU's memory must hold.
+  expect(stepsPerCall(4, 'trainHead')).toBe(8);
 });
 
 test('batches are grouped up to the count, and never with one of another size', async () => {
