@@ -1,8 +1,10 @@
 /**
- * The long test of GPUs, `npm run test:gpu -- [swiftshader|webgpu|cuda]`: whole ResNet-18 steps against PyTorch in
- * float64, and where their nodes ran. Without a word it is WebGPU on Chromium's SwiftShader, which takes minutes;
- * the others need a GPU. Prints a table for docs/devices.md; the exit code is 1 if a bound is missed. The bounds are
- * float32's: NVIDIA_TF32_OVERRIDE=0 in the environment switches CUDA's TF32 off.
+ * The long test of GPUs, `npm run test:gpu -- [swiftshader|webgpu|cuda] [--quick]`: whole ResNet-18 steps against
+ * PyTorch in float64, and where their nodes ran. Without a word it is WebGPU on Chromium's SwiftShader, which takes
+ * a minute or more an image, 16 of them; `--quick` takes the two cases of one image, too few to judge the gradient by
+ * (a ReLU that decides the other way moves all of one). The others need a GPU. Prints a table for docs/devices.md; the
+ * exit code is 1 if a bound is missed. The bounds are float32's: NVIDIA_TF32_OVERRIDE=0 in the environment switches
+ * CUDA's TF32 off.
  */
 
 import { bundledArtifacts, openArtifacts } from '../src/artifacts.js';
@@ -17,7 +19,9 @@ import { placements } from './placements.js';
 const LOSS = 1e-5;
 const STATISTICS = 1e-4;
 
-const [where = 'swiftshader'] = process.argv.slice(2);
+const words = process.argv.slice(2);
+const quick = words.includes('--quick');
+const [where = 'swiftshader'] = words.filter((word) => word !== '--quick');
 const device = where === 'cuda' ? 'cuda' : 'webgpu';
 if (where === 'swiftshader') {
   const icd = findSwiftShader();
@@ -30,8 +34,7 @@ if (where === 'swiftshader') {
 
 const { lr, resnet18 } = readFixture('steps.json') as Steps;
 const { torchError } = resnet18;
-/** SwiftShader takes a minute an image. */
-const cases = resnet18.cases.filter(({ batch }) => where !== 'swiftshader' || batch === 1);
+const cases = resnet18.cases.filter(({ batch }) => !quick || batch === 1);
 const artifacts = await openArtifacts(bundledArtifacts());
 
 async function errorsOn(chosen: 'cpu' | 'cuda' | 'webgpu'): Promise<StepErrors[]> {
@@ -43,7 +46,7 @@ async function errorsOn(chosen: 'cpu' | 'cuda' | 'webgpu'): Promise<StepErrors[]
   }
 }
 
-const rows: [what: string, bound: string, measured: string, holds: boolean][] = [];
+const rows: [what: string, bound: string, measured: string, holds: boolean | null][] = [];
 
 function figures(name: string, errors: readonly StepErrors[], bound: number): void {
   const gradient = median(errors.map((error) => error.gradient));
@@ -55,7 +58,7 @@ function figures(name: string, errors: readonly StepErrors[], bound: number): vo
       `${name}: whole gradient, median`,
       `≤ ${shown(bound)}, twice PyTorch float32's`,
       shown(gradient),
-      gradient <= bound,
+      quick ? null : gradient <= bound,
     ],
     [`${name}: worst loss`, `≤ ${shown(LOSS)}`, shown(loss), loss <= LOSS],
     [
@@ -72,7 +75,7 @@ figures(device, await errorsOn(device), 2 * torchError);
 const seconds = (performance.now() - began) / 1000;
 figures('cpu', await errorsOn('cpu'), 2 * torchError);
 
-const found = await placements(artifacts, device, where === 'swiftshader' ? 1 : 2);
+const found = await placements(artifacts, device, quick ? 1 : 2);
 const there = found[device === 'cuda' ? 'CUDAExecutionProvider' : 'WebGpuExecutionProvider'] ?? {};
 const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((total, count) => total + count, 0);
@@ -98,6 +101,7 @@ console.log(
 );
 console.log('| what | bound | measured | |\n| --- | --- | --- | --- |');
 for (const [what, bound, measured, holds] of rows) {
-  console.log(`| ${what} | ${bound} | ${measured} | ${holds ? 'holds' : '**missed**'} |`);
+  const verdict = holds === null ? 'not judged' : holds ? 'holds' : '**missed**';
+  console.log(`| ${what} | ${bound} | ${measured} | ${verdict} |`);
 }
-process.exitCode = rows.every(([, , , holds]) => holds) ? 0 : 1;
+process.exitCode = rows.some(([, , , holds]) => holds === false) ? 1 : 0;
