@@ -58,8 +58,8 @@ export interface Team {
   stepsPerCall(batchSize: number, graph: TrainingGraph): number;
   /** Aborts between two steps, on all ranks between the same two, when one is asked to stop. */
   signal(own: AbortSignal | undefined): AbortSignal | undefined;
-  /** The state at the end of an epoch: the leader's, whose BatchNorm statistics are those that count. */
-  epochState(session: TrainSession): Promise<State>;
+  /** At the end of an epoch: every rank takes the leader's state, whose BatchNorm statistics are those that count. */
+  shareState(session: TrainSession): Promise<void>;
   /** From the sums of this rank's batch to those of the whole step. */
   readonly reduce?: ((batch: MeterSums) => Promise<MeterSums>) | undefined;
   /** For the validation of a part; aborts it alone. */
@@ -89,7 +89,7 @@ export const ALONE: Team = {
   openRun: (open) => open(),
   stepsPerCall,
   signal: (own) => own,
-  epochState: (session) => session.getState(),
+  shareState: () => Promise.resolve(),
   validationSignal: (own) => own,
   gather: (own) => Promise.resolve(own),
   times: () => ({}),

@@ -19,13 +19,13 @@ export interface Evaluation extends Pass {
  * The model, not the training state, is what is run: its weights are constants, which the runtime packs
  * once (about 1.6 times as fast as weights given as inputs), and what is validated is what ships.
  *
- * @param model bytes of a model with the input `input` [N, 3, S, S] and the output `logits` [N, C].
+ * @param model bytes of a model with the input `input` [N, 3, S, S] and the output `logits` [N, C]; given away.
  * @param signal where it aborts, its reason is thrown after the batch under way.
  * @throws TrainingError if the loss is not finite.
  */
 export async function evaluate(
   runtime: Runtime,
-  model: Uint8Array,
+  model: Uint8Array<ArrayBuffer>,
   loader: DataLoader,
   batches: AsyncIterable<Batch>,
   { classes, inputSize }: { classes: number; inputSize: number },
@@ -35,7 +35,7 @@ export async function evaluate(
   const clock = new PassClock();
   const meter = new Meter();
   const predictions = new PredictionList(classes);
-  const session = await runtime.load(model);
+  const session = await runtime.loadGiven(model);
   let done = 0;
   try {
     for await (const { images, labels, indices } of batches) {

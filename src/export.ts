@@ -55,7 +55,7 @@ export async function buildInferenceModel(
   artifacts: Artifacts,
   state: State,
   { classes, properties = {} }: ModelMetadata,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const { manifest } = artifacts;
   const file = artifacts.graphPath('inference');
   const model = parseModel(file, await readFile(file));

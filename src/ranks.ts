@@ -165,10 +165,9 @@ export class Ranks implements Team {
     return { images: allImages, lossSum: allLoss, correct: allCorrect };
   };
 
-  async epochState(session: TrainSession): Promise<State> {
+  async shareState(session: TrainSession): Promise<void> {
     const state = await this.#shareState(await session.getState());
     if (!this.leads) await session.setState(state);
-    return state;
   }
 
   validationSignal(): undefined {

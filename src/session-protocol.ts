@@ -32,6 +32,8 @@ export type Request =
       kind: 'getState';
       /** Reads back a state that is in the GPU's memory: gives each input as an output of another name. */
       reader: { session: number; outputPrefix: string } | null;
+      /** Names of tensors to leave out. */
+      left: readonly string[];
     }
   | {
       kind: 'step';

@@ -16,6 +16,10 @@ if (port === null) throw new Error('session-worker must run as a worker thread')
 
 const sessions = new Map<number, ort.InferenceSession>();
 let state: Record<string, ort.Tensor> = {};
+/** Those that write a result where they are told to; on WebGPU it would stay unwritten. */
+const writers = new WeakSet<ort.InferenceSession>();
+/** Memory of the state before, for the one after the next step. */
+let spare: Record<string, ort.Tensor> = {};
 let created = 0;
 
 function toOrt(tensor: Tensor | ByteTensor): ort.Tensor {
@@ -27,7 +31,7 @@ function fromOrt(tensor: ort.Tensor): Tensor {
   return { dtype: 'float32', shape: tensor.dims, data: tensor.data as Float32Array };
 }
 
-/** The results of a step are read by nobody else: they are given away, not copied. */
+/** What a request asked for is read by nobody else: it is given away, not copied. */
 function buffersOf(value: Reply['value']): ArrayBuffer[] {
   if (typeof value !== 'object') return [];
   return Object.values(value).map((tensor) => tensor.data.buffer as ArrayBuffer);
@@ -56,6 +60,8 @@ async function load(request: Extract<Request, { kind: 'load' }>): Promise<number
     ...(gpuOutputs.length > 0 ? { preferredOutputLocation: onGpu } : {}),
     // Errors reach the caller as exceptions; the runtime's own log would print them a second time.
     logSeverityLevel: 4,
+    // A pattern of memory is a second arena beside the first one: a fifth more memory, and no faster.
+    enableMemPattern: false,
     ...(request.threads > 0 ? { intraOpNumThreads: request.threads } : {}),
   };
   // The binding has an overload for each kind of model.
@@ -65,6 +71,7 @@ async function load(request: Extract<Request, { kind: 'load' }>): Promise<number
       ? await ort.InferenceSession.create(model, options)
       : await ort.InferenceSession.create(model, options);
   sessions.set(++created, loaded);
+  if (provider === 'cpu') writers.add(loaded);
   return created;
 }
 
@@ -76,14 +83,32 @@ async function step(request: Extract<Request, { kind: 'step' }>): Promise<FloatT
   const { feeds, outputPrefix } = request;
   const target = session(request.session);
   const read = Object.entries(state).filter(([name]) => target.inputNames.includes(name));
-  const outputs = await target.run({ ...Object.fromEntries(read), ...mapValues(feeds, toOrt) });
+  const stateName = (output: string): string | null =>
+    output.startsWith(outputPrefix) ? output.slice(outputPrefix.length) : null;
+  // Where there is memory of an earlier state, the new one is written there.
+  const room = writers.has(target) ? spare : {};
+  const fetches = Object.fromEntries(
+    target.outputNames.map((output) => [output, room[stateName(output) ?? ''] ?? null]),
+  );
+  const outputs = await target.run(
+    { ...Object.fromEntries(read), ...mapValues(feeds, toOrt) },
+    fetches,
+  );
   const next: Record<string, ort.Tensor> = {};
+  const before: Record<string, ort.Tensor> = {};
   const results: FloatTensors = {};
-  for (const [name, tensor] of Object.entries(outputs)) {
-    if (name.startsWith(outputPrefix)) next[name.slice(outputPrefix.length)] = tensor;
-    else results[name] = fromOrt(tensor);
+  for (const [output, tensor] of Object.entries(outputs)) {
+    const name = stateName(output);
+    if (name === null) {
+      results[output] = fromOrt(tensor);
+      continue;
+    }
+    next[name] = fetches[output] ?? tensor;
+    const replaced = state[name];
+    if (replaced?.location === 'cpu') before[name] = replaced;
   }
   replaceState({ ...state, ...next });
+  if (writers.has(target)) spare = { ...spare, ...before };
   return results;
 }
 
@@ -96,10 +121,22 @@ function replaceState(next: Record<string, ort.Tensor>): void {
   state = next;
 }
 
-async function getState({ reader }: Extract<Request, { kind: 'getState' }>): Promise<FloatTensors> {
-  if (reader === null) return mapValues(state, fromOrt);
+/** A copy. */
+async function getState({
+  reader,
+  left,
+}: Extract<Request, { kind: 'getState' }>): Promise<FloatTensors> {
+  const wanted = Object.entries(state).filter(([name]) => !left.includes(name));
+  if (reader === null) {
+    const copies = wanted.map(([name, tensor]) => {
+      const { data, ...rest } = fromOrt(tensor);
+      return [name, { ...rest, data: data.slice() }];
+    });
+    return Object.fromEntries(copies) as FloatTensors;
+  }
   // Not getData(): of a tensor in the GPU's memory it ends the process.
-  const outputs = await session(reader.session).run(state);
+  const fetches = wanted.map(([name]) => reader.outputPrefix + name);
+  const outputs = await session(reader.session).run(state, fetches);
   const named = Object.entries(outputs).map(([name, tensor]) => [
     name.slice(reader.outputPrefix.length),
     fromOrt(tensor),
@@ -122,6 +159,7 @@ async function handle(request: Request): Promise<FloatTensors | number | undefin
     case 'step':
       return step(request);
     case 'setState':
+      spare = {};
       replaceState(mapValues(request.tensors, toOrt));
       return undefined;
     case 'getState':
@@ -149,7 +187,7 @@ port.on('message', ({ id, request }: { id: number; request: Request }) => {
     } catch (error) {
       reply = { id, error: error instanceof Error ? error.message : String(error) };
     }
-    port.postMessage(reply, request.kind === 'step' ? buffersOf(reply.value) : []);
+    port.postMessage(reply, buffersOf(reply.value));
     if (request.kind === 'close') port.close();
   });
 });

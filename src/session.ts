@@ -85,6 +85,13 @@ export class Runtime {
     return (await this.#request({ kind: 'load', model, provider, threads, gpuOutputs })) as number;
   }
 
+  /** Loads a model from bytes, which are given away: they cannot be used afterwards. */
+  async loadGiven(model: Uint8Array<ArrayBuffer>): Promise<number> {
+    const { provider, threads } = this;
+    const request: Request = { kind: 'load', model, provider, threads, gpuOutputs: [] };
+    return (await this.#request(request, [model.buffer])) as number;
+  }
+
   /** Runs a loaded model once. */
   async run(session: number, feeds: Feeds, fetches?: string[]): Promise<FloatTensors> {
     const request: Request = { kind: 'run', session, feeds, fetches: fetches ?? null };
@@ -99,11 +106,15 @@ export class Runtime {
     await this.#request({ kind: 'setState', tensors });
   }
 
-  /** @param reader the model that reads a state back from the GPU's memory. */
+  /**
+   * @param reader the model that reads a state back from the GPU's memory.
+   * @param left names of tensors to leave out.
+   */
   async getState(
     reader: { session: number; outputPrefix: string } | null = null,
+    left: readonly string[] = [],
   ): Promise<FloatTensors> {
-    return (await this.#request({ kind: 'getState', reader })) as FloatTensors;
+    return (await this.#request({ kind: 'getState', reader, left })) as FloatTensors;
   }
 
   /** Runs a training graph on the state that the thread holds. Buffers of `feeds` are given away. */

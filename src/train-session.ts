@@ -57,6 +57,8 @@ export function graphOn(provider: Provider, graph: TrainingGraph): TrainingGraph
 export class TrainSession {
   #steps = 0n;
   #counters = new Map<string, bigint>();
+  /** Of the tensors that the runtime holds. */
+  #names: readonly string[] = [];
   /** Shapes of the tensors that are packed. */
   readonly #shapes = new Map<string, readonly number[]>();
   /** By batch size, where another size costs the device its plans. */
@@ -121,14 +123,29 @@ export class TrainSession {
     }
     for (const [name, { shape }] of Object.entries(tensors)) this.#shapes.set(name, shape);
     this.#steps = 0n;
-    await this.runtime.setState(pack(tensors, this.#packing));
+    const packed = pack(tensors, this.#packing);
+    this.#names = Object.keys(packed);
+    await this.runtime.setState(packed);
   }
 
   /** A copy of the state, in the manifest's order: parameters, buffers, counters, momentum. */
   async getState(): Promise<State> {
+    return this.#read(true);
+  }
+
+  /** The same without momentum: half as much. */
+  async getWeights(): Promise<State> {
+    return this.#read(false);
+  }
+
+  async #read(withMomentum: boolean): Promise<State> {
     const { manifest } = this.artifacts;
-    const packed = await this.runtime.getState(this.reader);
-    const tensors = unpack(packed, this.#packing, (name) => this.#shapes.get(name) ?? []);
+    const packing = this.#packing;
+    const isMomentum = (name: string): boolean =>
+      (packing[name]?.[0] ?? name).startsWith(MOMENTUM_PREFIX);
+    const left = withMomentum ? [] : this.#names.filter(isMomentum);
+    const packed = await this.runtime.getState(this.reader, left);
+    const tensors = unpack(packed, packing, (name) => this.#shapes.get(name) ?? []);
     const state: State = new Map();
     const take = (name: string): void => {
       const tensor = tensors[name];
@@ -139,7 +156,7 @@ export class TrainSession {
     for (const name of manifest.counters) {
       state.set(name, int64Scalar((this.#counters.get(name) ?? 0n) + this.#steps));
     }
-    for (const { name } of manifest.parameters) take(MOMENTUM_PREFIX + name);
+    if (withMomentum) for (const { name } of manifest.parameters) take(MOMENTUM_PREFIX + name);
     return state;
   }
 

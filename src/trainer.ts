@@ -108,18 +108,24 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const identity = identify(config, artifacts, data, provider, team.ranks);
     await team.agree({ classes, provider, ...identity.fingerprints });
     if (point !== null && team.leads) await checkSameRun(point, { ...identity, provider }, data);
-    const session = await team.openSession(runtime, artifacts, classes.length, graph);
     const start = (): Promise<Start> =>
       startingState(point, config, artifacts, classes.length, emit);
+    // Read while the runtime still optimises the graph.
     const { state, source } = await team.startingState(start, artifacts, classes.length);
-    await session.setState(state);
+    const session = await team.openSession(runtime, artifacts, classes.length, graph);
     const cache = config.cache === 'ram' ? new PixelCache(config.cacheMegabytes * 1e6) : undefined;
     const { batchSize, seed } = config;
     const shared = { artifacts, pool, batchSize, seed, cache, ...team.shard };
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
     const valLoader = new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' });
     config.signal?.throwIfAborted();
+    const loaded = session.setState(state);
+    // Awaited below; should what is in between fail, that is what is told.
+    loaded.catch(() => undefined);
     run = await openRun(team, point, config, session, state, identity, trainLoader, emit);
+    await loaded;
+    // The runtime has it, and a checkpoint: no third copy is kept through the run.
+    state.clear();
     if (team.leads) await writeDataFiles(run.folder, data);
     emit({
       type: 'start',
@@ -204,16 +210,17 @@ async function fit(run: Run, workshop: Workshop): Promise<void> {
     await run.record(trainRecord);
     emit({ type: 'phase', record: trainRecord });
 
-    const current = await team.epochState(session);
     // Not needed before the first step, and slow to load.
     const { buildInferenceModel } = await import('./export.js');
-    const model = await buildInferenceModel(artifacts, current, { classes });
+    await team.shareState(session);
+    // For the checkpoint it is copied again, rather than kept beside the model meanwhile.
+    const model = await buildInferenceModel(artifacts, await session.getWeights(), { classes });
     const images = valLoader.epoch(epoch, { shuffle: false });
     const onVal = reporter(emit, config, epoch, 'val', valLoader.batchCount);
     const own = await evaluate(runtime, model, valLoader, images, sizes, onVal, alone);
     const validated = await team.gather(own, valLoader.dataset.length);
     const valRecord = toRecord(epoch, 'val', lr, validated);
-    await run.finishEpoch(current, valRecord);
+    await run.finishEpoch(await session.getState(), valRecord);
     await report?.epoch(run, validated.predictions);
     emit({ type: 'phase', record: valRecord });
   }

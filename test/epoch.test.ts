@@ -64,16 +64,16 @@ function place(more: Partial<EpochOfRun> = {}): EpochOfRun {
 
 const ignore = (): undefined => undefined;
 
-test('a call holds about 32 images, and 8 steps at most', () => {
-  expect([1, 4, 5, 16, 32, 64].map((size) => stepsPerCall(size))).toEqual([8, 8, 6, 2, 1, 1]);
+test('a call holds two steps, or one of 32 images', () => {
+  expect([1, 4, 5, 16, 32, 64].map((size) => stepsPerCall(size))).toEqual([2, 2, 2, 2, 1, 1]);
 });
 
 test('on CUDA, where a call moves the state, it holds up to 128 steps', () => {
   const steps = [1, 4, 16, 64, 2000].map((size) => stepsPerCall(size, 'trainCuda'));
   expect(steps).toEqual([128, 128, 96, 24, 1]);
-  expect(stepsPerCall(4, 'trainWebgpu')).toBe(8);
+  expect(stepsPerCall(4, 'trainWebgpu')).toBe(2);
   // A frozen backbone sees all images of a call at once, which a GPU's memory must hold.
-  expect(stepsPerCall(4, 'trainHead')).toBe(8);
+  expect(stepsPerCall(4, 'trainHead')).toBe(2);
 });
 
 test('batches are grouped up to the count, and never with one of another size', async () => {
@@ -82,6 +82,15 @@ test('batches are grouped up to the count, and never with one of another size', 
     groups.push(group.map(({ labels }) => labels.length));
   }
   expect(groups).toEqual([[4, 4, 4], [4, 4], [2]]);
+});
+
+test('a group ends where it is asked to, full groups before it or not', async () => {
+  const groups: number[] = [];
+  const threes = (seen: number): boolean => seen % 3 === 0;
+  for await (const group of groupBatches(stream(4, 4, 4, 4, 4, 4, 4), 2, threes)) {
+    groups.push(group.length);
+  }
+  expect(groups).toEqual([2, 1, 2, 1, 1]);
 });
 
 test('a chunk puts batches one after the other and gives their buffers back', () => {

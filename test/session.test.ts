@@ -140,6 +140,22 @@ describe('TrainSession', () => {
     expect(later.get('bn1.num_batches_tracked')?.data).toEqual(BigInt64Array.of(4n));
   });
 
+  test('a copy of the state is not touched by later steps; the weights are it without momentum', async () => {
+    await session.setState(start);
+    const options = { steps: 2, batchSize: 2, classes: CLASSES };
+    await session.step(randomChunk(options));
+    const copy = await session.getState();
+    const before = new Map([...copy].map(([name, { data }]) => [name, data.slice()]));
+    const weights = await session.getWeights();
+    const names = [...copy.keys()].filter((name) => !name.startsWith('momentum.'));
+    expect([...weights.keys()]).toEqual(names);
+    for (const [name, tensor] of weights) expect(tensor).toEqual(copy.get(name));
+    // The memory of the state before the last step is used again for the one after the next.
+    for (let i = 0; i < 3; i++) await session.step(randomChunk({ ...options, lr: 0.1, seed: i }));
+    expect(new Map([...copy].map(([name, { data }]) => [name, data]))).toEqual(before);
+    expect(data(await session.getState(), 'conv1.weight')).not.toEqual(before.get('conv1.weight'));
+  });
+
   test('refuses a state that lacks a tensor', async () => {
     const incomplete = new Map(start);
     incomplete.delete('momentum.fc.bias');

@@ -83,8 +83,8 @@ describe('a run on the tiny network', () => {
       events.filter((event) => event.type === type).length;
     expect([count('start'), count('step'), count('phase'), count('end')]).toEqual([
       1,
-      // Training: six batches of four in one call, then the last of two. Validation: a batch a call.
-      5 * (2 + 3),
+      // Training: six batches of four in three calls, then the last of two. Validation: a batch a call.
+      5 * (4 + 3),
       10,
       1,
     ]);

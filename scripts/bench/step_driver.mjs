@@ -33,11 +33,13 @@ const loader = { recycle: () => undefined };
 const lines = createInterface({ input: process.stdin });
 lines.on('line', async (line) => {
   const { batch } = JSON.parse(line);
-  const steps = stepsPerCall(batch);
-  const group = batches(batch, steps);
+  const steps = Math.max(1, Math.min(8, Math.floor(32 / batch)));
+  const groups = [];
+  for (let left = steps; left > 0; left -= stepsPerCall(batch)) {
+    groups.push(batches(batch, Math.min(left, stepsPerCall(batch))));
+  }
   const start = performance.now();
-  const chunk = toChunk(group, settings, loader);
-  await session.step(chunk);
+  for (const group of groups) await session.step(toChunk(group, settings, loader));
   const ms = (performance.now() - start) / steps;
   process.stdout.write(`${JSON.stringify({ ms })}\n`);
 });
