@@ -49,4 +49,6 @@ export interface Reply {
   /** What the request asked for; tensors by name, or the number of a new session. */
   readonly value?: FloatTensors | number;
   readonly error?: string;
+  /** Seconds inside the runtime, of a request that steps. */
+  readonly seconds?: number;
 }

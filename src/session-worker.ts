@@ -21,6 +21,8 @@ const writers = new WeakSet<ort.InferenceSession>();
 /** Memory of the state before, for the one after the next step. */
 let spare: Record<string, ort.Tensor> = {};
 let created = 0;
+/** Seconds of the last step that were spent inside the runtime. */
+let stepSeconds = 0;
 
 function toOrt(tensor: Tensor | ByteTensor): ort.Tensor {
   return new ort.Tensor(tensor.dtype, tensor.data, tensor.shape);
@@ -90,10 +92,10 @@ async function step(request: Extract<Request, { kind: 'step' }>): Promise<FloatT
   const fetches = Object.fromEntries(
     target.outputNames.map((output) => [output, room[stateName(output) ?? ''] ?? null]),
   );
-  const outputs = await target.run(
-    { ...Object.fromEntries(read), ...mapValues(feeds, toOrt) },
-    fetches,
-  );
+  const inputs = { ...Object.fromEntries(read), ...mapValues(feeds, toOrt) };
+  const began = performance.now();
+  const outputs = await target.run(inputs, fetches);
+  stepSeconds = (performance.now() - began) / 1000;
   const next: Record<string, ort.Tensor> = {};
   const before: Record<string, ort.Tensor> = {};
   const results: FloatTensors = {};
@@ -184,6 +186,7 @@ port.on('message', ({ id, request }: { id: number; request: Request }) => {
     try {
       const value = await handle(request);
       reply = value === undefined ? { id } : { id, value };
+      if (request.kind === 'step') reply = { ...reply, seconds: stepSeconds };
     } catch (error) {
       reply = { id, error: error instanceof Error ? error.message : String(error) };
     }

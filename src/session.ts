@@ -15,6 +15,7 @@ export class Runtime {
   >();
   readonly #prepared = new Map<string, Promise<number>>();
   #requests = 0;
+  #stepSeconds = 0;
   /** Why no more requests are taken. */
   #ended: Error | null = null;
 
@@ -31,6 +32,7 @@ export class Runtime {
     this.#worker.on('message', (reply: Reply) => {
       const waiting = this.#pending.get(reply.id);
       this.#pending.delete(reply.id);
+      this.#stepSeconds += reply.seconds ?? 0;
       if (reply.error === undefined) waiting?.resolve(reply.value);
       else waiting?.reject(new Error(reply.error));
     });
@@ -58,6 +60,11 @@ export class Runtime {
       this.#pending.set(id, { resolve, reject });
       this.#worker.postMessage({ id, request }, transfer);
     });
+  }
+
+  /** Seconds that steps have spent inside ONNX Runtime so far. */
+  get stepSeconds(): number {
+    return this.#stepSeconds;
   }
 
   /** Begins to load a model that {@link load} will be asked for: the runtime optimises it meanwhile. */

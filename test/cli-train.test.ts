@@ -17,6 +17,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { PhaseRecord, TrainEvent } from '../src/events.js';
+import { type End, call as callCli } from './run-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const cli = path.join(root, 'dist', 'src', 'cli.js');
@@ -26,23 +27,9 @@ afterAll(() => {
   rmSync(cwd, { recursive: true });
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+const call = (...words: string[]): Promise<End> => callCli(words, { cwd });
 
-function call(...words: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const env = { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
-    execFile(process.execPath, [cli, ...words], { cwd, env }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-      resolve({ code, stdout, stderr });
-    });
-  });
-}
-
-const train = (...more: string[]): Promise<Outcome> =>
+const train = (...more: string[]): Promise<End> =>
   call(
     'train',
     '--data',
@@ -112,7 +99,7 @@ describe('train, then export-inference', () => {
   test('--quiet prints nothing, --json an event a line', async () => {
     const short = ['--weights', 'random', '--epochs', '1'];
     const quiet = await train(...short, '--quiet', '--out', 'quiet');
-    expect(quiet).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(quiet).toMatchObject({ code: 0, stdout: '', stderr: '' });
     const { code, stdout, stderr } = await train(...short, '--json', '--out', 'json');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const events = stdout
@@ -162,7 +149,7 @@ describe('output that nobody takes', () => {
     [process.execPath, cli, 'train', '--data', 'data', '--artifacts', tiny, '--out', out]
       .concat(['--device', 'cpu', '--workers', '1', '--weights', 'random', '--epochs', '1'])
       .join(' ');
-  const shell = (script: string): Promise<Outcome> =>
+  const shell = (script: string): Promise<Omit<End, 'signal'>> =>
     new Promise((resolve) => {
       const env = { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
       const bash = ['-c', `set -o pipefail; ${script}`];

@@ -1,6 +1,5 @@
 /** Published weights through the command line: fetched from a server of the test's own. */
 
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   cpSync,
@@ -17,9 +16,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type End, call } from './run-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const cli = path.join(root, 'dist', 'src', 'cli.js');
 const tiny = path.join(root, 'test', 'fixtures', 'tiny');
 const data = path.join(root, 'samples', 'textures');
 const cwd = mkdtempSync(path.join(os.tmpdir(), 'cli-weights-test-'));
@@ -27,22 +26,9 @@ afterAll(() => {
   rmSync(cwd, { recursive: true });
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function run(out: string): Promise<Outcome> {
+function run(out: string): Promise<End> {
   const words = ['train', '--data', data, '--artifacts', 'published', '--device', 'cpu'];
-  const env = { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
-  const all = [cli, ...words, '--workers', '1', '--epochs', '1', '--out', out];
-  return new Promise((resolve) => {
-    execFile(process.execPath, all, { cwd, env }, (error, stdout, stderr) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-      resolve({ code, stdout, stderr });
-    });
-  });
+  return call([...words, '--workers', '1', '--epochs', '1', '--out', out], { cwd });
 }
 
 describe('published weights', () => {

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,27 +8,15 @@ import { FIND_LR_FLAGS, RANGE_FLAGS } from '../src/cli-find-lr.js';
 import { EXPORT_FLAGS } from '../src/cli-export.js';
 import { OUTPUT_FLAGS } from '../src/cli-output.js';
 import { CONFIG_FLAGS, DEMO_FLAGS, TRAIN_FLAGS } from '../src/flags.js';
+import { type End, call as callCli } from './run-process.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const cli = path.join(root, 'dist', 'src', 'cli.js');
 const cwd = mkdtempSync(path.join(os.tmpdir(), 'cli-test-'));
 afterAll(() => {
   rmSync(cwd, { recursive: true });
 });
 
-interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function call(...words: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [cli, ...words], { cwd }, (error, stdout, stderr) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr });
-    });
-  });
-}
+const call = (...words: string[]): Promise<End> => callCli(words, { cwd });
 
 describe('help', () => {
   test.each(['--help', '-h', 'help'])('%s lists the commands', async (word) => {
@@ -91,7 +78,7 @@ describe('help', () => {
   test('--version prints the version of package.json', async () => {
     const text = readFileSync(path.join(root, 'package.json'), 'utf8');
     const { version } = JSON.parse(text) as { version: string };
-    expect(await call('--version')).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    expect(await call('--version')).toMatchObject({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
 });
 

@@ -22,6 +22,7 @@ class StepServer:
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
+        self.answer: dict[str, Any] = {}
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -32,14 +33,15 @@ class StepServer:
         )
 
     def ask(self, request: dict[str, Any]) -> float:
-        """Milliseconds a training step, or an image."""
+        """Milliseconds a training step, or an image; what else it said is in ``answer``."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"expected an answer of {self.name}, got none; run it by hand")
-        return float(json.loads(line)["ms"])
+        self.answer = json.loads(line)
+        return float(self.answer["ms"])
 
     def close(self) -> None:
         """Ends the program."""
