@@ -37,16 +37,19 @@ interface Thread {
 
 /** With a second job at hand a thread need not wait for the main thread, which may be busy. */
 const JOBS_PER_THREAD = 2;
+/** Enough for the first batches; each takes a third of a second to start. */
+const STARTED_AT_ONCE = 2;
 
 /**
- * The threads start at once and live until {@link close}. A pool that has work keeps the process alive;
+ * Two threads start at once, the others when there is more to do; they live until {@link close}. A pool that has work keeps the process alive;
  * an idle one does not. Before `process.exit`, close the pool: a thread that is inside the runtime then
  * would abort the process.
  */
 export class LoaderPool {
   readonly workers: number;
-  readonly #threads: Thread[];
-  readonly #exits: Promise<void>[];
+  readonly #setup: LoaderSetup;
+  readonly #threads: Thread[] = [];
+  readonly #exits: Promise<void>[] = [];
   #queue: Job[] = [];
   #jobs = 0;
   #failure: Error | null = null;
@@ -58,7 +61,7 @@ export class LoaderPool {
     }
     this.workers = workers;
     const { preprocessing } = artifacts.manifest;
-    const setup: LoaderSetup = {
+    this.#setup = {
       graphs: {
         train: artifacts.graphPath('preprocessTrain'),
         evaluate: artifacts.graphPath('preprocessEvaluate'),
@@ -67,15 +70,21 @@ export class LoaderPool {
       crop: { scale: preprocessing.cropScale, ratio: preprocessing.cropRatio },
       flipProbability: preprocessing.flipProbability,
     };
-    this.#threads = Array.from({ length: workers }, () => ({
+    for (let i = 0; i < Math.min(workers, STARTED_AT_ONCE); i++) this.#start();
+  }
+
+  #start(): Thread {
+    const thread: Thread = {
       // The process's own flags (--input-type, a test runner's loader) are not for this file.
       worker: new Worker(new URL('./loader-worker.js', import.meta.url), {
-        workerData: setup,
+        workerData: this.#setup,
         execArgv: [],
       }),
       jobs: new Map<number, Job>(),
-    }));
-    this.#exits = this.#threads.map((thread) => this.#watch(thread));
+    };
+    this.#threads.push(thread);
+    this.#exits.push(this.#watch(thread));
+    return thread;
   }
 
   /** Runs a task on one of the threads; resolves to its buffer, filled, and what is to be kept. */
@@ -156,8 +165,10 @@ export class LoaderPool {
   #dispatch(): void {
     for (;;) {
       const job = this.#queue[0];
-      const thread = this.#threads.reduce((a, b) => (b.jobs.size < a.jobs.size ? b : a));
-      if (!job || this.#failure || thread.jobs.size >= JOBS_PER_THREAD) return;
+      if (!job || this.#failure) return;
+      let thread = this.#threads.reduce((a, b) => (b.jobs.size < a.jobs.size ? b : a));
+      if (thread.jobs.size > 0 && this.#threads.length < this.workers) thread = this.#start();
+      if (thread.jobs.size >= JOBS_PER_THREAD) return;
       this.#queue.shift();
       thread.jobs.set(job.id, job);
       thread.worker.ref();

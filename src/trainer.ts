@@ -19,12 +19,11 @@ import { evaluate } from './evaluate.js';
 import type { PhaseRecord, TrainResult } from './events.js';
 import { DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
-import { openData } from './open-data.js';
 import { PixelCache } from './pixel-cache.js';
 import { isFinished, isStalled, resumedOptions, type ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import { RunFolder } from './run-folder.js';
-import { RunReport } from './run-report.js';
+import type { RunReport } from './run-report.js';
 import { scheduledLr } from './schedule.js';
 import type { Runtime } from './session.js';
 import { TrainSession, graphOn, trainingGraph } from './train-session.js';
@@ -103,6 +102,8 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const { provider } = runtime;
     const graph = trainingGraph(config);
     if (team.ranks === 1) TrainSession.prepare(runtime, artifacts, graph);
+    // Loads sharp, slowly; the runtime is at its graph meanwhile.
+    const { openData } = await import('./open-data.js');
     const data = await team.oncePerHost(() => openData(config, pool, emit));
     const { classes, classWeights } = data;
     const identity = identify(config, artifacts, data, provider, team.ranks);
@@ -142,6 +143,7 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const page = { dir: run.folder.dir, artifacts, pool, ...data, device: provider };
     const { epochs } = config;
     const shown = { ...page, epochs, seed, settings: identity.config, warn: warner(emit) };
+    const { RunReport } = await import('./run-report.js');
     const report = team.leads ? new RunReport(shown, run) : null;
     const parts = { team, config, artifacts, runtime, session, trainLoader, valLoader, report };
     const fitting = fit(run, { ...parts, classes, classWeights, signal, emit });
