@@ -9,6 +9,20 @@ import { stateLayout } from './state-layout.js';
 import { elementCount, float32Tensor, type Tensor } from './tensors.js';
 import type { World } from './world.js';
 
+/**
+ * Scales gradients down, in place, to a norm of at most `maxNorm` over all of them.
+ *
+ * Source: torch.nn.utils.clip_grad_norm_. Every rank has the same bits, so all come to the same factor.
+ */
+export function clip(gradients: Float32Array, maxNorm: number): void {
+  if (maxNorm === Infinity) return;
+  let squares = 0;
+  for (const value of gradients) squares += value * value;
+  const factor = maxNorm / (Math.sqrt(squares) + 1e-6);
+  if (factor >= 1) return;
+  for (let i = 0; i < gradients.length; i++) gradients[i] = (gradients[i] ?? 0) * factor;
+}
+
 /** Gradients of the rank's batch; their mean over the ranks, by one all-reduce; the update by it. */
 export class DistributedSession extends TrainSession {
   /** Seconds in which gradients were reduced, or other ranks' waited for, so far. */
@@ -72,6 +86,7 @@ export class DistributedSession extends TrainSession {
     const began = performance.now();
     const mean = await this.#world.sum(gradients.data as Float32Array);
     this.allReduceSeconds += (performance.now() - began) / 1000;
+    clip(mean, chunk.maxNorm ?? Infinity);
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
     const feeds: FloatTensors = {
       lr: scalar(chunk.lr[0] ?? NaN),

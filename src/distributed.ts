@@ -13,7 +13,7 @@ import type { ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import type { Shard } from './sampler.js';
 import type { Runtime } from './session.js';
-import { TrainSession } from './train-session.js';
+import { TrainSession, trainingGraph, type GraphSettings } from './train-session.js';
 import type { State } from './tensors.js';
 
 /** The state to begin with, and where it comes from. */
@@ -46,12 +46,12 @@ export interface Team {
   startingState(make: () => Promise<Start>, artifacts: Artifacts, classes: number): Promise<Start>;
   /** @param given 0 for as many as there are for this rank. */
   threads(given: number): number;
-  /** @throws DistributedError for a graph that ranks cannot share. */
+  /** @throws DistributedError for settings that ranks cannot share. */
   openSession(
     runtime: Runtime,
     artifacts: Artifacts,
     classes: number,
-    graph: TrainingGraph,
+    settings: GraphSettings,
   ): Promise<TrainSession>;
   /** @param open opens the run folder; `follow` is given the leader's. */
   openRun(open: () => Promise<Run>, follow: FollowRun): Promise<Run>;
@@ -85,7 +85,8 @@ export const ALONE: Team = {
   oncePerHost: (task) => task(),
   startingState: (make) => make(),
   threads: (given) => given,
-  openSession: (...given) => TrainSession.create(...given),
+  openSession: (runtime, artifacts, classes, settings) =>
+    TrainSession.create(runtime, artifacts, classes, trainingGraph(settings)),
   openRun: (open) => open(),
   stepsPerCall,
   signal: (own) => own,

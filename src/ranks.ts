@@ -1,7 +1,7 @@
 /** The rank of an MPI job as a {@link Team}: PyTorch's DistributedDataParallel in its order of events. */
 
 import { availableParallelism, cpus, hostname } from 'node:os';
-import type { Artifacts, TrainingGraph } from './artifacts.js';
+import type { Artifacts } from './artifacts.js';
 import { DistributedSession } from './distributed-session.js';
 import type { FollowRun, Start, Team } from './distributed.js';
 import { DistributedError, InterruptedError, WeightsError } from './errors.js';
@@ -13,7 +13,7 @@ import { artifactsOf, type ResumePoint } from './resume.js';
 import type { Run } from './run.js';
 import type { Shard } from './sampler.js';
 import type { Runtime } from './session.js';
-import type { TrainSession } from './train-session.js';
+import type { GraphSettings, TrainSession } from './train-session.js';
 import { stateLayout, type StateEntry } from './state-layout.js';
 import { elementCount, float32Tensor, type State, type Tensor } from './tensors.js';
 import { World } from './world.js';
@@ -125,12 +125,13 @@ export class Ranks implements Team {
     runtime: Runtime,
     artifacts: Artifacts,
     classes: number,
-    graph: TrainingGraph,
+    { freeze, nesterov }: GraphSettings,
   ): Promise<TrainSession> {
-    if (graph !== 'train') {
+    if (freeze === 'backbone' || nesterov) {
+      const given = freeze === 'backbone' ? '--freeze backbone' : '--nesterov';
       throw new DistributedError(
-        'expected plain SGD on several ranks, got --freeze backbone, --nesterov or --clip-grad-norm, which ' +
-          'one process alone can do; leave it out, or start without mpirun',
+        `expected SGD without ${given} on several ranks: one process alone can do it; leave it out, or start ` +
+          'without mpirun',
         undefined,
         true,
       );

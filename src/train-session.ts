@@ -37,12 +37,11 @@ export interface ChunkResult {
   readonly logits: Float32Array;
 }
 
+/** The settings that decide which graph can do what they ask for. */
+export type GraphSettings = Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>;
+
 /** The fastest graph that can do what the settings ask for. */
-export function trainingGraph({
-  freeze,
-  nesterov,
-  clipGradNorm,
-}: Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>): TrainingGraph {
+export function trainingGraph({ freeze, nesterov, clipGradNorm }: GraphSettings): TrainingGraph {
   if (freeze === 'backbone') return 'trainHead';
   return nesterov || clipGradNorm > 0 ? 'trainExtended' : 'train';
 }

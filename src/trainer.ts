@@ -100,8 +100,7 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const device = await openDevice(config.device, team.threads(config.threads), artifacts);
     ({ runtime } = device);
     const { provider } = runtime;
-    const graph = trainingGraph(config);
-    if (team.ranks === 1) TrainSession.prepare(runtime, artifacts, graph);
+    if (team.ranks === 1) TrainSession.prepare(runtime, artifacts, trainingGraph(config));
     // Loads sharp, slowly; the runtime is at its graph meanwhile.
     const { openData } = await import('./open-data.js');
     const data = await team.oncePerHost(() => openData(config, pool, emit));
@@ -113,7 +112,7 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
       startingState(point, config, artifacts, classes.length, emit);
     // Read while the runtime still optimises the graph.
     const { state, source } = await team.startingState(start, artifacts, classes.length);
-    const session = await team.openSession(runtime, artifacts, classes.length, graph);
+    const session = await team.openSession(runtime, artifacts, classes.length, config);
     const cache = config.cache === 'ram' ? new PixelCache(config.cacheMegabytes * 1e6) : undefined;
     const { batchSize, seed } = config;
     const shared = { artifacts, pool, batchSize, seed, cache, ...team.shard };

@@ -12,6 +12,17 @@ const DEFAULT_TIMEOUT = 300;
 /** Milliseconds that the end of the job may take before this process ends itself. */
 const ABORT_PATIENCE = 3000;
 
+/**
+ * Settings of UCX, the transport in many an MPI library, for a process with threads of its own. To try its memory hooks
+ * it moves the end of the heap forth and back; what another thread allocates meanwhile is cut off by a page, and the
+ * process crashes later (seen with Debian's MPICH 4.0.2 and UCX 1.13, in one of 13 runs; openucx/ucx#3831). Its handler
+ * of signals then waits for the very lock that the crashed thread holds, so the job hangs.
+ */
+const UCX_SETTINGS: Readonly<Record<string, string>> = {
+  UCX_MEM_EVENTS: 'n',
+  UCX_ERROR_SIGNALS: '',
+};
+
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -50,6 +61,8 @@ export class World {
    * each other then.
    */
   static async open(place: Place): Promise<World> {
+    // In this thread's environment: that of a worker is a copy that C does not see.
+    for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
     const thread = new MpiThread(timeoutOf(process.env));
     const names = libraryNames(place.launcher);
     const started = (await thread.request({ kind: 'start', names }, false)) as Started;

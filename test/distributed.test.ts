@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { clip } from '../src/distributed-session.js';
 import type { PhaseRecord } from '../src/events.js';
 import type { RunState } from '../src/checkpoint.js';
 import { underRanks } from '../src/resume.js';
@@ -55,6 +56,16 @@ describe('the parts of an order', () => {
   });
 });
 
+test('gradients are clipped by the norm of all of them, and only down', () => {
+  const gradients = Float32Array.of(3, -4);
+  clip(gradients, 5.1);
+  clip(gradients, Infinity);
+  expect([...gradients]).toEqual([3, -4]);
+  clip(gradients, 1);
+  expect(gradients[0]).toBeCloseTo(0.6, 6);
+  expect(gradients[1]).toBeCloseTo(-0.8, 6);
+});
+
 describe('a run taken up under another number of ranks', () => {
   const partial = { images: 0, lossSum: 0, correct: 0, seconds: 0, dataWaitSeconds: 0 };
   const under = (before: number | undefined, batch: number, now: number): unknown => {
@@ -102,8 +113,10 @@ for (const launcher of launchers) {
       return stderr;
     };
 
-    test('ranks with the same batches are one rank, to rounding', async () => {
-      const alone = await threeSteps((...given) => TrainSession.create(...given, CLASSES));
+    test('ranks with the same batches are one rank, to rounding, clipped gradients too', async () => {
+      const alone = await threeSteps((...given) =>
+        TrainSession.create(...given, CLASSES, 'trainExtended'),
+      );
       const given = [program('mpi-rank'), 'steps', await mkdtemp(out('steps-'))];
       const { stderr, code } = await runJob(launcher, 3, given);
       expect([stderr, code]).toEqual(['', 0]);
@@ -164,7 +177,6 @@ for (const launcher of launchers) {
         expect((await job(2, words('left-alone', ...more)).ended).code).toBe(0);
         const timeless = (found: Awaited<ReturnType<typeof outcome>>): unknown => ({
           ...found,
-          metrics: found.metrics.map((record) => ({ ...record, allReduceSeconds: 0 })),
           last: found.last.state,
           best: found.best.state,
         });
@@ -204,6 +216,9 @@ for (const launcher of launchers) {
       expect(differing.match(/^error: /gm)).toHaveLength(1);
       expect(await failure(2, words('refused', '--momentum', '0.{rank}'))).toMatch(
         /found momentum: 0 on rank 0, 0.1 on rank 1 \(/,
+      );
+      expect(await failure(2, words('refused', '--nesterov'))).toMatch(
+        /^error: rank 0 .*expected SGD without --nesterov on several ranks/m,
       );
       await expect(readdir(out('refused'))).rejects.toThrow('ENOENT');
     });

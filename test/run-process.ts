@@ -127,4 +127,9 @@ export async function outcome(runDir: string): Promise<Outcome> {
 }
 
 const timeless = (records: readonly PhaseRecord[]): PhaseRecord[] =>
-  records.map((record) => ({ ...record, seconds: 0, dataWaitSeconds: 0 }));
+  records.map((record) => ({
+    ...record,
+    seconds: 0,
+    dataWaitSeconds: 0,
+    ...(record.allReduceSeconds === undefined ? {} : { allReduceSeconds: 0 }),
+  }));

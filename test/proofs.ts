@@ -1,0 +1,34 @@
+/** Long proofs, one after the other: a line for each. */
+
+/** A claim and how it is shown. */
+export interface Proof {
+  readonly claim: string;
+  /** @returns what was found, in a few words. @throws where the claim does not hold, or {@link Skipped}. */
+  readonly show: () => Promise<string>;
+}
+
+/** Cannot be shown on this machine. */
+export class Skipped extends Error {}
+
+/** Shows each claim and prints its line. @returns whether none fails. */
+export async function showAll(proofs: Iterable<Proof> | AsyncIterable<Proof>): Promise<boolean> {
+  let [held, failed, skipped] = [0, 0, 0];
+  for await (const { claim, show } of proofs) {
+    const began = performance.now();
+    let line: string;
+    try {
+      line = `holds    ${claim}: ${await show()}`;
+      held++;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const verdict = error instanceof Skipped ? 'skipped ' : 'FAILED  ';
+      if (error instanceof Skipped) skipped++;
+      else failed++;
+      line = `${verdict} ${claim}: ${reason}`;
+    }
+    const seconds = (performance.now() - began) / 1000;
+    process.stdout.write(`${line} (${seconds.toFixed(0)} s)\n`);
+  }
+  process.stdout.write(`${held} hold, ${failed} failed, ${skipped} skipped\n`);
+  return failed === 0;
+}
