@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { bundledArtifacts, openArtifacts } from '../src/artifacts.js';
 import { DistributedSession } from '../src/distributed-session.js';
 import type { PhaseRecord } from '../src/events.js';
+import { Philox } from '../src/random.js';
 import { Runtime } from '../src/session.js';
 import { TrainSession, type Chunk } from '../src/train-session.js';
 import { initialState } from '../src/weights.js';
@@ -117,10 +118,15 @@ export async function measureSteps(rounds: number): Promise<StepTimes> {
     await single.setState(state);
     await pair.setState(state);
     const side = artifacts.manifest.preprocessing.inputSize;
+    const random = new Philox(0, 100);
+    const pixels = Float32Array.from({ length: BATCH * 3 * side ** 2 }, () => random.normal());
     const chunk = (steps: number): Chunk => ({
       steps,
       batchSize: BATCH,
-      images: new Float32Array(steps * BATCH * 3 * side ** 2).fill(0.5),
+      images: Float32Array.from(
+        { length: steps * pixels.length },
+        (_, i) => pixels[i % pixels.length] ?? 0,
+      ),
       targets: new Float32Array(steps * BATCH * classes).fill(1 / BATCH / classes),
       lr: new Float32Array(steps).fill(1e-3),
       headLr: new Float32Array(steps).fill(1e-3),
