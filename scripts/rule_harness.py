@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
+import torch
 
 from scripts.graph_builder import GraphBuilder
 from scripts.lowering import lower
@@ -14,6 +16,7 @@ from scripts.reference import Array, run_reference
 from scripts.training_graph import standard_model
 
 DOUBLE = ir.DataType.DOUBLE
+MS = "com.microsoft"
 
 
 def placeholder(name: str, array: Array, symbolic_batch: bool = True) -> ir.Value:
@@ -64,3 +67,31 @@ def _lowered(
 
 def _named(feeds: Mapping[ir.Value, Array]) -> dict[str, Array]:
     return {str(value.name): array for value, array in feeds.items()}
+
+
+def assert_close(found: Array, expected: Array, rtol: float = 1e-10, atol: float = 1e-11) -> None:
+    """Fails unless the two agree to float64 rounding."""
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Seeded normal numbers, float64."""
+    return torch.randn(*shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
+
+
+def numpy(tensor: torch.Tensor | None) -> Array:
+    """A tensor that must be there, as an array."""
+    assert tensor is not None
+    return tensor.detach().numpy()
+
+
+def backpropagate(y: torch.Tensor, d_y: torch.Tensor | None = None) -> None:
+    """PyTorch's backward pass."""
+    y.backward(d_y)  # type: ignore[no-untyped-call]
+
+
+def builder_with(value: ir.Value) -> GraphBuilder:
+    """A builder that knows one value."""
+    op = GraphBuilder()
+    op.values = {value: value}
+    return op
