@@ -101,7 +101,7 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'two ranks on each host, and one shared read-only folder',
+      claim: 'two ranks on each host, and one shared folder',
       async show() {
         await rm(hosts.own(2, 'data'), { recursive: true });
         const shared = path.join(hosts.folder, 'shared');
