@@ -23,6 +23,7 @@ from scripts.training_graph import (
     Gradients,
     gradient_stage,
     standard_model,
+    step_inputs,
     value,
 )
 
@@ -75,13 +76,7 @@ def build_gpu_training_graph(
         loop: K steps a call in a Scan: images [K, N, 3, S, S], targets [K, N, C], lr [K], head_lr
             [K], losses [K], logits [K, N, C]. Otherwise one step, all of these without K.
     """
-    size = network.input_size
-    varying: dict[str, Shape] = {
-        "images": ["N", 3, size, size],
-        "targets": ["N", "C"],
-        "lr": [],
-        "head_lr": [],
-    }
+    varying = step_inputs(network)
     prefix = "step." if loop else ""
     scalars = {name: value(name, dtype, []) for name in SCALARS}
     shapes = packed_state(network)

@@ -213,6 +213,17 @@ def _shape(of: ir.Value) -> list[int | str]:
     return [d if isinstance(d, int) else str(d.value) for d in of.shape]
 
 
+def step_inputs(network: Network) -> dict[str, Shape]:
+    """What a step takes that is not the same for every step."""
+    size = network.input_size
+    return {
+        "images": ["N", 3, size, size],
+        "targets": ["N", "C"],
+        "lr": [],
+        "head_lr": [],
+    }
+
+
 def build_training_graph(
     network: Network,
     graph: GradientGraph,
@@ -226,13 +237,7 @@ def build_training_graph(
     clipping), then the state. Outputs: losses [K], logits [K, N, C], then the new state under
     ``next.``. K, N and C are symbolic.
     """
-    size = network.input_size
-    slices: dict[str, Shape] = {
-        "images": ["N", 3, size, size],
-        "targets": ["N", "C"],
-        "lr": [],
-        "head_lr": [],
-    }
+    slices = step_inputs(network)
     scanned = {name: value(name, dtype, ["K", *shape]) for name, shape in slices.items()}
     names = (*SCALARS, *EXTRA_SCALARS) if extended else SCALARS
     scalars = {name: value(name, dtype, []) for name in names}
