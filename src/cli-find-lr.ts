@@ -1,11 +1,11 @@
 /** The command `find-lr`. */
 
-import { OUTPUT_FLAGS, voice, type Voice } from './cli-output.js';
-import { Stopped, commandLine, quote } from './cli-train.js';
+import { OUTPUT_FLAGS, voice } from './cli-output.js';
+import { untilStopped } from './cli-stop.js';
+import { commandLine, quote } from './cli-train.js';
 import { Validator, flagName } from './config.js';
 import { ConfigError } from './errors.js';
 import { writeFileAtomic } from './files.js';
-import type { FindLrResult } from './find-lr.js';
 import {
   type FindLrOptions,
   RANGE_DEFAULTS,
@@ -15,7 +15,6 @@ import {
 import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
 import { launchedPlace } from './launcher.js';
 import { shownRate } from './progress.js';
-import { StopListener } from './signals.js';
 
 function rangeFlag(option: keyof typeof RANGE_DEFAULTS, describe: string): Flag {
   return { describe, shownDefault: String(RANGE_DEFAULTS[option]) };
@@ -50,7 +49,14 @@ export async function findLrCommand(given: Arguments): Promise<void> {
   const page = new Validator('flag').text('out', 'a file name', given.out ?? DEFAULT_PAGE);
   const options = findLrOptions(given);
   resolveFindLr(options, 'flag');
-  const result = await testAndShow(options, speak);
+  const { findLr } = await import('./find-lr.js');
+  const result = await untilStopped(
+    speak,
+    'stopping after this step',
+    // findLr() checks every value again.
+    (reins) => findLr({ ...(options as FindLrOptions), ...reins }, 'flag'),
+    (_, signal) => signal.aborted,
+  );
   const { findLrPage, findLrLines } = await import('./find-lr-page.js');
   const { producer } = await import('./run-report.js');
   await writeFileAtomic(page, findLrPage(result, producer()));
@@ -76,30 +82,4 @@ function findLrOptions(given: Arguments): Partial<Record<keyof FindLrOptions, un
   // Of training it is a folder.
   delete shared.out;
   return { ...shared, ...Object.fromEntries(numbers) };
-}
-
-async function testAndShow(
-  options: Partial<Record<keyof FindLrOptions, unknown>>,
-  { listener, warn }: Voice,
-): Promise<FindLrResult> {
-  const { findLr } = await import('./find-lr.js');
-  const stop = new StopListener((name) => {
-    listener.clear();
-    warn(`${name}: stopping after this step; once more stops at once`);
-  });
-  stop.listen();
-  const { signal } = stop;
-  try {
-    const onEvent: NonNullable<FindLrOptions['onEvent']> = (event) => {
-      listener.handle(event);
-    };
-    // findLr() checks every value again.
-    return await findLr({ ...(options as FindLrOptions), onEvent, signal }, 'flag');
-  } catch (error) {
-    if (!signal.aborted) throw error;
-    throw new Stopped(stop.exitCode ?? 1);
-  } finally {
-    listener.clear();
-    stop.dispose();
-  }
 }

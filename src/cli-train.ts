@@ -2,12 +2,12 @@
 
 import { exportCommand } from './cli-export.js';
 import { type Voice, joinRanks, voice } from './cli-output.js';
+import { untilStopped } from './cli-stop.js';
 import { readConfigFile } from './config-file.js';
 import { type TrainOptions, Validator, nextRunDir, resolveTrainOptions } from './config.js';
 import { ConfigError, InterruptedError } from './errors.js';
-import type { TrainEvent, TrainResult } from './events.js';
+import type { TrainResult } from './events.js';
 import { type Arguments, trainOptions } from './flags.js';
-import { StopListener } from './signals.js';
 
 /** The demo's settings: enough for the two textures of samples/ from random weights. */
 const DEMO_SETTINGS = {
@@ -65,39 +65,23 @@ export function quote(word: string): string {
 
 async function trainAndShow(
   options: ReturnType<typeof trainOptions>,
-  { listener, warn }: Voice,
+  speak: Voice,
 ): Promise<TrainResult> {
   // What a resumed run is to be is known only from its checkpoint.
   if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('./trainer.js');
-  const stop = new StopListener((name) => {
-    listener.clear();
-    warn(`${name}: stopping after this step, with a checkpoint; once more stops at once`);
-  });
-  stop.listen();
-  try {
-    const onEvent = (event: TrainEvent): void => {
-      listener.handle(event);
-    };
+  return untilStopped(
+    speak,
+    'stopping after this step, with a checkpoint',
     // train() checks every value again.
-    const { signal } = stop;
-    return await train({ ...(options as TrainOptions), onEvent, signal }, 'flag');
-  } catch (error) {
-    if (!(error instanceof InterruptedError)) throw error;
-    listener.clear();
-    warn(stoppedText(error));
-    throw new Stopped(stop.exitCode ?? 1);
-  } finally {
-    listener.clear();
-    stop.dispose();
-  }
-}
-
-/** A signal has ended a command: no error, but no success either. */
-export class Stopped extends Error {
-  constructor(readonly exitCode: number) {
-    super('stopped by a signal');
-  }
+    (reins) => train({ ...(options as TrainOptions), ...reins }, 'flag'),
+    (error) => {
+      if (!(error instanceof InterruptedError)) return false;
+      speak.listener.clear();
+      speak.warn(stoppedText(error));
+      return true;
+    },
+  );
 }
 
 function stoppedText({ runDir, step }: InterruptedError): string {

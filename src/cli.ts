@@ -13,7 +13,8 @@ import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
 import { FIND_LR_FLAGS, findLrCommand } from './cli-find-lr.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
 import { OUTPUT_FLAGS, isToldByAnother } from './cli-output.js';
-import { Stopped, demoCommand, trainCommand } from './cli-train.js';
+import { Stopped } from './cli-stop.js';
+import { demoCommand, trainCommand } from './cli-train.js';
 import { BadImagesError, ConfigError, UserError } from './errors.js';
 import {
   type Arguments,

@@ -4,15 +4,14 @@ import { bundledArtifacts, openArtifacts, type Artifacts } from './artifacts.js'
 import type { Naming, ResolvedOptions } from './config.js';
 import { openDevice } from './device.js';
 import { groupBatches, stepsPerCall, toChunk } from './epoch.js';
-import type { TrainEvent } from './events.js';
 import { type FindLrOptions, type Range, resolveFindLr } from './find-lr-config.js';
 import { type Batch, DataLoader } from './loader.js';
 import { LoaderPool } from './loader-pool.js';
 import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from './lr-range-test.js';
 import { Meter, batchSums } from './metrics.js';
 import { openData, type RunData } from './open-data.js';
+import { startingState } from './setup.js';
 import { TrainSession, trainingGraph } from './train-session.js';
-import { initialState } from './weights.js';
 
 /** What a range test found. */
 export interface FindLrResult {
@@ -49,7 +48,7 @@ export async function findLr(
       TrainSession.prepare(runtime, artifacts, graph);
       const data = await openData(config, pool, emit);
       const classes = data.classes.length;
-      const { state } = await initialState(artifacts, startOf(config, classes, emit));
+      const { state } = await startingState(null, config, artifacts, classes, emit);
       const session = await TrainSession.create(runtime, artifacts, classes, graph);
       await session.setState(state);
       const curve = await sweep(session, data, artifacts, pool, config, range);
@@ -64,17 +63,6 @@ export async function findLr(
   } finally {
     await pool.close();
   }
-}
-
-function startOf(
-  { weights, seed, signal }: ResolvedOptions,
-  classes: number,
-  emit: (event: TrainEvent) => void,
-): Parameters<typeof initialState>[1] {
-  const onProgress = (receivedBytes: number, totalBytes: number | null): void => {
-    emit({ type: 'fetch', receivedBytes, totalBytes });
-  };
-  return { weights, classes, seed, onProgress, ...(signal === undefined ? {} : { signal }) };
 }
 
 /** As many batches as there are rates, epoch after epoch. */

@@ -37,13 +37,13 @@ interface Thread {
 
 /** With a second job at hand a thread need not wait for the main thread, which may be busy. */
 const JOBS_PER_THREAD = 2;
-/** Enough for the first batches; each takes a third of a second to start. */
+/** Enough for the first batches; a thread takes longer to start than to load one. */
 const STARTED_AT_ONCE = 2;
 
 /**
- * Two threads start at once, the others when there is more to do; they live until {@link close}. A pool that has work keeps the process alive;
- * an idle one does not. Before `process.exit`, close the pool: a thread that is inside the runtime then
- * would abort the process.
+ * Two threads start at once, the others when there is more to do; they live until {@link close}. A pool
+ * that has work keeps the process alive; an idle one does not. Before `process.exit`, close the pool: a thread
+ * that is inside the runtime then would abort the process.
  */
 export class LoaderPool {
   readonly workers: number;

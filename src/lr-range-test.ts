@@ -1,8 +1,8 @@
 /**
  * The learning-rate range test as numbers: which rates are tried, and what their losses say.
  *
- * Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3; smoothing, stop and the
- * choice by the longest descent are those of fastai's `lr_find`.
+ * Smith, "Cyclical Learning Rates for Training Neural Networks" (2017), section 3.3. Smoothing and stop are
+ * those of fastai's `lr_find`; the choice is after its `valley`, with the true beginning of the descent.
  */
 
 /** Weight of the past in the smoothed loss. */

@@ -87,16 +87,19 @@ export class Runtime {
     return prepared ?? this.#load(model, gpuOutputs);
   }
 
-  async #load(model: string | Uint8Array, gpuOutputs: readonly string[]): Promise<number> {
+  async #load(
+    model: string | Uint8Array,
+    gpuOutputs: readonly string[],
+    transfer: ArrayBuffer[] = [],
+  ): Promise<number> {
     const { provider, threads } = this;
-    return (await this.#request({ kind: 'load', model, provider, threads, gpuOutputs })) as number;
+    const request: Request = { kind: 'load', model, provider, threads, gpuOutputs };
+    return (await this.#request(request, transfer)) as number;
   }
 
   /** Loads a model from bytes, which are given away: they cannot be used afterwards. */
   async loadGiven(model: Uint8Array<ArrayBuffer>): Promise<number> {
-    const { provider, threads } = this;
-    const request: Request = { kind: 'load', model, provider, threads, gpuOutputs: [] };
-    return (await this.#request(request, [model.buffer])) as number;
+    return this.#load(model, [], [model.buffer]);
   }
 
   /** Runs a loaded model once. */
