@@ -42,6 +42,7 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
     network = Network.of(model, input_size)
     forward = export_forward(model, input_size)
     gradient = differentiate(forward, list(network.parameters))
+    head_gradient = differentiate(forward, list(network.head_alone().parameters))
     template, folds = build_inference_template(network, forward)
     resize = architecture.resize_size(input_size)
     graphs = {
@@ -61,7 +62,19 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
         "packedState": ("packed_state.onnx", _checked(build_state_graph(network))),
         "trainHead": ("train_head.onnx", _checked(build_head_graph(network, forward))),
         "gradients": ("gradients.onnx", _checked(build_gradients_graph(network, gradient))),
+        "gradientsHead": (
+            "gradients_head.onnx",
+            _checked(build_gradients_graph(network, head_gradient, frozen=True)),
+        ),
         "update": ("update.onnx", _checked(build_update_graph(network))),
+        "updateExtended": (
+            "update_extended.onnx",
+            _checked(build_update_graph(network, extended=True)),
+        ),
+        "updateHead": (
+            "update_head.onnx",
+            _checked(build_update_graph(network.head_alone(), extended=True)),
+        ),
         "evaluate": ("evaluate.onnx", _checked(build_evaluation_graph(network, forward))),
         "inference": ("inference.onnx", _checked(template)),
         "preprocessTrain": (

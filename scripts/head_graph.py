@@ -35,7 +35,7 @@ def build_head_graph(
     nesterov [], max_norm [], then parameters, the head's momentum and buffers. Outputs: losses [K],
     logits [K, N, C], then the head's new parameters and momentum under ``next.``.
     """
-    head = [name for name in network.parameters if name in network.head]
+    head = list(network.head_alone().parameters)
     graph = differentiate(forward, head)
     backbone, rest = _split(graph, head)
     boundary = _boundary(backbone, rest)
@@ -43,8 +43,8 @@ def build_head_graph(
     size = network.input_size
     images = value("images", dtype, ["K", "N", 3, size, size])
     scalars = {name: value(name, dtype, []) for name in (*SCALARS, *EXTRA_SCALARS)}
-    momentum = {f"momentum.{name}": network.parameters[name] for name in head}
-    shapes: dict[str, Shape] = {**network.parameters, **momentum, **network.buffers}
+    learning = network.head_alone().state()
+    shapes: dict[str, Shape] = {**network.parameters, **learning, **network.buffers}
     state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
 
     outer = GraphBuilder(dtype)
@@ -62,7 +62,7 @@ def build_head_graph(
         "head_lr": [],
     }
     given = {name: value(name, dtype, ["K", *slices[name]]) for name in ("targets", "head_lr")}
-    loop = StepLoop(dtype, {name: shapes[name] for name in (*head, *momentum)}, slices)
+    loop = StepLoop(dtype, learning, slices)
     bind(loop.op, graph, rest, loop.state)
     loop.op.values |= {boundary: loop.scanned["features"], graph.labels: loop.scanned["targets"]}
     lower(loop.op, rest)

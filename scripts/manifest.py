@@ -89,8 +89,10 @@ def build_manifest(
         entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "packed": PACKED}
     entries["trainCuda"] |= {"loop": "Scan"}
     entries["trainWebgpu"] |= {"loop": "none"}
-    entries["gradients"] |= {"outputPrefix": OUTPUT_PREFIX}
-    entries["update"] |= {"outputPrefix": OUTPUT_PREFIX, "gradientPrefix": GRADIENT_PREFIX}
+    for key in ("gradients", "gradientsHead"):
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX}
+    for key in ("update", "updateExtended", "updateHead"):
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "gradientPrefix": GRADIENT_PREFIX}
     entries["inference"]["fold"] = [
         {"weight": f.weight, "bias": f.bias, "batchNorm": f.batch_norm, "epsilon": f.epsilon}
         for f in folds

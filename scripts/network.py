@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -40,6 +40,11 @@ class Network:
             head=frozenset(name for name in parameters if name.startswith(f"{HEAD}.")),
             input_size=input_size,
         )
+
+    def head_alone(self) -> Network:
+        """What a step changes where the backbone is frozen: the head and its momentum."""
+        head = {name: shape for name, shape in self.parameters.items() if name in self.head}
+        return replace(self, parameters=head, buffers={}, counters=[])
 
     def state(self) -> dict[str, Shape]:
         """Everything that a step changes: parameters, their momentum, BatchNorm statistics."""

@@ -11,9 +11,11 @@ import onnx_ir as ir
 
 from scripts.gradient_graph import GradientGraph
 from scripts.graph_builder import GraphBuilder
+from scripts.lowering import FROZEN_RULES
 from scripts.network import Network, Shape
 from scripts.training_graph import (
     OUTPUT_PREFIX,
+    SCALARS,
     gradient_stage,
     standard_model,
     update_stage,
@@ -25,7 +27,11 @@ GRADIENT_PREFIX = "gradient."
 
 
 def build_gradients_graph(
-    network: Network, graph: GradientGraph, dtype: ir.DataType = ir.DataType.FLOAT
+    network: Network,
+    graph: GradientGraph,
+    dtype: ir.DataType = ir.DataType.FLOAT,
+    *,
+    frozen: bool = False,
 ) -> ir.Model:
     """Forward and backward pass of one batch.
 
@@ -35,30 +41,41 @@ def build_gradients_graph(
 
     The gradient is linear in the targets: rows divided by the number of ranks give gradients whose
     sum over the ranks is their mean.
+
+    Args:
+        graph: has the gradients of what learns.
+        frozen: the head alone learns, the backbone is in evaluation mode: no new buffers.
     """
+    learning = network.head_alone() if frozen else network
     size = network.input_size
     images = value("images", dtype, ["N", 3, size, size])
     targets = value("targets", dtype, ["N", "C"])
     shapes = {**network.parameters, **network.buffers}
     state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
     op = GraphBuilder(dtype)
-    stage = gradient_stage(op, network, graph, state, images, targets)
+    special = FROZEN_RULES if frozen else {}
+    stage = gradient_stage(op, learning, graph, state, images, targets, special)
     op.scope = "flatten"
     flat = [op.Reshape(gradient, op.ints([-1])) for gradient in stage.parameters.values()]
     results = {"loss": stage.loss, "logits": stage.logits, "gradients": op.Concat(*flat, axis=0)}
     outputs = _named(op, results, {"loss": [], "logits": ["N", "C"], "gradients": ["P"]})
-    outputs += _next(op, stage.buffers, network.buffers)
+    outputs += _next(op, stage.buffers, learning.buffers)
     inputs = [images, targets, *state.values()]
     return standard_model("gradients", inputs, outputs, op.nodes, op.constants)
 
 
-def build_update_graph(network: Network, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Model:
+def build_update_graph(
+    network: Network, dtype: ir.DataType = ir.DataType.FLOAT, *, extended: bool = False
+) -> ir.Model:
     """One step of the optimizer.
 
-    Inputs: lr [], head_lr [], momentum [], weight_decay [], then parameters and their momentum,
-    then the gradients under ``gradient.``. Outputs: new parameters and momentum under ``next.``.
+    Inputs: lr [] (not of a network that is a head alone), head_lr [], momentum [], weight_decay []
+    (``extended``: also nesterov [], 0 or 1), then parameters and their momentum, then the gradients
+    under ``gradient.``. Outputs: new parameters and momentum under ``next.``.
     """
-    names = ("lr", "head_lr", "momentum", "weight_decay")
+    learning_rates = ("lr", "head_lr") if network.parameters.keys() > network.head else ("head_lr",)
+    extras = ("nesterov",) if extended else ()
+    names = (*learning_rates, *SCALARS, *extras)
     rates = {name: value(name, dtype, []) for name in names}
     shapes = {name: shape for name, shape in network.state().items() if name not in network.buffers}
     state = {name: value(name, dtype, shape) for name, shape in shapes.items()}

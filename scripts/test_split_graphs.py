@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -26,16 +28,32 @@ from scripts.training_harness import (
 
 BOUND = 1e-12
 SETTINGS = Settings(lr=(0.02, 0.01), head_lr=(0.1, 0.05), momentum=0.8, weight_decay=0.01)
+NESTEROV = replace(SETTINGS, nesterov=True, graph="trainExtended")
+FROZEN = replace(NESTEROV, graph="trainHead")
 
 
-def split_graphs(arch: str, size: int) -> tuple[Network, onnx.ModelProto, onnx.ModelProto]:
+@dataclass(frozen=True)
+class Pair:
+    """The two graphs of a step, what they take and what learns."""
+
+    network: Network
+    learning: Network
+    gradients: onnx.ModelProto
+    update: onnx.ModelProto
+
+
+def split_graphs(arch: str, size: int, key: str = "train") -> Pair:
+    """The pair that stands for the single graph of that key."""
+    frozen = key == "trainHead"
     model = ARCHITECTURES[arch].build(2)
     network = Network.of(model, size)
-    gradient = differentiate(export_forward(model, size), list(network.parameters))
-    return (
+    learning = network.head_alone() if frozen else network
+    gradient = differentiate(export_forward(model, size), list(learning.parameters))
+    return Pair(
         network,
-        ir.to_proto(build_gradients_graph(network, gradient, DOUBLE)),
-        ir.to_proto(build_update_graph(network, DOUBLE)),
+        learning,
+        ir.to_proto(build_gradients_graph(network, gradient, DOUBLE, frozen=frozen)),
+        ir.to_proto(build_update_graph(learning, DOUBLE, extended=key != "train")),
     )
 
 
@@ -51,29 +69,27 @@ def named_gradients(network: Network, inputs: dict[str, Array], flat: Array) -> 
     return found
 
 
-def run_pair(
-    graphs: tuple[Network, onnx.ModelProto, onnx.ModelProto],
-    inputs: dict[str, Array],
-    ranks: int = 1,
-) -> dict[str, Array]:
-    """Steps through both graphs; every rank has the same batches."""
-    network, gradients, update = graphs
-    state = {name: inputs[name] for name in network.state()}
+def run_pair(pair: Pair, inputs: dict[str, Array], ranks: int = 1) -> dict[str, Array]:
+    """Steps through both graphs; every rank has the same batches. Returns what learned."""
+    learning = pair.learning.state()
+    state = {name: inputs[name] for name in {**pair.network.state(), **learning} if name in inputs}
+    rates = {entry.name for entry in pair.update.graph.input} - state.keys()
     losses, logits = [], []
-    for step in range(len(inputs["lr"])):
+    for step in range(len(inputs["head_lr"])):
         batch = {"images": inputs["images"][step], "targets": inputs["targets"][step] / ranks}
-        kept = {name: state[name] for name in (*network.parameters, *network.buffers)}
-        found = run_reference(gradients, {**batch, **kept})
+        kept = {name: state[name] for name in (*pair.network.parameters, *pair.network.buffers)}
+        found = run_reference(pair.gradients, {**batch, **kept})
         reduced = sum(found["gradients"] for _ in range(ranks))
-        rates = {"lr": inputs["lr"][step], "head_lr": inputs["head_lr"][step]}
-        rates |= {name: inputs[name] for name in ("momentum", "weight_decay")}
-        old = {name: state[name] for name in state if name not in network.buffers}
-        parts = named_gradients(network, inputs, np.asarray(reduced))
-        new = {**found, **run_reference(update, {**rates, **old, **parts})}
-        state = {name: new[f"next.{name}"] for name in state}
+        given = {name: inputs[name] for name in rates if name in inputs}
+        given |= {name: given[name][step] for name in ("lr", "head_lr") if name in given}
+        old = {name: state[name] for name in learning if name not in pair.learning.buffers}
+        parts = named_gradients(pair.learning, inputs, np.asarray(reduced))
+        new = {**found, **run_reference(pair.update, {**given, **old, **parts})}
+        state |= {name: new[f"next.{name}"] for name in learning}
         losses.append(found["loss"] * ranks)
         logits.append(found["logits"])
-    return {"losses": np.array(losses), "logits": np.array(logits), **state}
+    learned = {name: state[name] for name in learning}
+    return {"losses": np.array(losses), "logits": np.array(logits), **learned}
 
 
 def worst(found: dict[str, Array], expected: dict[str, Array]) -> tuple[float, str]:
@@ -81,18 +97,21 @@ def worst(found: dict[str, Array], expected: dict[str, Array]) -> tuple[float, s
     return max((relative_error(found[name], expected[name]), name) for name in expected)
 
 
-def single(arch: str, size: int, batches: Batches) -> tuple[dict[str, Array], dict[str, Array]]:
+def single(
+    arch: str, size: int, batches: Batches, settings: Settings = SETTINGS
+) -> tuple[dict[str, Array], dict[str, Array]]:
     """The single graph's inputs and outputs."""
-    network, graph = training_graph(arch, size, DOUBLE)
+    network, graph = training_graph(arch, size, DOUBLE, settings.graph)
     model = make_model(arch, batches.classes, seed=1)
-    inputs = feeds(graph, network, model, batches, SETTINGS)
+    inputs = feeds(graph, network, model, batches, settings)
     return inputs, run_graph(graph, inputs)
 
 
+@pytest.mark.parametrize("settings", [SETTINGS, NESTEROV, FROZEN], ids=lambda one: one.graph)
 @pytest.mark.parametrize(("arch", "size"), [("tiny", 32), ("resnet18", 64)])
-def test_the_pair_gives_the_single_graphs_numbers(arch: str, size: int) -> None:
-    inputs, expected = single(arch, size, random_batches(2, 3, size, 5, seed=2))
-    error, name = worst(run_pair(split_graphs(arch, size), inputs), expected)
+def test_the_pair_gives_the_single_graphs_numbers(arch: str, size: int, settings: Settings) -> None:
+    inputs, expected = single(arch, size, random_batches(2, 3, size, 5, seed=2), settings)
+    error, name = worst(run_pair(split_graphs(arch, size, settings.graph), inputs), expected)
     assert error <= BOUND, name
 
 
@@ -109,14 +128,22 @@ def test_a_sum_in_place_of_the_mean_is_noticed() -> None:
     assert error > 0.1
 
 
+@pytest.mark.parametrize("settings", [NESTEROV, FROZEN], ids=lambda one: one.graph)
+def test_nesterov_left_out_is_noticed(settings: Settings) -> None:
+    inputs, expected = single("tiny", 32, random_batches(2, 3, 32, 3, seed=2), settings)
+    plain = {**inputs, "nesterov": np.zeros(())}
+    error, _ = worst(run_pair(split_graphs("tiny", 32, settings.graph), plain), expected)
+    assert error > 0.01
+
+
 def test_the_interfaces_are_symbolic_in_n_c_and_p() -> None:
-    _, *graphs = split_graphs("tiny", 32)
+    pair = split_graphs("tiny", 32)
     shapes = [
         {
             value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
             for value in [*model.graph.input, *model.graph.output]
         }
-        for model in graphs
+        for model in (pair.gradients, pair.update)
     ]
     gradients, update = shapes
     assert gradients["images"] == ["N", 3, 32, 32]

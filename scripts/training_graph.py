@@ -74,6 +74,7 @@ def gradient_stage(
     """Forward and backward pass over one batch.
 
     Args:
+        network: what learns; buffers that are not in it stay as they are.
         state: value of every parameter and buffer.
         images: [N, 3, S, S].
         targets: [N, C], rows weighted and divided by the batch's weight (see lowering/loss.py).
@@ -87,7 +88,8 @@ def gradient_stage(
             for position in (1, 2):
                 read, written = node.inputs[position + 2], node.outputs[position]
                 assert read is not None and read.name is not None
-                buffers[read.name] = op.lowered(written)
+                if read.name in network.buffers:
+                    buffers[read.name] = op.lowered(written)
     return Gradients(
         loss=op.lowered(graph.loss),
         logits=op.lowered(graph.logits),

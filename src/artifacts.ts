@@ -112,6 +112,17 @@ export interface GpuGraphSpec extends GraphSpec {
   readonly packed: PackedNames;
 }
 
+/** Its outputs `<outputPrefix><name>` are the new buffers. */
+export interface GradientGraphSpec extends GraphSpec {
+  readonly outputPrefix: string;
+}
+
+/** Takes the gradient of NAME as `<gradientPrefix>NAME`. */
+export interface UpdateGraphSpec extends GraphSpec {
+  readonly outputPrefix: string;
+  readonly gradientPrefix: string;
+}
+
 export interface Manifest {
   readonly formatVersion: 1;
   readonly arch: string;
@@ -126,9 +137,15 @@ export interface Manifest {
     /** Hands a packed state through: reads it back from a GPU. */
     readonly packedState: GpuGraphSpec;
     /** Forward and backward pass of one batch; `gradients` [P] is all of them in one. */
-    readonly gradients: GraphSpec & { readonly outputPrefix: string };
-    /** The optimizer's step; takes the gradient of NAME as `<gradientPrefix>NAME`. */
-    readonly update: GraphSpec & { readonly outputPrefix: string; readonly gradientPrefix: string };
+    readonly gradients: GradientGraphSpec;
+    /** The same for a frozen backbone: gradients of the head alone. */
+    readonly gradientsHead: GradientGraphSpec;
+    /** The optimizer's step. */
+    readonly update: UpdateGraphSpec;
+    /** The same with Nesterov momentum. */
+    readonly updateExtended: UpdateGraphSpec;
+    /** The same of the head alone. */
+    readonly updateHead: UpdateGraphSpec;
     readonly evaluate: GraphSpec;
     readonly inference: GraphSpec & { readonly fold: readonly FoldSpec[] };
     readonly preprocessTrain: GraphSpec;

@@ -4,7 +4,13 @@ import type { Artifacts } from './artifacts.js';
 import { TrainingError } from './errors.js';
 import type { FloatTensors } from './session-protocol.js';
 import type { Runtime } from './session.js';
-import { TrainSession, type Chunk, type ChunkResult } from './train-session.js';
+import {
+  TrainSession,
+  fedTo,
+  type Chunk,
+  type ChunkResult,
+  type GraphSettings,
+} from './train-session.js';
 import { stateLayout } from './state-layout.js';
 import { elementCount, float32Tensor, type Tensor } from './tensors.js';
 import type { World } from './world.js';
@@ -23,12 +29,28 @@ export function clip(gradients: Float32Array, maxNorm: number): void {
   for (let i = 0; i < gradients.length; i++) gradients[i] = (gradients[i] ?? 0) * factor;
 }
 
+/** The two graphs of a step, and what learns in them. */
+interface Stages {
+  readonly gradients: 'gradients' | 'gradientsHead';
+  readonly update: 'update' | 'updateExtended' | 'updateHead';
+  readonly frozen: boolean;
+}
+
+function stagesFor({ freeze, nesterov }: Omit<GraphSettings, 'clipGradNorm'>): Stages {
+  if (freeze === 'backbone') {
+    return { gradients: 'gradientsHead', update: 'updateHead', frozen: true };
+  }
+  return { gradients: 'gradients', update: nesterov ? 'updateExtended' : 'update', frozen: false };
+}
+
 /** Gradients of the rank's batch; their mean over the ranks, by one all-reduce; the update by it. */
 export class DistributedSession extends TrainSession {
   /** Seconds in which gradients were reduced, or other ranks' waited for, so far. */
   allReduceSeconds = 0;
   readonly #world: Pick<World, 'size' | 'sum'>;
+  readonly #stages: Stages;
   readonly #update: number;
+  /** Those that learn. */
   readonly #parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
 
   /** @param update number of the update graph; `gradients` is that of the other. */
@@ -37,25 +59,31 @@ export class DistributedSession extends TrainSession {
     runtime: Runtime,
     artifacts: Artifacts,
     classes: number,
+    stages: Stages,
     gradients: number,
     update: number,
   ) {
     super(runtime, artifacts, gradients, classes);
     this.#world = world;
+    this.#stages = stages;
     this.#update = update;
     const layout = stateLayout(artifacts.manifest, classes);
-    this.#parameters = layout.filter(({ role }) => role === 'backbone' || role === 'head');
+    const roles = stages.frozen ? ['head'] : ['backbone', 'head'];
+    this.#parameters = layout.filter(({ role }) => roles.includes(role));
   }
 
+  /** @param settings those that decide which graphs can do what they ask for. */
   static async open(
     world: Pick<World, 'size' | 'sum'>,
     runtime: Runtime,
     artifacts: Artifacts,
     classes: number,
+    settings: Omit<GraphSettings, 'clipGradNorm'>,
   ): Promise<DistributedSession> {
-    const gradients = await runtime.load(artifacts.graphPath('gradients'));
-    const update = await runtime.load(artifacts.graphPath('update'));
-    return new DistributedSession(world, runtime, artifacts, classes, gradients, update);
+    const stages = stagesFor(settings);
+    const gradients = await runtime.load(artifacts.graphPath(stages.gradients));
+    const update = await runtime.load(artifacts.graphPath(stages.update));
+    return new DistributedSession(world, runtime, artifacts, classes, stages, gradients, update);
   }
 
   /**
@@ -75,7 +103,7 @@ export class DistributedSession extends TrainSession {
       images: float32Tensor([batchSize, 3, side, side], chunk.images),
       targets: float32Tensor([batchSize, this.classes], targets),
     };
-    const { outputPrefix } = graphs.gradients;
+    const { outputPrefix } = graphs[this.#stages.gradients];
     const found = await this.runtime.step(this.session, batch, outputPrefix);
     const { loss, logits, gradients } = found;
     if (loss === undefined || logits === undefined || gradients === undefined) {
@@ -88,22 +116,25 @@ export class DistributedSession extends TrainSession {
     this.allReduceSeconds += (performance.now() - began) / 1000;
     clip(mean, chunk.maxNorm ?? Infinity);
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
-    const feeds: FloatTensors = {
+    const all: FloatTensors = {
       lr: scalar(chunk.lr[0] ?? NaN),
       head_lr: scalar(chunk.headLr[0] ?? NaN),
       momentum: scalar(momentum),
       weight_decay: scalar(weightDecay),
+      nesterov: scalar(chunk.nesterov === true ? 1 : 0),
       ...this.#named(mean),
     };
-    await this.runtime.step(this.#update, feeds, graphs.update.outputPrefix);
-    this.countSteps(1);
+    const update = graphs[this.#stages.update];
+    await this.runtime.step(this.#update, fedTo(update, all), update.outputPrefix);
+    // What is in evaluation mode counts no batches.
+    if (!this.#stages.frozen) this.countSteps(1);
     const losses = Float32Array.of(Number(loss.data[0]) * size);
     return { losses, logits: logits.data as Float32Array };
   }
 
   /** The parts of the flat gradients, as the update graph names them. */
   #named(flat: Float32Array): FloatTensors {
-    const { gradientPrefix } = this.artifacts.manifest.graphs.update;
+    const { gradientPrefix } = this.artifacts.manifest.graphs[this.#stages.update];
     const parts: FloatTensors = {};
     let begin = 0;
     for (const { name, shape } of this.#parameters) {

@@ -46,7 +46,6 @@ export interface Team {
   startingState(make: () => Promise<Start>, artifacts: Artifacts, classes: number): Promise<Start>;
   /** @param given 0 for as many as there are for this rank. */
   threads(given: number): number;
-  /** @throws DistributedError for settings that ranks cannot share. */
   openSession(
     runtime: Runtime,
     artifacts: Artifacts,

@@ -12,6 +12,7 @@ export type {
   BufferSpec,
   FoldSpec,
   GpuGraphSpec,
+  GradientGraphSpec,
   GraphSpec,
   Initializer,
   PackedNames,
@@ -20,6 +21,7 @@ export type {
   PretrainedSpec,
   TensorSpec,
   TrainingGraphSpec,
+  UpdateGraphSpec,
 } from './artifacts.js';
 export type { ClassScore } from './classification.js';
 export { Classifier, type ClassifierOptions, type Item, type Outcome } from './classifier.js';

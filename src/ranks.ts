@@ -121,22 +121,13 @@ export class Ranks implements Team {
     return Math.max(1, Math.min(availableParallelism(), Math.floor(cpus().length / neighbours)));
   }
 
-  async openSession(
+  openSession(
     runtime: Runtime,
     artifacts: Artifacts,
     classes: number,
-    { freeze, nesterov }: GraphSettings,
+    settings: GraphSettings,
   ): Promise<TrainSession> {
-    if (freeze === 'backbone' || nesterov) {
-      const given = freeze === 'backbone' ? '--freeze backbone' : '--nesterov';
-      throw new DistributedError(
-        `expected SGD without ${given} on several ranks: one process alone can do it; leave it out, or start ` +
-          'without mpirun',
-        undefined,
-        true,
-      );
-    }
-    return DistributedSession.open(this.world, runtime, artifacts, classes);
+    return DistributedSession.open(this.world, runtime, artifacts, classes, settings);
   }
 
   async openRun(open: () => Promise<Run>, follow: FollowRun): Promise<Run> {

@@ -1,6 +1,6 @@
 /** The training graph with its state, on whatever device the runtime is. */
 
-import type { Artifacts, TrainingGraph } from './artifacts.js';
+import type { Artifacts, GraphSpec, TrainingGraph } from './artifacts.js';
 import { TrainingError } from './errors.js';
 import { pack, packingOf, unpack, type Packing } from './packed-state.js';
 import type { Runtime } from './session.js';
@@ -50,6 +50,12 @@ export function trainingGraph({ freeze, nesterov, clipGradNorm }: GraphSettings)
 export function graphOn(provider: Provider, graph: TrainingGraph): TrainingGraph {
   if (graph === 'trainHead' || provider === 'cpu') return graph;
   return provider === 'cuda' ? 'trainCuda' : 'trainWebgpu';
+}
+
+/** Those of the tensors that the graph has an input for. */
+export function fedTo({ inputs }: GraphSpec, tensors: FloatTensors): FloatTensors {
+  const known = new Set(inputs.map(({ name }) => name));
+  return Object.fromEntries(Object.entries(tensors).filter(([name]) => known.has(name)));
 }
 
 /** The training graph with its state. */
@@ -236,10 +242,9 @@ export class TrainSession {
       max_norm: scalar(maxNorm ?? Infinity),
       batch_size: scalar(batchSize),
     };
-    const { inputs, outputPrefix } = graphs[this.graph];
-    const known = new Set(inputs.map(({ name }) => name));
-    const feeds = Object.fromEntries(Object.entries(all).filter(([name]) => known.has(name)));
-    const { losses, logits } = await this.runtime.step(session, feeds, outputPrefix);
+    const graph = graphs[this.graph];
+    const feeds = fedTo(graph, all);
+    const { losses, logits } = await this.runtime.step(session, feeds, graph.outputPrefix);
     if (losses === undefined || logits === undefined) {
       throw new TrainingError('expected the training graph to give losses and logits, got neither');
     }

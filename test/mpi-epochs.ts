@@ -18,6 +18,7 @@ import { Runtime } from '../src/session.js';
 import { float32Tensor, MOMENTUM_PREFIX, type Tensor } from '../src/tensors.js';
 import { initialState } from '../src/weights.js';
 import { World } from '../src/world.js';
+import { WAYS } from './rank-steps.js';
 
 /** Written by mpi-ddp-proofs.ts, read by scripts/parity/ddp.py too. */
 export interface Spec {
@@ -69,7 +70,7 @@ const { inputSize } = artifacts.manifest.preprocessing;
 const dataset = await ImageFolder.open(spec.data);
 const { classes, batchSize, momentum } = spec;
 const runtime = new Runtime('cpu', 1);
-const session = await DistributedSession.open(world, runtime, artifacts, classes);
+const session = await DistributedSession.open(world, runtime, artifacts, classes, WAYS.plain);
 
 for (const seed of spec.seeds) {
   const start = { weights: 'random', classes, seed };

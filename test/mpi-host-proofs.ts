@@ -27,13 +27,11 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
     ORT_FINETUNE_MPI_TIMEOUT: String(TIMEOUT),
   };
   const out = (name: string): string => path.join(hosts.folder, `run-${name}`);
-  const job = (words: readonly string[], each = 1): Job => {
-    const { words: before, ...launcher } = hosts.launcher(each);
-    // As from a real host, the others get the variables that are named.
-    const passed = Object.keys(env).flatMap((name) => ['-x', name]);
-    const all = { ...launcher, words: [...before, ...passed] };
-    return new Job(all, 2 * each, [CLI, ...words], { cwd: hosts.folder, env });
-  };
+  const job = (
+    words: readonly string[],
+    each = 1,
+    launcher = hosts.openMpi(each, Object.keys(env)),
+  ): Job => new Job(launcher, 2 * each, [CLI, ...words], { cwd: hosts.folder, env });
   const words = (name: string, ...more: string[]): string[] => {
     const setting = ['--epochs', String(EPOCHS), '--lr', '0.02', '--batch-size', '1'];
     const output = ['--save-every', '20', '--json'];
@@ -101,10 +99,19 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'two ranks on each host, and one shared folder',
+      claim: 'the same bits under MPICH, over TCP too',
+      async show() {
+        await succeeds(job(words('mpich'), 1, hosts.mpich(1)));
+        const found = await outcome(out('mpich'));
+        assertSame(found, whole);
+        return `${found.last.run.step} steps`;
+      },
+    },
+    {
+      claim: 'two ranks on each host, and one shared, read-only folder',
       async show() {
         await rm(hosts.own(2, 'data'), { recursive: true });
-        const shared = path.join(hosts.folder, 'shared');
+        const shared = hosts.shared('data');
         await cp(hosts.own(1, 'data'), shared, { recursive: true });
         const given = words('four').map((word) => (word === hosts.here('data') ? shared : word));
         assert.match(await succeeds(job(given, 2)), /"ranks":\{"size":4,"hosts":2,/);

@@ -1,22 +1,26 @@
 /**
  * Two hosts on one machine: network namespaces with host names and addresses of their own, joined by a veth pair.
- * Each sees as `here` what it has for itself: its folder `1` or `2`, which it can only read.
+ * Each sees as `here` what it has for itself: its folder `1` or `2`. It can only read that, and the folder `shared`.
  */
 
 import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Launcher } from './mpi-job.js';
 
 const NETWORK = '10.89.0';
-const TOOLS = ['ip', 'unshare', 'mount', 'hostname', 'mpirun.openmpi'];
+const TOOLS = ['ip', 'unshare', 'mount', 'hostname', 'mpirun.openmpi', 'mpirun.mpich'];
+/** Milliseconds between two looks whether a link is up. */
+const PATIENCE = 20;
 
 /** `enter N COMMAND…` runs a command on host N. */
 const ENTER = `#!/bin/sh
 host=$1; shift
 exec ip netns exec "PREFIX-$host" unshare --uts --mount sh -c '
-  hostname "host-$0" && mount --bind "FOLDER/$0" FOLDER/here && mount -o remount,ro,bind FOLDER/here && exec "$@"
+  share() { mount --bind "$1" "$2" && mount -o remount,ro,bind "$2"; }
+  hostname "host-$0" && share "FOLDER/$0" FOLDER/here && share FOLDER/shared FOLDER/shared && exec "$@"
 ' "$host" "$@"
 `;
 
@@ -33,7 +37,7 @@ function ip(...words: string[]): void {
 
 export class Hosts {
   private constructor(
-    /** Shared by the hosts, and writable, but for `here`. */
+    /** The hosts write to it, but not to what is in `here` and in `shared`. */
     readonly folder: string,
     private readonly prefix: string,
   ) {}
@@ -49,14 +53,14 @@ export class Hosts {
         return true;
       }
     });
-    const packages = 'iproute2, util-linux, hostname, openmpi-bin';
+    const packages = 'iproute2, util-linux, hostname, openmpi-bin, mpich';
     return missing.length === 0 ? null : `needs ${missing.join(', ')} (Debian: ${packages})`;
   }
 
   static async create(): Promise<Hosts> {
     const folder = await mkdtemp(path.join(tmpdir(), 'hosts-'));
     const hosts = new Hosts(folder, path.basename(folder));
-    for (const name of ['1', '2', 'here']) await mkdir(path.join(folder, name));
+    for (const name of ['1', '2', 'here', 'shared']) await mkdir(path.join(folder, name));
     for (const [name, text] of [
       ['enter', ENTER],
       ['agent', AGENT],
@@ -74,6 +78,8 @@ export class Hosts {
         ip('-n', hosts.#namespace(host), 'link', 'set', device, 'up');
       }
     }
+    // Until then UCX says that there is no such device.
+    while (!hosts.#connected()) await setTimeout(PATIENCE);
     return hosts;
   }
 
@@ -87,6 +93,11 @@ export class Hosts {
     return path.join(this.folder, String(host), ...parts);
   }
 
+  /** What both hosts read. */
+  shared(...parts: string[]): string {
+    return path.join(this.folder, 'shared', ...parts);
+  }
+
   /** How a host sees what it alone has. */
   here(...parts: string[]): string {
     return path.join(this.folder, 'here', ...parts);
@@ -96,17 +107,31 @@ export class Hosts {
    * Open MPI's `mpirun` on host 1. Keepalive packets tell it within 6 s of a host that is out of reach.
    *
    * @param each ranks on each host.
+   * @param passed variables of the environment that the other host gets, too.
    */
-  launcher(each = 1): Launcher {
-    const addresses = [1, 2].map((host) => `${NETWORK}.${host}:${each}`).join(',');
+  openMpi(each: number, passed: readonly string[]): Launcher {
     return {
       name: 'Open MPI',
       command: path.join(this.folder, 'enter'),
       words: [
-        ...['1', 'mpirun.openmpi', '--bind-to', 'none', '--host', addresses],
+        ...['1', 'mpirun.openmpi', '--bind-to', 'none', '--host', addresses(each)],
+        ...passed.flatMap((name) => ['-x', name]),
         ...['--mca', 'plm_rsh_agent', path.join(this.folder, 'agent')],
         ...['--mca', 'oob_tcp_keepalive_time', '3', '--mca', 'oob_tcp_keepalive_intvl', '1'],
         ...['--mca', 'oob_tcp_keepalive_probes', '3', '--mca', 'mpi_yield_when_idle', '1'],
+      ],
+    };
+  }
+
+  /** MPICH's, which passes the whole environment on; over TCP, though both hosts share this machine's memory. */
+  mpich(each: number): Launcher {
+    return {
+      name: 'MPICH',
+      command: path.join(this.folder, 'enter'),
+      words: [
+        ...['1', 'mpirun.mpich', '-hosts', addresses(each), '-iface', 'eth0'],
+        ...['-launcher', 'ssh', '-launcher-exec', path.join(this.folder, 'agent')],
+        ...['-env', 'UCX_TLS', 'tcp,self', '-env', 'UCX_NET_DEVICES', 'eth0'],
       ],
     };
   }
@@ -125,7 +150,18 @@ export class Hosts {
     }
   }
 
+  #connected(): boolean {
+    return [1, 2].every((host) => {
+      const words = ['-n', this.#namespace(host), 'link', 'show', 'eth0'];
+      return execFileSync('ip', words, { encoding: 'utf8' }).includes('state UP');
+    });
+  }
+
   #namespace(host: number): string {
     return `${this.prefix}-${host}`;
   }
+}
+
+function addresses(each: number): string {
+  return [1, 2].map((host) => `${NETWORK}.${host}:${each}`).join(',');
 }

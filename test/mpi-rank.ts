@@ -1,15 +1,15 @@
-/** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO [FOLDER]`. Prints what it found as a line of JSON. */
+/** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO [FOLDER WAY]`. Prints what it found as a line of JSON. */
 
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DistributedSession } from '../src/distributed-session.js';
 import { launchedPlace } from '../src/launcher.js';
 import { World } from '../src/world.js';
-import { CLASSES, threeSteps } from './rank-steps.js';
+import { CLASSES, WAYS, threeSteps, type Ways } from './rank-steps.js';
 
 const LARGE = 3_000_001;
 
-const [name = '', folder = ''] = process.argv.slice(2);
+const [name = '', folder = '', way = ''] = process.argv.slice(2);
 
 type Scenario = (world: World) => Promise<unknown>;
 
@@ -37,8 +37,11 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 
   /** Steps on the same batches on every rank. */
   async steps(world) {
-    const { losses, state } = await threeSteps((runtime, artifacts) =>
-      DistributedSession.open(world, runtime, artifacts, CLASSES),
+    const settings = new Map<string, Ways>(Object.entries(WAYS)).get(way);
+    if (settings === undefined)
+      throw new Error(`expected ${Object.keys(WAYS).join(', ')}, got ${way}`);
+    const { losses, state } = await threeSteps(settings, (runtime, artifacts) =>
+      DistributedSession.open(world, runtime, artifacts, CLASSES, settings),
     );
     world.leave();
     const tensors = [...state].map(([tensor, { data }]) => [tensor, [...data].map(Number)]);

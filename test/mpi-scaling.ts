@@ -16,6 +16,7 @@ import { TrainSession, type Chunk } from '../src/train-session.js';
 import { initialState } from '../src/weights.js';
 import { environment, program, runJob, type Launcher } from './mpi-job.js';
 import { median } from './parity-fixtures.js';
+import { WAYS } from './rank-steps.js';
 
 const CLI = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 const SAMPLES = fileURLToPath(new URL('../../samples/textures/', import.meta.url));
@@ -114,7 +115,7 @@ export async function measureSteps(rounds: number): Promise<StepTimes> {
   try {
     const alone = { size: 1, sum: <T>(values: T) => Promise.resolve(values) };
     const single = await TrainSession.create(runtimes[0], artifacts, classes);
-    const pair = await DistributedSession.open(alone, runtimes[1], artifacts, classes);
+    const pair = await DistributedSession.open(alone, runtimes[1], artifacts, classes, WAYS.plain);
     await single.setState(state);
     await pair.setState(state);
     const side = artifacts.manifest.preprocessing.inputSize;

@@ -2,7 +2,7 @@
 
 import { openArtifacts, type Artifacts } from '../src/artifacts.js';
 import { Runtime } from '../src/session.js';
-import { type TrainSession } from '../src/train-session.js';
+import { type GraphSettings, type TrainSession } from '../src/train-session.js';
 import type { State } from '../src/tensors.js';
 import { initialState } from '../src/weights.js';
 import { TINY, randomChunk } from './tiny-network.js';
@@ -11,8 +11,18 @@ export const CLASSES = 3;
 /** Well below that of the third step's gradients. */
 const MAX_NORM = 0.1;
 
+export type Ways = Pick<GraphSettings, 'freeze' | 'nesterov'>;
+/** By the name that the scenario of mpi-rank.ts takes. */
+export const WAYS = {
+  plain: { freeze: 'none', nesterov: false },
+  nesterov: { freeze: 'none', nesterov: true },
+  frozen: { freeze: 'backbone', nesterov: false },
+  'frozen-nesterov': { freeze: 'backbone', nesterov: true },
+} as const satisfies Record<string, Ways>;
+
 /** Three steps, on the same batches wherever they are taken; the last with its gradients clipped. */
 export async function threeSteps(
+  { nesterov }: Ways,
   open: (runtime: Runtime, artifacts: Artifacts) => Promise<TrainSession>,
 ): Promise<{ losses: number[]; state: State }> {
   const artifacts = await openArtifacts(TINY);
@@ -24,7 +34,7 @@ export async function threeSteps(
     const losses: number[] = [];
     for (let seed = 0; seed < 3; seed++) {
       const options = { steps: 1, batchSize: 5, classes: CLASSES, weightDecay: 0.01 };
-      const chunk = randomChunk({ ...options, seed, headLr: 0.05 });
+      const chunk = { ...randomChunk({ ...options, seed, headLr: 0.05 }), nesterov };
       const found = await session.step(seed === 2 ? { ...chunk, maxNorm: MAX_NORM } : chunk);
       losses.push(...found.losses);
     }

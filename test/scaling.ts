@@ -28,11 +28,11 @@ async function overNetwork(): Promise<{
   if (whyNot !== null) throw new Error(`expected two hosts, but that ${whyNot}`);
   const hosts = await Hosts.create();
   try {
-    const unlimited = await measureAllReduce(hosts.launcher());
+    const unlimited = await measureAllReduce(hosts.openMpi(1, []));
     const limited = [];
     for (const megabits of RATES) {
       hosts.slowDown(megabits);
-      limited.push({ megabits, times: await measureAllReduce(hosts.launcher(), SLOW_SIZES) });
+      limited.push({ megabits, times: await measureAllReduce(hosts.openMpi(1, []), SLOW_SIZES) });
     }
     return { unlimited, limited };
   } finally {
