@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = {"tiny": ROOT / "test/fixtures/tiny", "resnet18": ROOT / "artifacts/resnet18"}
 
 Tensors = dict[str, torch.Tensor]
+Provider = Literal["cpu", "cuda", "webgpu"]
 
 
 class DriverError(Exception):
@@ -79,7 +80,7 @@ class Driver:
         self,
         arch: str,
         classes: int,
-        provider: Literal["cpu", "cuda", "webgpu"] = "cpu",
+        provider: Provider = "cpu",
         threads: int = 0,
     ) -> None:
         """Opens a training session on the artifacts of ``arch``, in place of the one before."""

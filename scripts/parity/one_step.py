@@ -8,7 +8,7 @@ from statistics import median
 
 import torch
 
-from scripts.parity.driver import Driver
+from scripts.parity.driver import Driver, Provider
 from scripts.parity.torch_reference import (
     flat,
     make_model,
@@ -39,7 +39,11 @@ class StepErrors:
 
 
 def step_errors(
-    driver: Driver, seeds: Iterable[int], arch: str = "resnet18", weight_decay: float = 0.0
+    driver: Driver,
+    seeds: Iterable[int],
+    arch: str = "resnet18",
+    weight_decay: float = 0.0,
+    provider: Provider = "cpu",
 ) -> list[StepErrors]:
     """A step from random weights for each seed, on random images.
 
@@ -52,7 +56,7 @@ def step_errors(
     for seed in sorted(seeds, key=lambda seed: CASES[seed % len(CASES)]):
         classes, batch = CASES[seed % len(CASES)]
         if not found or found[-1].classes != classes:
-            driver.open(arch, classes)
+            driver.open(arch, classes, provider)
         model = make_model(arch, classes, seed)
         parameters = [name for name, _ in model.named_parameters()]
         data = random_batch(batch, size, classes, seed)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from scripts.parity.driver import Driver, DriverError
+from scripts.parity.driver import Driver, DriverError, Provider
 from scripts.parity.philox import random_state
 from scripts.parity.rows import Context, Row, at_most_twice
 from scripts.parity.torch_reference import make_model, threads, train
@@ -37,9 +36,7 @@ class ProviderDistance:
     """Of PyTorch float32."""
 
 
-def measure(
-    driver: Driver, data: Path, provider: Literal["cpu", "cuda", "webgpu"], seeds: range
-) -> ProviderDistance:
+def measure(driver: Driver, data: Path, provider: Provider, seeds: range) -> ProviderDistance:
     """Twenty steps of the tiny network on one provider, for each seed."""
     driver.open(ARCH, CLASSES, provider)
     ours, theirs = [], []
