@@ -3,7 +3,8 @@
  *
  * npm's install scripts are off here (.npmrc), so nothing compiles the TypeScript after `npm ci`. This
  * does, when dist/ is missing or older than a source, then runs the compiled program in this process.
- * When there is nothing to compile it costs a few milliseconds and prints nothing.
+ * When there is nothing to compile it costs a few milliseconds and prints nothing. `node scripts/run.mjs build`
+ * only compiles.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -50,6 +51,10 @@ function compile() {
   utimesSync(stamp, began, began);
 }
 
-if (!upToDate()) compile();
-process.argv[1] = cli;
-await import(pathToFileURL(cli).href);
+if (process.argv[2] === 'build') {
+  compile();
+} else {
+  if (!upToDate()) compile();
+  process.argv[1] = cli;
+  await import(pathToFileURL(cli).href);
+}

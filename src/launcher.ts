@@ -48,7 +48,13 @@ export function leads(): boolean {
 
 /** For messages: which rank this is; nothing for a process that was started alone. */
 export function rankPrefix(): string {
-  const place = launchedPlace();
+  let place: Place | null;
+  try {
+    place = launchedPlace();
+  } catch {
+    // That is what the message is about: there is no rank.
+    return '';
+  }
   return place === null || place.size === 1 ? '' : `rank ${place.rank} on ${hostname()}: `;
 }
 
@@ -65,6 +71,9 @@ export function libraryNames(
   const openMpi = ['libmpi.so.40'];
   // Debian's name of MPICH, then the one that MPICH and Intel MPI have agreed on.
   const mpich = ['libmpich.so.12', 'libmpi.so.12'];
-  const ordered = launcher === 'MPICH' ? mpich : [...openMpi, ...mpich];
-  return launcher === 'Open MPI' ? [...openMpi, 'libmpi.so'] : [...ordered, 'libmpi.so'];
+  if (launcher === 'Open MPI') return [...openMpi, 'libmpi.so'];
+  if (launcher === 'MPICH') return [...mpich, 'libmpi.so'];
+  // PMI is MPICH's protocol (also of its mpirun in a Slurm job), PMIx that of Open MPI as it is commonly built.
+  const ordered = env.PMI_RANK === undefined ? [...openMpi, ...mpich] : [...mpich, ...openMpi];
+  return [...ordered, 'libmpi.so'];
 }

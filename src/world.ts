@@ -65,7 +65,11 @@ export class World {
     for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
     const thread = new MpiThread(timeoutOf(process.env));
     const names = libraryNames(place.launcher);
-    const started = (await thread.request({ kind: 'start', names }, false)) as Started;
+    const started = (await thread.request({ kind: 'start', names }).catch((error: unknown) => {
+      // The thread is inside of MPI_Init: a process with such a thread has no other end.
+      if (thread.busy) process.on('beforeExit', () => process.kill(process.pid, 'SIGKILL'));
+      throw error;
+    })) as Started;
     const world = new World(thread, started);
     if (started.size === place.size) return world;
     throw new DistributedError(

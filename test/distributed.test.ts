@@ -255,3 +255,13 @@ test('without a launcher, koffi is not loaded', async () => {
   const { code, stderr } = await call(given, { cwd, preload });
   expect([stderr, code]).toEqual(['', 0]);
 });
+
+test('under srun without MPI a line says so', async () => {
+  const env = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2' };
+  const given = trainWords(data, path.join(cwd, 'srun'), '--epochs', '1');
+  const { code, stderr } = await call(given, { cwd, env });
+  expect(stderr).toMatch(
+    /^error: expected srun to offer MPI to its 2 tasks, [^\n]*--mpi=pmix[^\n]*\n$/,
+  );
+  expect(code).toBe(2);
+});

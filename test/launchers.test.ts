@@ -86,6 +86,11 @@ describe('run.mjs', () => {
     expect(run()).toEqual(result('second', compiling));
     expect(run()).toEqual(result('second', ''));
 
+    writeFileSync(path.join(folder, 'src', 'cli.ts'), source('third'));
+    const built = { status: 0, stdout: '', stderr: compiling };
+    expect(launch(folder, 'run.mjs', ['build'])).toMatchObject(built);
+    expect(run()).toEqual(result('third', ''));
+
     // Sources that do not compile are not run, neither now nor the next time.
     writeFileSync(path.join(folder, 'src', 'cli.ts'), 'const n: number = "text";\n');
     for (let call = 0; call < 2; call++) {

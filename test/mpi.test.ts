@@ -35,6 +35,8 @@ describe('the environment', () => {
     expect(libraryNames('MPICH', { ORT_FINETUNE_MPI: '/opt/mpi.so' })).toEqual(['/opt/mpi.so']);
     expect(libraryNames('Open MPI', {})[0]).toBe('libmpi.so.40');
     expect(libraryNames('MPICH', {})[0]).toBe('libmpich.so.12');
+    expect(libraryNames('Slurm', { PMIX_RANK: '0' })[0]).toBe('libmpi.so.40');
+    expect(libraryNames('Slurm', { PMI_RANK: '0' })[0]).toBe('libmpich.so.12');
   });
 });
 
@@ -85,9 +87,12 @@ for (const launcher of launchers) {
       expect(seconds).toBeLessThan(15);
     });
 
-    test('a rank that does not come is not waited for forever', async () => {
+    test.each([
+      ['does not come', 'hangs'],
+      ['has not started MPI', 'absent'],
+    ])('a rank that %s is not waited for forever', async (_, scenario) => {
       const env = { ORT_FINETUNE_MPI_TIMEOUT: '2' };
-      const { code, stderr, seconds } = await runJob(launcher, 2, [RANK, 'hangs'], { env });
+      const { code, stderr, seconds } = await runJob(launcher, 2, [RANK, scenario], { env });
       expect(code).not.toBe(0);
       expect(stderr).toContain('error: rank 0: expected all ranks to come together within 2 s');
       expect(seconds).toBeLessThan(20);
