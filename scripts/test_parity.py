@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.parity import trajectories
+from scripts.parity import device_steps, trajectories
 from scripts.parity.driver import Driver
 from scripts.parity.philox import random_state
 from scripts.parity.pixels import DRAWS, all_images, crop_distance, distributions, evaluated
@@ -126,6 +126,15 @@ def test_a_missed_bound_is_said() -> None:
     assert "| 4 | losses | ≤ 1e-06 | nan | **missed** |" in table(rows)
     expected = "Of 2 measured bounds 1 hold and 1 are missed (in row 4); 1 could not be measured"
     assert headline(rows) == f"{expected} here."
+
+
+def test_a_device_is_judged_by_row_3(capsys: pytest.CaptureFixture[str]) -> None:
+    code = device_steps.main(["cpu", "--seeds", "2"])
+    printed = capsys.readouterr().out
+    assert printed.count("seed ") == 2
+    # The gradient's bound is for the median of more seeds than these.
+    assert printed.count("| 3 |") == 3 and printed.count("| holds |") >= 2
+    assert (code == 0) == ("**missed**" not in printed)
 
 
 def test_projections_tell_distances() -> None:

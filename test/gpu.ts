@@ -1,10 +1,10 @@
 /**
  * The long test of GPUs, `npm run test:gpu -- [swiftshader|webgpu|cuda] [--quick]`: whole ResNet-18 steps against
- * PyTorch in float64, and where their nodes ran. Without a word it is WebGPU on Chromium's SwiftShader, which takes
- * a minute or more an image, 16 of them; `--quick` takes the two cases of one image, too few to judge the gradient by
- * (a ReLU that decides the other way moves all of one). The others need a GPU. Prints a table for docs/devices.md; the
- * exit code is 1 if a bound is missed. The bounds are float32's: NVIDIA_TF32_OVERRIDE=0 in the environment switches
- * CUDA's TF32 off.
+ * PyTorch in float64, and where their nodes ran; needs no Python. Without a word it is WebGPU on Chromium's SwiftShader,
+ * which takes a minute or more an image, 16 of them; `--quick` takes the two cases of one image. The others need a GPU.
+ * Prints a table for docs/devices.md; the exit code is 1 if a bound is missed. The gradient is shown beside its bound
+ * but not judged: six cases are too few, since a ReLU that decides the other way moves all of one. `npm run
+ * parity:device` judges it. The bounds are float32's: NVIDIA_TF32_OVERRIDE=0 in the environment switches CUDA's TF32 off.
  */
 
 import { bundledArtifacts, openArtifacts } from '../src/artifacts.js';
@@ -48,7 +48,7 @@ async function errorsOn(chosen: 'cpu' | 'cuda' | 'webgpu'): Promise<StepErrors[]
 
 const rows: [what: string, bound: string, measured: string, holds: boolean | null][] = [];
 
-function figures(name: string, errors: readonly StepErrors[], bound: number): void {
+function figures(name: string, errors: readonly StepErrors[]): void {
   const gradient = median(errors.map((error) => error.gradient));
   const loss = Math.max(...errors.map((error) => error.loss));
   const statistics = Math.max(...errors.map((error) => error.statistics));
@@ -56,9 +56,9 @@ function figures(name: string, errors: readonly StepErrors[], bound: number): vo
   rows.push(
     [
       `${name}: whole gradient, median`,
-      `≤ ${shown(bound)}, twice PyTorch float32's`,
+      `≤ ${shown(2 * torchError)}, twice PyTorch float32's`,
       shown(gradient),
-      quick ? null : gradient <= bound,
+      null,
     ],
     [`${name}: worst loss`, `≤ ${shown(LOSS)}`, shown(loss), loss <= LOSS],
     [
@@ -71,9 +71,9 @@ function figures(name: string, errors: readonly StepErrors[], bound: number): vo
 }
 
 const began = performance.now();
-figures(device, await errorsOn(device), 2 * torchError);
+figures(device, await errorsOn(device));
 const seconds = (performance.now() - began) / 1000;
-figures('cpu', await errorsOn('cpu'), 2 * torchError);
+figures('cpu', await errorsOn('cpu'));
 
 const found = await placements(artifacts, device, quick ? 1 : 2);
 const there = found[device === 'cuda' ? 'CUDAExecutionProvider' : 'WebGpuExecutionProvider'] ?? {};

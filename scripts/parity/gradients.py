@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from scripts.parity.one_step import Summary, step_errors
+from scripts.parity.one_step import StepErrors, Summary, step_errors
 from scripts.parity.rows import Context, Row, at_most, at_most_twice
 from scripts.training_harness import (
     DOUBLE,
@@ -48,10 +48,16 @@ def rows(context: Context) -> Iterator[Row]:
         "(batch 1, 3, 4, 16; 2, 3, 10 classes; weight decay 0, 0.01)"
     )
     yield at_most("3", what, worst, 1e-9)
-    summary = Summary.of(step_errors(context.driver, SEEDS))
+    yield from whole_steps(step_errors(context.driver, SEEDS))
+
+
+def whole_steps(errors: list[StepErrors]) -> Iterator[Row]:
+    """The lines of the float32 steps of ResNet-18."""
+    summary = Summary.of(errors)
     yield at_most_twice(
         "3",
-        "one step, float32, ResNet-18, whole gradient against float64, median of 16 seeds",
+        f"one step, float32, ResNet-18, whole gradient against float64, median of {len(errors)} "
+        "seeds",
         summary.gradient,
         summary.torch_gradient,
         "PyTorch float32's",
