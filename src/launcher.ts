@@ -1,5 +1,6 @@
 /** Whether an MPI launcher started this process, as its environment tells. Nothing is loaded for that. */
 
+import { fstatSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { ConfigError } from './errors.js';
 
@@ -19,7 +20,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * - `srun --mpi=pmix` sets `PMIX_RANK`, and as every `srun` `SLURM_STEP_NUM_TASKS`.
  *
  * @returns null for a process that was started alone.
- * @throws ConfigError under an `srun` of several tasks without MPI: each would train for itself.
+ * @throws ConfigError under an `srun` of several tasks without MPI, or an `mpirun -pmi-port`, which does not tell the rank:
+ * each would train for itself.
  */
 export function launchedPlace(env: Environment = process.env): Place | null {
   const place = (launcher: Place['launcher'], rank?: string, size?: string): Place | null => {
@@ -38,7 +40,32 @@ export function launchedPlace(env: Environment = process.env): Place | null {
         'environment; start them with srun --mpi=pmix (or pmi2)',
     );
   }
+  if (env.PMI_PORT !== undefined) {
+    throw new ConfigError(
+      'expected mpirun to tell its ranks in PMI_RANK, found PMI_PORT in the environment; start them without -pmi-port',
+    );
+  }
   return null;
+}
+
+/**
+ * @throws ConfigError if the launcher's connection, a socket that it hands down, is not there: MPI would end the process.
+ */
+export function checkConnection(env: Environment = process.env): void {
+  if (env.PMI_FD === undefined || isSocket(Number(env.PMI_FD))) return;
+  throw new ConfigError(
+    `expected the launcher's connection at the file descriptor PMI_FD=${env.PMI_FD}, found none: npm and npx do not ` +
+      'hand it down; start the ranks with node ("node scripts/run.mjs train", or "node node_modules/.bin/ort-finetune ' +
+      'train")',
+  );
+}
+
+function isSocket(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isSocket();
+  } catch {
+    return false;
+  }
 }
 
 /** Of the ranks of a job one prints and writes; a process that was started alone is that one. */

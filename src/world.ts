@@ -2,7 +2,7 @@
 
 import { Worker } from 'node:worker_threads';
 import { ConfigError, DistributedError } from './errors.js';
-import { LIBRARY_VARIABLE, libraryNames, type Place } from './launcher.js';
+import { LIBRARY_VARIABLE, checkConnection, libraryNames, type Place } from './launcher.js';
 import type { Summable } from './mpi.js';
 import type { MpiReply, MpiRequest, Started } from './mpi-worker.js';
 
@@ -57,10 +57,12 @@ export class World {
   /**
    * Starts MPI.
    *
+   * @throws ConfigError if the launcher cannot be reached.
    * @throws DistributedError if it cannot be started, or is not that of the launcher: the ranks do not see
    * each other then.
    */
   static async open(place: Place): Promise<World> {
+    checkConnection();
     // In this thread's environment: that of a worker is a copy that C does not see.
     for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
     const thread = new MpiThread(timeoutOf(process.env));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
+import { openSync } from 'node:fs';
 import { ConfigError } from '../src/errors.js';
-import { launchedPlace, libraryNames } from '../src/launcher.js';
+import { checkConnection, launchedPlace, libraryNames } from '../src/launcher.js';
 import { installedLaunchers, program, runJob } from './mpi-job.js';
 
 const launchers = installedLaunchers();
@@ -29,6 +30,21 @@ describe('the environment', () => {
     const attempt = (): unknown => launchedPlace({ SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2' });
     expect(attempt).toThrow(ConfigError);
     expect(attempt).toThrow('srun --mpi=pmix');
+  });
+
+  test('of mpirun -pmi-port is refused, too', () => {
+    expect(() => launchedPlace({ PMI_PORT: 'host:1', PMI_ID: '1' })).toThrow('-pmi-port');
+  });
+
+  test('names a connection, which must be there and be one', () => {
+    checkConnection({});
+    for (const descriptor of ['987654', 'x', String(openSync(RANK, 'r'))]) {
+      const attempt = (): void => {
+        checkConnection({ PMI_FD: descriptor });
+      };
+      expect(attempt).toThrow(ConfigError);
+      expect(attempt).toThrow('npm and npx do not hand it down');
+    }
   });
 
   test('may name the library', () => {
