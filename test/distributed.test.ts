@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { clip } from '../src/distributed-session.js';
 import type { PhaseRecord } from '../src/events.js';
 import type { RunState } from '../src/checkpoint.js';
@@ -179,6 +180,24 @@ for (const launcher of launchers) {
       const first = JSON.parse(jsonl.split('\n')[0] ?? '') as PhaseRecord;
       expect(first.allReduceSeconds).toBeGreaterThan(0);
       expect(await readdir(path.join(out('whole'), 'checkpoints'))).toHaveLength(3);
+    });
+
+    test('through npm they are ranks with Open MPI, and told why not with MPICH', async () => {
+      const npm = process.env.npm_execpath ?? '';
+      const root = fileURLToPath(new URL('../../', import.meta.url));
+      const given = words('npm', '--epochs', '1', '--quiet');
+      const before = [npm, '--prefix', root, 'run', '-s', given[0] ?? '', '--'];
+      const started = new Job(launcher, 2, [...before, ...given.slice(1)], options());
+      const { code, stderr } = await started.ended;
+      if (launcher.name === 'Open MPI') {
+        expect([code, /^error/m.test(stderr)]).toEqual([0, false]);
+        const { metrics } = await outcome(out('npm'));
+        expect(metrics.map(({ images }) => images)).toEqual([26, 8]);
+      } else {
+        expect(code).not.toBe(0);
+        expect(stderr).toMatch(/^error: rank 1 .*expected the launcher's connection at .* PMI_FD/m);
+        await expect(readdir(out('npm'))).rejects.toThrow('ENOENT');
+      }
     });
 
     const longer = launcher === launchers[0] ? test : test.skip;
