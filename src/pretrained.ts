@@ -2,7 +2,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import type { PretrainedSpec } from './artifacts.js';
@@ -21,6 +21,8 @@ export interface FetchOptions {
 
 /** Largest file accepted where the expected size is not known: many times any published ResNet. */
 const MAX_BYTES = 2 ** 31;
+/** Milliseconds since the last write, far more than a download may stall. */
+const ABANDONED = 3_600_000;
 const STALL_SECONDS = 60;
 const CHOICES =
   'or use --weights FILE (a .safetensors or .pth file you have) or --weights random (no pretraining)';
@@ -63,6 +65,7 @@ export async function fetchPretrained(
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.part`;
   try {
     await mkdir(folder, { recursive: true });
+    await sweepParts(file);
     const handle = await open(temporary, 'wx');
     let found: string;
     try {
@@ -81,6 +84,17 @@ export async function fetchPretrained(
       `expected to fetch ${spec.name} weights from ${spec.url}, failed: ${reasonOf(cause)}; try again, ${CHOICES}`,
       { cause },
     );
+  }
+}
+
+/** Removes what killed processes left of their downloads; one that is under way is written to again and again. */
+async function sweepParts(file: string): Promise<void> {
+  const folder = path.dirname(file);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${path.basename(file)}.`) || !name.endsWith('.part')) continue;
+    const part = path.join(folder, name);
+    const found = await stat(part).catch(() => null);
+    if (found !== null && Date.now() - found.mtimeMs > ABANDONED) await rm(part, { force: true });
   }
 }
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -86,6 +86,18 @@ describe('fetchPretrained', () => {
     const [file = ''] = await Promise.all(runs);
     expect(CONTENT.equals(await readFile(file))).toBe(true);
     expect(await readdir(cache)).toHaveLength(1);
+  });
+
+  test('what killed processes left is removed, what others are fetching is not', async () => {
+    await mkdir(cache);
+    const name = path.basename(spec().url);
+    for (const part of ['1.0a.part', '2.0b.part']) {
+      await writeFile(path.join(cache, `${name}.${part}`), 'half');
+    }
+    const hours = Date.now() / 1000 - 2 * 3600;
+    await utimes(path.join(cache, `${name}.1.0a.part`), hours, hours);
+    await fetchPretrained(spec(), { cache });
+    expect((await readdir(cache)).sort()).toEqual([name, `${name}.2.0b.part`]);
   });
 
   test('follows a redirect; a length that is not told is no obstacle', async () => {
