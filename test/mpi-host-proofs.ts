@@ -4,17 +4,25 @@ import assert from 'node:assert/strict';
 import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Hosts } from './mpi-hosts.js';
-import { Job, program, type Launcher } from './mpi-job.js';
+import { Job, type Launcher } from './mpi-job.js';
+import {
+  CLI,
+  EPOCHS,
+  IMAGES,
+  MIDDLE_OF_AN_EPOCH,
+  assertSame,
+  fails,
+  goesOn,
+  resumeWords,
+  runWords,
+  struck,
+  succeeds,
+  type Strike,
+} from './mpi-runs.js';
 import type { Proof } from './proofs.js';
-import { makeData, outcome, trainWords, type Outcome } from './run-process.js';
+import { makeData, outcome, type Outcome } from './run-process.js';
 import { TINY } from './tiny-network.js';
 
-const CLI = program('mpi-cli');
-/** Of each class. One a step and rank: an epoch of two ranks is as many steps. */
-const IMAGES = 400;
-const EPOCHS = 3;
-/** Steps are shown at intervals, which are shorter than an epoch, and at its end. */
-const MIDDLE_OF_AN_EPOCH = /"type":"step","epoch":2,[^\n]*"phase":"train","batch":(?!400,)/;
 /** Seconds that ranks wait for each other. */
 const TIMEOUT = 10;
 /** Seconds for what must be noticed at once. */
@@ -32,51 +40,15 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
     each = 1,
     launcher = hosts.openMpi(each, Object.keys(env)),
   ): Job => new Job(launcher, 2 * each, [CLI, ...words], { cwd: hosts.folder, env });
-  const words = (name: string, ...more: string[]): string[] => {
-    const setting = ['--epochs', String(EPOCHS), '--lr', '0.02', '--batch-size', '1'];
-    const output = ['--save-every', '20', '--json'];
-    return trainWords(hosts.here('data'), out(name), ...setting, ...output, ...more);
-  };
-  const succeeds = async (started: Job): Promise<string> => {
-    const { code, stdout, stderr } = await started.ended;
-    assert.equal(code, 0, `expected the job to succeed, got exit code ${code}: ${stderr}`);
-    return stdout;
-  };
-  const fails = async (started: Job): Promise<string> => {
-    const { code, stderr } = await started.ended;
-    assert.notEqual(code, 0, 'expected the job to fail, got exit code 0');
-    return stderr;
-  };
+  const words = (name: string, ...more: string[]): string[] =>
+    runWords(hosts.here('data'), out(name), ...more);
   let whole: Outcome;
 
-  /** A job that `strike` ends in the middle of an epoch; what it left behind is whole, and goes on as if nothing were. */
-  const struck = async (
-    name: string,
-    strike: (started: Job) => Promise<void> | void,
-    within: number,
-    mend: () => void = () => undefined,
-  ): Promise<string> => {
-    const started = job(words(name));
-    await started.printed(MIDDLE_OF_AN_EPOCH);
-    const began = performance.now();
-    await strike(started);
-    let stderr: string;
-    try {
-      stderr = await fails(started);
-    } finally {
-      mend();
-    }
-    const seconds = (performance.now() - began) / 1000;
-    assert.ok(
-      seconds <= within,
-      `expected the end within ${within} s, got ${seconds.toFixed(1)} s`,
-    );
-    const { run } = (await outcome(out(name))).last;
-    assert.ok(run.epoch === 1, `expected a checkpoint of epoch 2, got epoch ${run.epoch}`);
-    await succeeds(job(['train', '--resume', out(name), '--json']));
-    assertSame(await outcome(out(name)), whole);
+  const endedBy = async (name: string, strike: Strike): Promise<string> => {
+    const { seconds, stderr } = await struck(job(words(name)), strike);
+    const step = await goesOn((more) => job(more), out(name), whole);
     const told = /^(?:error: |ORTE has|.*noticed).*$/m.exec(stderr)?.[0];
-    return `ended after ${seconds.toFixed(1)} s ("${(told ?? stderr).trim().slice(0, 100)}"); resumed from step ${run.step}: the same bits`;
+    return `ended after ${seconds.toFixed(1)} s ("${(told ?? stderr).trim().slice(0, 100)}"); resumed from step ${step}: the same bits`;
   };
 
   return [
@@ -89,10 +61,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
         const started = job(words('hosts'));
         const stdout = await succeeds(started);
         assert.match(stdout, /"ranks":\{"size":2,"hosts":2,/);
-        const given = trainWords(hosts.own(1, 'data'), out('one-host'));
-        const more = words('one-host').slice(given.length);
-        const alone = new Job(local, 2, [CLI, ...given, ...more], { cwd: hosts.folder, env });
-        await succeeds(alone);
+        const given = runWords(hosts.own(1, 'data'), out('one-host'));
+        await succeeds(new Job(local, 2, [CLI, ...given], { cwd: hosts.folder, env }));
         whole = await outcome(out('hosts'));
         assertSame(whole, await outcome(out('one-host')));
         return `${whole.last.run.step} steps`;
@@ -121,25 +91,29 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
     },
     {
       claim: 'a rank killed on the other host in the middle of an epoch',
-      show: () => struck('killed', (started) => started.signal(1, 'SIGKILL'), AT_ONCE),
+      show: () =>
+        endedBy('killed', { strike: (started) => started.signal(1, 'SIGKILL'), within: AT_ONCE }),
     },
     {
       claim: 'rank 0 killed in the middle of an epoch',
-      show: () => struck('leader-killed', (started) => started.signal(0, 'SIGKILL'), AT_ONCE),
+      show: () =>
+        endedBy('leader-killed', {
+          strike: (started) => started.signal(0, 'SIGKILL'),
+          within: AT_ONCE,
+        }),
     },
     {
       claim: 'the link cut in the middle of an epoch',
       show: () =>
-        struck(
-          'cut',
-          () => {
+        endedBy('cut', {
+          strike: () => {
             hosts.link('down');
           },
-          TIMEOUT + AT_ONCE,
-          () => {
+          mend: () => {
             hosts.link('up');
           },
-        ),
+          within: TIMEOUT + AT_ONCE,
+        }),
     },
     {
       claim: 'data that differ between the hosts are found before the first step',
@@ -185,7 +159,7 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
         await started.signal(0, 'SIGTERM');
         await fails(started);
         const { step } = (await outcome(out('more'))).last.run;
-        const stdout = await succeeds(job(['train', '--resume', out('more'), '--json'], 2));
+        const stdout = await succeeds(job(resumeWords(out('more')), 2));
         assert.match(stdout, /the run had 2 ranks and goes on with 4/);
         const { epoch } = (await outcome(out('more'))).last.run;
         assert.equal(epoch, EPOCHS);
@@ -193,12 +167,6 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
   ];
-}
-
-function assertSame(found: Outcome, expected: Outcome): void {
-  assert.deepEqual(found.metrics, expected.metrics);
-  assert.deepEqual(found.last.state, expected.last.state);
-  assert.deepEqual(found.best.state, expected.best.state);
 }
 
 /** Other artifacts: the same graphs with another preprocessing. */

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Launcher } from './mpi-job.js';
+import { whyNotWith } from './proofs.js';
 
 const NETWORK = '10.89.0';
 const TOOLS = ['ip', 'unshare', 'mount', 'hostname', 'mpirun.openmpi', 'mpirun.mpich'];
@@ -45,16 +46,7 @@ export class Hosts {
   /** Why this machine cannot have such hosts; null if it can. */
   static whyNot(): string | null {
     if (process.getuid?.() !== 0) return 'needs root, to make network namespaces';
-    const missing = TOOLS.filter((tool) => {
-      try {
-        execFileSync('sh', ['-c', `command -v ${tool}`], { stdio: 'ignore' });
-        return false;
-      } catch {
-        return true;
-      }
-    });
-    const packages = 'iproute2, util-linux, hostname, openmpi-bin, mpich';
-    return missing.length === 0 ? null : `needs ${missing.join(', ')} (Debian: ${packages})`;
+    return whyNotWith(TOOLS, 'iproute2, util-linux, hostname, openmpi-bin, mpich');
   }
 
   static async create(): Promise<Hosts> {

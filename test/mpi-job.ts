@@ -1,15 +1,17 @@
-/** Jobs of several ranks, started as a user would: by `mpirun`. */
+/** Jobs of several ranks, started as a user would: by `mpirun`, or Slurm's `srun`. */
 
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { End } from './run-process.js';
 
-/** An installed MPI. */
+/** What starts the ranks of a job. */
 export interface Launcher {
-  readonly name: 'Open MPI' | 'MPICH';
+  readonly name: 'Open MPI' | 'MPICH' | 'Slurm';
   readonly command: string;
-  /** Words before `-np`. Everything stays on this machine, and on its loopback interface. */
+  /** Words before the number of ranks. Everything stays on this machine, and on its loopback interface. */
   readonly words: readonly string[];
+  /** The flag of the number of ranks, `-np` if not given. */
+  readonly count?: string;
 }
 
 const CANDIDATES: readonly Launcher[] = [
@@ -62,7 +64,8 @@ export class Job {
 
   /** @param words of each rank: a program of Node and its arguments. */
   constructor(launcher: Launcher, ranks: number, words: readonly string[], options?: JobOptions) {
-    const given = [...launcher.words, '-np', String(ranks), process.execPath, ...words];
+    const { count = '-np' } = launcher;
+    const given = [...launcher.words, count, String(ranks), process.execPath, ...words];
     const began = performance.now();
     this.child = spawn(launcher.command, given, {
       cwd: options?.cwd,

@@ -1,7 +1,7 @@
 /**
  * The long proofs of data parallel, `npm run test:mpi [-- PART…]`: a line for each, and exit code 1 if one fails.
  * Parts: `tests` (those of npm test), `ddp` (against PyTorch; needs Python), `hosts` (two network namespaces; needs
- * root), `throughput` (needs an idle machine).
+ * root), `slurm` (a Slurm of its own; needs root), `throughput` (needs an idle machine).
  */
 
 import assert from 'node:assert/strict';
@@ -13,6 +13,8 @@ import { hostProofs } from './mpi-host-proofs.js';
 import { Hosts } from './mpi-hosts.js';
 import { installedLaunchers, type Launcher } from './mpi-job.js';
 import { measureThroughput } from './mpi-scaling.js';
+import { slurmProofs } from './mpi-slurm-proofs.js';
+import { Slurm } from './mpi-slurm.js';
 import { Skipped, showAll, type Proof } from './proofs.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -56,6 +58,20 @@ async function* hosts(): AsyncGenerator<Proof> {
   }
 }
 
+async function* slurm(): AsyncGenerator<Proof> {
+  const whyNot = Slurm.whyNot();
+  if (whyNot !== null) {
+    yield { claim: 'Slurm', show: () => Promise.reject(new Skipped(whyNot)) };
+    return;
+  }
+  const made = await Slurm.create();
+  try {
+    yield* slurmProofs(made, openMpi());
+  } finally {
+    await made.remove();
+  }
+}
+
 async function* throughput(): AsyncGenerator<Proof> {
   yield* await Promise.resolve([
     {
@@ -84,6 +100,7 @@ const PARTS: Readonly<Record<string, () => AsyncGenerator<Proof>>> = {
   tests,
   ddp,
   hosts,
+  slurm,
   throughput,
 };
 

@@ -1,5 +1,7 @@
 /** Long proofs, one after the other: a line for each. */
 
+import { execFileSync } from 'node:child_process';
+
 /** A claim and how it is shown. */
 export interface Proof {
   readonly claim: string;
@@ -31,4 +33,23 @@ export async function showAll(proofs: Iterable<Proof> | AsyncIterable<Proof>): P
   }
   process.stdout.write(`${held} hold, ${failed} failed, ${skipped} skipped\n`);
   return failed === 0;
+}
+
+/**
+ * Which of `tools` this machine lacks, for {@link Skipped}; null if none.
+ *
+ * @param tools programs, or files that match a path.
+ * @param packages those of Debian that have them.
+ */
+export function whyNotWith(tools: readonly string[], packages: string): string | null {
+  const missing = tools.filter((tool) => {
+    try {
+      const look = tool.includes('/') ? 'ls' : 'command -v';
+      execFileSync('sh', ['-c', `${look} ${tool}`], { stdio: 'ignore' });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return missing.length === 0 ? null : `needs ${missing.join(', ')} (Debian: ${packages})`;
 }
