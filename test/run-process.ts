@@ -1,6 +1,5 @@
 /** Training runs as processes of their own, to be stopped, killed and broken. */
 
-import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +7,9 @@ import { openArtifacts } from '../src/artifacts.js';
 import { loadCheckpoint, type Checkpoint } from '../src/checkpoint.js';
 import type { PhaseRecord } from '../src/events.js';
 import { TINY, coloured } from './tiny-network.js';
+import { WatchedProcess, type End } from './watched-process.js';
+
+export type { End };
 
 const CLI = fileURLToPath(new URL('../src/cli.js', import.meta.url));
 export const CLASSES = ['red', 'blue'];
@@ -31,14 +33,6 @@ export async function makeData(dir: string, training: number, validation: number
   return dir;
 }
 
-/** How a process ended. */
-export interface End {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 export interface ProcessOptions {
   /** Working directory; also of the cache. */
   readonly cwd: string;
@@ -48,47 +42,11 @@ export interface ProcessOptions {
 }
 
 /** A call of the command line. */
-export class Process {
-  readonly child: ChildProcess;
-  readonly ended: Promise<End>;
-  #stdout = '';
-  #stderr = '';
-  #watchers: (() => void)[] = [];
-
+export class Process extends WatchedProcess {
   constructor(words: readonly string[], { cwd, preload, env }: ProcessOptions) {
     const before = preload === undefined ? [] : ['--import', preload];
-    this.child = spawn(process.execPath, [...before, CLI, ...words], {
-      cwd,
-      env: { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache'), ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stdout += text;
-      for (const watcher of this.#watchers) watcher();
-    });
-    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text;
-    });
-    this.ended = new Promise((resolve) => {
-      this.child.once('close', (code, signal) => {
-        resolve({ code, signal, stdout: this.#stdout, stderr: this.#stderr });
-        for (const watcher of this.#watchers) watcher();
-      });
-    });
-  }
-
-  /** Waits until standard output has `pattern`. */
-  async printed(pattern: RegExp): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      const check = (): void => {
-        if (pattern.test(this.#stdout)) resolve();
-        else if (this.child.exitCode !== null || this.child.signalCode !== null) {
-          reject(new Error(`ended without ${String(pattern)}: ${this.#stdout}${this.#stderr}`));
-        }
-      };
-      this.#watchers.push(check);
-      check();
-    });
+    const cache = { ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
+    super(process.execPath, [...before, CLI, ...words], { cwd, env: { ...cache, ...env } });
   }
 }
 
