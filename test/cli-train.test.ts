@@ -149,7 +149,7 @@ describe('output that nobody takes', () => {
     [process.execPath, cli, 'train', '--data', 'data', '--artifacts', tiny, '--out', out]
       .concat(['--device', 'cpu', '--workers', '1', '--weights', 'random', '--epochs', '1'])
       .join(' ');
-  const shell = (script: string): Promise<Pick<End, 'code' | 'stdout' | 'stderr'>> =>
+  const shell = (script: string): Promise<Omit<End, 'signal'>> =>
     new Promise((resolve) => {
       const env = { ...process.env, ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
       const bash = ['-c', `set -o pipefail; ${script}`];

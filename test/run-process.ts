@@ -50,8 +50,9 @@ export class Process extends WatchedProcess {
   }
 }
 
-export function call(words: readonly string[], options: ProcessOptions): Promise<End> {
-  return new Process(words, options).ended;
+export async function call(words: readonly string[], options: ProcessOptions): Promise<End> {
+  const { code, signal, stdout, stderr } = await new Process(words, options).ended;
+  return { code, signal, stdout, stderr };
 }
 
 /** Words of a short run from random weights on the tiny network. */

@@ -8,6 +8,9 @@ export interface End {
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+export interface TimedEnd extends End {
   readonly seconds: number;
 }
 
@@ -20,7 +23,7 @@ export interface WatchedOptions {
 export class WatchedProcess {
   readonly child: ChildProcess;
   /** Rejects if the command cannot be started. */
-  readonly ended: Promise<End>;
+  readonly ended: Promise<TimedEnd>;
   #stdout = '';
   #stderr = '';
   readonly #watchers = new Set<() => void>();
