@@ -60,7 +60,7 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
             _checked(build_gpu_training_graph(network, gradient, loop=False)),
         ),
         "packedState": ("packed_state.onnx", _checked(build_state_graph(network))),
-        "trainHead": ("train_head.onnx", _checked(build_head_graph(network, forward))),
+        "trainHead": ("train_head.onnx", _checked(build_head_graph(network, head_gradient))),
         "gradients": ("gradients.onnx", _checked(build_gradients_graph(network, gradient))),
         "gradientsHead": (
             "gradients_head.onnx",

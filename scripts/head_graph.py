@@ -7,10 +7,9 @@ the Scan holds the head alone.
 
 from __future__ import annotations
 
-import onnx
 import onnx_ir as ir
 
-from scripts.gradient_graph import GradientGraph, differentiate
+from scripts.gradient_graph import GradientGraph
 from scripts.graph_builder import GraphBuilder, fixed, static_shape
 from scripts.lowering import FROZEN_RULES, lower
 from scripts.network import Network, Shape
@@ -27,16 +26,18 @@ from scripts.training_graph import (
 
 
 def build_head_graph(
-    network: Network, forward: onnx.ModelProto, dtype: ir.DataType = ir.DataType.FLOAT
+    network: Network, graph: GradientGraph, dtype: ir.DataType = ir.DataType.FLOAT
 ) -> ir.Model:
     """K training steps a call, of the head.
 
     Inputs: images [K, N, 3, S, S], targets [K, N, C], head_lr [K], momentum [], weight_decay [],
     nesterov [], max_norm [], then parameters, the head's momentum and buffers. Outputs: losses [K],
     logits [K, N, C], then the head's new parameters and momentum under ``next.``.
+
+    Args:
+        graph: has the gradients of the head.
     """
     head = list(network.head_alone().parameters)
-    graph = differentiate(forward, head)
     backbone, rest = _split(graph, head)
     boundary = _boundary(backbone, rest)
 

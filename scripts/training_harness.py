@@ -67,7 +67,8 @@ def training_graph(
     network = Network.of(model, size)
     forward = export_forward(model, size)
     if key == "trainHead":
-        return network, ir.to_proto(build_head_graph(network, forward, dtype))
+        head_gradient = differentiate(forward, list(network.head_alone().parameters))
+        return network, ir.to_proto(build_head_graph(network, head_gradient, dtype))
     gradient = differentiate(forward, list(network.parameters))
     extended = key == "trainExtended"
     return network, ir.to_proto(build_training_graph(network, gradient, dtype, extended))
