@@ -44,29 +44,20 @@ async function* ddp(): AsyncGenerator<Proof> {
   yield* await Promise.resolve(ddpProofs(openMpi(), SEEDS));
 }
 
-async function* hosts(): AsyncGenerator<Proof> {
-  const whyNot = Hosts.whyNot();
+/** Proofs on something that is made for them, where this machine can have it. */
+async function* on<T extends { remove(): Promise<void> }>(
+  claim: string,
+  kind: { whyNot(): string | null; create(): Promise<T> },
+  proofs: (made: T, local: Launcher) => Proof[],
+): AsyncGenerator<Proof> {
+  const whyNot = kind.whyNot();
   if (whyNot !== null) {
-    yield { claim: 'two hosts', show: () => Promise.reject(new Skipped(whyNot)) };
+    yield { claim, show: () => Promise.reject(new Skipped(whyNot)) };
     return;
   }
-  const made = await Hosts.create();
+  const made = await kind.create();
   try {
-    yield* hostProofs(made, openMpi());
-  } finally {
-    await made.remove();
-  }
-}
-
-async function* slurm(): AsyncGenerator<Proof> {
-  const whyNot = Slurm.whyNot();
-  if (whyNot !== null) {
-    yield { claim: 'Slurm', show: () => Promise.reject(new Skipped(whyNot)) };
-    return;
-  }
-  const made = await Slurm.create();
-  try {
-    yield* slurmProofs(made, openMpi());
+    yield* proofs(made, openMpi());
   } finally {
     await made.remove();
   }
@@ -99,8 +90,8 @@ function openMpi(): Launcher {
 const PARTS: Readonly<Record<string, () => AsyncGenerator<Proof>>> = {
   tests,
   ddp,
-  hosts,
-  slurm,
+  hosts: () => on('two hosts', Hosts, hostProofs),
+  slurm: () => on('Slurm', Slurm, slurmProofs),
   throughput,
 };
 
