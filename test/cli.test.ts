@@ -17,6 +17,7 @@ afterAll(() => {
 });
 
 const call = (...words: string[]): Promise<End> => callCli(words, { cwd });
+const cliDocument = (): string => readFileSync(path.join(root, 'docs/cli.md'), 'utf8');
 
 describe('help', () => {
   test.each(['--help', '-h', 'help'])('%s lists the commands', async (word) => {
@@ -53,23 +54,25 @@ describe('help', () => {
     ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
     ['find-lr', RANGE_FLAGS],
     ['export-inference', EXPORT_FLAGS],
+    ['demo', DEMO_FLAGS],
     ['doctor', DOCTOR_FLAGS],
     ['setup:cuda', SETUP_CUDA_FLAGS],
-  ])("the README's table of %s has every flag with its default, and no other", (command, flags) => {
-    const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-    const table = readme.split(`| \`npm run ${command} --\` |`)[1]?.split('\n\n')[0] ?? '';
-    const rows = [...table.matchAll(/^\| `--([\w-]+)[^|]*\| ([^|]*) \|/gm)];
-    const documented = rows.map(([, name, shownDefault]) => `${name} ${shownDefault}`);
-    const expected = Object.entries(flags).map(
-      ([name, { shownDefault, boolean }]) =>
-        `${name} ${shownDefault ?? (boolean === true ? 'off' : '(required)')}`,
-    );
-    expect(documented.sort()).toEqual(expected.sort());
-  });
+  ])(
+    "docs/cli.md's table of %s has every flag with its default, and no other",
+    (command, flags) => {
+      const section = cliDocument().split(`\n## ${command}\n`)[1]?.split('\n## ')[0] ?? '';
+      const rows = [...section.matchAll(/^\| `--([\w-]+)[^|]*\| ([^|]*) \|/gm)];
+      const documented = rows.map(([, name, shownDefault]) => `${name} ${shownDefault}`);
+      const expected = Object.entries(flags).map(
+        ([name, { shownDefault, boolean }]) =>
+          `${name} ${shownDefault ?? (boolean === true ? 'off' : '(required)')}`,
+      );
+      expect(documented.sort()).toEqual(expected.sort());
+    },
+  );
 
-  test('the README names the flags that find-lr shares with training, and no others', () => {
-    const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-    const text = /and of training's flags ([^]*?)\. No weights/.exec(readme)?.[1] ?? '';
+  test('docs/cli.md names the flags that find-lr shares with training, and no others', () => {
+    const text = /takes these flags of `train`: ([^]*?)\.\n/.exec(cliDocument())?.[1] ?? '';
     const named = [...text.matchAll(/`--([\w-]+)`/g)].map(([, name]) => name);
     const shared = Object.keys(FIND_LR_FLAGS).filter((name) => !(name in RANGE_FLAGS));
     expect(named.sort()).toEqual(shared.sort());

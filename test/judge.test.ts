@@ -186,11 +186,12 @@ describe('a wrong call ends with one line and exit code 2', () => {
 test.each([
   ['evaluate', EVALUATE_FLAGS],
   ['predict', PREDICT_FLAGS],
-])('the help and the README know every flag of %s', async (command, flags) => {
+])('the help and docs/cli.md know every flag of %s', async (command, flags) => {
   const { stdout } = await call([command, '--help']);
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const text = await readFile(new URL('../../docs/cli.md', import.meta.url), 'utf8');
+  const section = text.split(`\n## ${command}\n`)[1]?.split('\n## ')[0] ?? '';
   for (const flag of Object.keys(flags)) {
     expect(stdout).toContain(`--${flag}`);
-    expect(readme).toContain(`\`--${flag}`);
+    expect(section).toContain(`\`--${flag}`);
   }
 });

@@ -21,7 +21,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 let project: string;
 let tarball: string;
 
-/** What the README's section on the library says, as a program. */
+/** A program that trains as docs/library.md describes, on a data set of its own. */
 const PROGRAM = `
 import { train, type Dataset, type Sample, type TrainResult } from 'ort-finetune';
 
@@ -108,7 +108,7 @@ test('it trains on a data set in code, with nothing but what is in the package',
   expect(lines).toEqual(['train 8', 'val 4', `1 ${best}`]);
 });
 
-test('npx installs and runs the packed file in an empty folder, with the variable that README names', () => {
+test('npx installs and runs the packed file in an empty folder, with the variable that docs/library.md names', () => {
   const empty = mkdtempSync(path.join(os.tmpdir(), 'npx-test-'));
   try {
     const settings = ['--weights', 'random', '--epochs', '1', '--workers', '1', '--device', 'cpu'];

@@ -22,6 +22,9 @@ test('the package holds what it needs and nothing else', () => {
   });
   const needed = [
     ...['package.json', 'README.md', 'LICENSE', 'samples/README.md'],
+    ...['cli', 'run-folder', 'devices', 'distributed', 'library', 'model-file'].map(
+      (name) => `docs/${name}.md`,
+    ),
     ...['cli.js', 'index.js', 'index.d.ts', 'session-worker.js', 'loader-worker.js'].map(
       (name) => `dist/src/${name}`,
     ),
@@ -29,7 +32,7 @@ test('the package holds what it needs and nothing else', () => {
   ];
   for (const name of needed) expect(names).toContain(name);
   const allowed =
-    /^(dist\/src\/.*\.(js|d\.ts)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/model-file\.md|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/src\/.*\.(js|d\.ts)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/(cli|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
   expect(names.filter((name) => !allowed.test(name))).toEqual([]);
   const { bin, exports } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as {
     bin: Record<string, string>;
