@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'runs/', 'docs/api/', 'src/onnx-proto/', '**/.venv/'] },
+  { ignores: ['dist/', 'node_modules/', 'runs/', 'docs/api/', 'src/onnx/onnx_pb.ts', '**/.venv/'] },
   js.configs.recommended,
   {
     files: ['**/*.ts'],

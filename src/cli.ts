@@ -4,18 +4,16 @@
  * time, 2 a wrong call.
  */
 
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
-import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS, doctorCommand, setupCudaCommand } from './cli-devices.js';
-import { EXPORT_FLAGS, exportCommand } from './cli-export.js';
-import { FIND_LR_FLAGS, findLrCommand } from './cli-find-lr.js';
-import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli-judge.js';
-import { OUTPUT_FLAGS, isToldByAnother } from './cli-output.js';
-import { Stopped } from './cli-stop.js';
-import { demoCommand, trainCommand } from './cli-train.js';
-import { BadImagesError, ConfigError, UserError } from './errors.js';
+import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS, doctorCommand, setupCudaCommand } from './cli/devices.js';
+import { EXPORT_FLAGS, exportCommand } from './cli/export-inference.js';
+import { FIND_LR_FLAGS, findLrCommand } from './cli/find-lr.js';
+import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli/judge.js';
+import { OUTPUT_FLAGS, isToldByAnother } from './cli/output.js';
+import { Stopped } from './cli/interrupt.js';
+import { demoCommand, trainCommand } from './cli/train.js';
+import { BadImagesError, ConfigError, UserError } from './common/errors.js';
 import {
   type Arguments,
   CONFIG_FLAGS,
@@ -24,10 +22,9 @@ import {
   TRAIN_FLAGS,
   nearest,
   refuseUnknown,
-} from './flags.js';
-import { rankPrefix } from './launcher.js';
-
-const PACKAGE_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+} from './cli/flags.js';
+import { rankPrefix } from './distributed/launcher.js';
+import { PACKAGE_ROOT, packageInfo } from './common/package-info.js';
 
 interface Command {
   readonly describe: string;
@@ -104,11 +101,6 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function version(): string {
-  const text = readFileSync(path.join(PACKAGE_ROOT, 'package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
-
 function parser(words: readonly string[]): ReturnType<typeof yargs> {
   let program = yargs([...words])
     .scriptName('ort-finetune')
@@ -125,7 +117,7 @@ function parser(words: readonly string[]): ReturnType<typeof yargs> {
     .option('verbose', { type: 'boolean', describe: 'Show the stack trace of an error' })
     .help('help', 'Show this help')
     .alias('help', 'h')
-    .version('version', 'Show the version', version())
+    .version('version', 'Show the version', packageInfo().version)
     .epilog('In the repository: npm run <command> -- [flags]')
     .wrap(100)
     .exitProcess(false)

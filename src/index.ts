@@ -6,7 +6,7 @@ export {
   openArtifacts,
   type Artifacts,
   type Manifest,
-} from './artifacts.js';
+} from './artifacts/open-artifacts.js';
 export type {
   Arch,
   BufferSpec,
@@ -22,16 +22,21 @@ export type {
   TensorSpec,
   TrainingGraphSpec,
   UpdateGraphSpec,
-} from './artifacts.js';
-export type { ClassScore } from './classification.js';
-export { Classifier, type ClassifierOptions, type Item, type Outcome } from './classifier.js';
+} from './artifacts/open-artifacts.js';
+export type { ClassScore } from './metrics/predictions.js';
+export {
+  Classifier,
+  type ClassifierOptions,
+  type Item,
+  type Outcome,
+} from './inference/classifier.js';
 export {
   loadCheckpoint,
   type BestResult,
   type Checkpoint,
   type PartialEpoch,
   type RunState,
-} from './checkpoint.js';
+} from './checkpoint/checkpoint.js';
 export {
   DEVICES,
   TRAIN_DEFAULTS,
@@ -39,19 +44,23 @@ export {
   type Naming,
   type TrainOptions,
   type TrainSettings,
-} from './config.js';
-export { ImageFolder, type Dataset, type FileSample, type Sample } from './dataset.js';
-export * from './errors.js';
-export type * from './events.js';
-export { evaluateFolder, type EvaluationResult } from './evaluate-run.js';
-export { exportInference, type ExportOptions, type ExportResult } from './export-run.js';
-export { findLr, type FindLrResult } from './find-lr.js';
-export type { FindLrOptions } from './find-lr-config.js';
-export type { LrPoint, LrSuggestion } from './lr-range-test.js';
-export type { ModelFile } from './model-file.js';
-export { predict, type Prediction } from './predict.js';
-export type { Replay } from './replay.js';
-export type { CheckpointName } from './run-folder.js';
-export type { State, Tensor } from './tensors.js';
-export { train } from './trainer.js';
-export type { Compression } from './weight-compression.js';
+} from './config/train-options.js';
+export { ImageFolder, type Dataset, type FileSample, type Sample } from './data/dataset.js';
+export * from './common/errors.js';
+export type * from './common/events.js';
+export { evaluateFolder, type EvaluationResult } from './inference/evaluate-folder.js';
+export {
+  exportInference,
+  type ExportOptions,
+  type ExportResult,
+} from './export/export-inference.js';
+export { findLr, type FindLrResult } from './train/find-lr.js';
+export type { FindLrOptions } from './config/find-lr-options.js';
+export type { LrPoint, LrSuggestion } from './metrics/lr-curve.js';
+export type { ModelFile } from './inference/model-file.js';
+export { predict, type Prediction } from './inference/predict.js';
+export type { Replay } from './export/verify-export.js';
+export type { CheckpointName } from './checkpoint/run-folder.js';
+export type { State, Tensor } from './common/tensor.js';
+export { train } from './train/train.js';
+export type { Compression } from './onnx/compress-weights.js';

@@ -4,10 +4,13 @@
  */
 
 import path from 'node:path';
-import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
-import { ImageFolder } from '../../dist/src/dataset.js';
-import { LoaderPool } from '../../dist/src/loader-pool.js';
-import { preflight } from '../../dist/src/preflight.js';
+import {
+  bundledArtifacts,
+  ImageFolder,
+  LoaderPool,
+  openArtifacts,
+  preflight,
+} from '../../dist/src/internal.js';
 
 const artifacts = await openArtifacts(bundledArtifacts());
 const pool = new LoaderPool({ artifacts, workers: 4 });

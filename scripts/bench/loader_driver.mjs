@@ -7,11 +7,14 @@
 import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
-import { ImageFolder } from '../../dist/src/dataset.js';
-import { DataLoader } from '../../dist/src/loader.js';
-import { LoaderPool } from '../../dist/src/loader-pool.js';
-import { PixelCache } from '../../dist/src/pixel-cache.js';
+import {
+  bundledArtifacts,
+  DataLoader,
+  ImageFolder,
+  LoaderPool,
+  openArtifacts,
+  PixelCache,
+} from '../../dist/src/internal.js';
 
 const artifacts = await openArtifacts(bundledArtifacts());
 const pool = new LoaderPool({ artifacts, workers: 4 });

@@ -5,7 +5,7 @@
 
 import path from 'node:path';
 import * as ort from 'onnxruntime-node';
-import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
+import { bundledArtifacts, openArtifacts } from '../../dist/src/internal.js';
 
 const batch = Number(process.argv[2]);
 const artifacts = await openArtifacts(bundledArtifacts());

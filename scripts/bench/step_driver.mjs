@@ -5,11 +5,15 @@
 
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { bundledArtifacts, openArtifacts } from '../../dist/src/artifacts.js';
-import { stepsPerCall, toChunk } from '../../dist/src/epoch.js';
-import { Runtime } from '../../dist/src/session.js';
-import { TrainSession } from '../../dist/src/train-session.js';
-import { initialState } from '../../dist/src/weights.js';
+import {
+  bundledArtifacts,
+  initialState,
+  openArtifacts,
+  Runtime,
+  stepsPerCall,
+  toChunk,
+  TrainSession,
+} from '../../dist/src/internal.js';
 
 const CLASSES = 2;
 const threads = Number(process.argv[2] ?? 2);

@@ -7,24 +7,30 @@
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { openArtifacts } from '../../dist/src/artifacts.js';
-import { ImageFolder } from '../../dist/src/dataset.js';
-import { decodeImage } from '../../dist/src/decode.js';
-import { openDevice } from '../../dist/src/device.js';
-import { stepsPerCall, trainEpoch } from '../../dist/src/epoch.js';
-import { buildInferenceModel } from '../../dist/src/export.js';
-import { writeFileAtomic } from '../../dist/src/files.js';
-import { DataLoader } from '../../dist/src/loader.js';
-import { meanTargets } from '../../dist/src/metrics.js';
-import { Philox, STREAM } from '../../dist/src/random.js';
-import { encodeSafetensors, readSafetensors } from '../../dist/src/safetensors.js';
-import { stepLr } from '../../dist/src/schedule.js';
-import { Runtime } from '../../dist/src/session.js';
-import { TrainSession } from '../../dist/src/train-session.js';
-import { stateLayout } from '../../dist/src/state-layout.js';
-import { float32Tensor } from '../../dist/src/tensors.js';
-import { randomFlip, randomResizedCropBox } from '../../dist/src/transforms.js';
-import { initialState } from '../../dist/src/weights.js';
+import {
+  buildInferenceModel,
+  DataLoader,
+  decodeImage,
+  encodeSafetensors,
+  float32Tensor,
+  ImageFolder,
+  initialState,
+  meanTargets,
+  openArtifacts,
+  openDevice,
+  Philox,
+  randomFlip,
+  randomResizedCropBox,
+  readSafetensors,
+  Runtime,
+  stateLayout,
+  stepLr,
+  stepsPerCall,
+  STREAM,
+  trainEpoch,
+  TrainSession,
+  writeFileAtomic,
+} from '../../dist/src/internal.js';
 
 const WORKERS = 2;
 
@@ -229,18 +235,18 @@ const jobs = {
 
   /** Where Chromium and its software Vulkan driver are, for rows 7 and 8. */
   async find() {
-    const { findChromium, findSwiftShader } = await import('../../dist/test/chromium.js');
+    const { findChromium, findSwiftShader } = await import('../../dist/test/support/chromium.js');
     return { chromium: findChromium(), swiftShader: findSwiftShader() };
   },
 
   /** Where the operators of one training step ran. */
   async placements({ artifacts: dir, provider }) {
-    const { placements } = await import('../../dist/test/placements.js');
+    const { placements } = await import('../../dist/test/parity/placements.js');
     return { placements: await placements(await openArtifacts(dir), provider) };
   },
 
   async browse({ chromium, model, input, output }) {
-    const { runInChromium } = await import('../../dist/test/chromium.js');
+    const { runInChromium } = await import('../../dist/test/support/chromium.js');
     const images = (await read(input)).get('input');
     const { logits, ...versions } = await runInChromium(chromium, await readFile(model), images);
     const shape = [images.shape[0], logits.length / images.shape[0]];

@@ -1,0 +1,115 @@
+/**
+ * The checkpoints of a run: `last`, up to `keep - 1` older ones as `step-<step>`, and `best`.
+ *
+ * A save keeps the checkpoint it replaces under its step's name first (a second name for the same file,
+ * not a copy), then puts the new one in its place, then removes what is too old. A kill at any point
+ * leaves every file that has a name whole, and `last` in place.
+ */
+
+import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { readCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
+import { WeightsError } from '../common/errors.js';
+import { temporaryName } from '../platform/node/files.js';
+
+const EXTENSION = '.safetensors';
+const OLDER = /^step-(\d{1,15})\.safetensors$/;
+
+export class CheckpointFolder {
+  /** Step of `last` as it is on disk; null where there is none worth keeping. */
+  #lastStep: number | null = null;
+
+  /** @param keep how many of the latest checkpoints to keep, at least 1; `best` is one more. */
+  constructor(
+    readonly dir: string,
+    readonly keep: number,
+  ) {}
+
+  file(name: 'best' | 'last'): string {
+    return path.join(this.dir, name + EXTENSION);
+  }
+
+  /** `last` is good, and of this step: the next save must keep it. */
+  adopt(step: number): void {
+    this.#lastStep = step;
+  }
+
+  /** Writes `last`. @throws UserError if that fails; the older ones are intact then. */
+  async save(checkpoint: Checkpoint): Promise<void> {
+    const { step } = checkpoint.run;
+    if (this.keep > 1 && this.#lastStep !== null && this.#lastStep < step) {
+      await keepAs(this.file('last'), this.#older(this.#lastStep));
+    }
+    await saveCheckpoint(this.file('last'), checkpoint);
+    this.#lastStep = step;
+    await this.prune(step);
+  }
+
+  /** Writes `best`. */
+  async saveBest(checkpoint: Checkpoint): Promise<void> {
+    await saveCheckpoint(this.file('best'), checkpoint);
+  }
+
+  /** Every checkpoint there is: `last`, older ones from the newest on, `best`. */
+  async candidates(): Promise<string[]> {
+    const names = await readdir(this.dir).catch((): string[] => []);
+    const older = stepsOf(names).map((step) => this.#older(step));
+    const named = (name: 'best' | 'last'): string[] =>
+      names.includes(name + EXTENSION) ? [this.file(name)] : [];
+    return [...named('last'), ...older, ...named('best')];
+  }
+
+  /**
+   * Makes sure that `best` holds the weights of epoch `epoch`, which a kill between two saves may have
+   * kept from being written: they are in another checkpoint then.
+   *
+   * @returns whether it does.
+   */
+  async restoreBest(epoch: number, elsewhere: readonly string[]): Promise<boolean> {
+    const best = this.file('best');
+    const others = (await this.candidates()).filter((file) => file !== best);
+    for (const file of [best, ...others, ...elsewhere]) {
+      const found = await readCheckpoint(file).catch((error: unknown) => {
+        if (error instanceof WeightsError) return null;
+        throw error;
+      });
+      if (found === null) continue;
+      const { tensors, run } = found;
+      // Later than `epoch`: the run goes on from before it, and will come by again.
+      if (file === best && run.epoch >= epoch) return true;
+      if (run.epoch !== epoch || run.partial !== null) continue;
+      await this.saveBest({ state: new Map(tensors), run });
+      return true;
+    }
+    return false;
+  }
+
+  #older(step: number): string {
+    return path.join(this.dir, `step-${String(step).padStart(8, '0')}${EXTENSION}`);
+  }
+
+  /** Of those before `step`, the newest stay. Later ones are of a run that was set back; they stay too. */
+  async prune(step: number): Promise<void> {
+    const older = stepsOf(await readdir(this.dir)).filter((found) => found < step);
+    for (const found of older.slice(this.keep - 1)) await rm(this.#older(found), { force: true });
+  }
+}
+
+/** The steps of the older checkpoints among file names, the latest first. */
+function stepsOf(names: readonly string[]): number[] {
+  const steps = names.flatMap((name) => OLDER.exec(name)?.[1] ?? []).map(Number);
+  return steps.sort((a, b) => b - a);
+}
+
+/** Gives `file` a second name, or where the file system has no such thing, copies it. */
+async function keepAs(file: string, name: string): Promise<void> {
+  const temporary = temporaryName(name);
+  try {
+    await link(file, temporary);
+  } catch {
+    await copyFile(file, temporary);
+  }
+  await rename(temporary, name);
+  // Where both were the same file already, rename has left both.
+  await rm(temporary, { force: true });
+}

@@ -1,0 +1,42 @@
+/** The weights of an earlier run, and the artifacts they belong to. */
+
+import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { loadCheckpoint, type RunState } from './checkpoint.js';
+import { ArtifactError } from '../common/errors.js';
+import { RunFolder, type CheckpointName, type RunConfig } from './run-folder.js';
+import type { State } from '../common/tensor.js';
+
+export interface RunWeightsOptions {
+  /** Run folder. */
+  readonly run: string;
+  readonly checkpoint: CheckpointName;
+  /** Artifact folder. Default: the one the run was trained with. */
+  readonly artifacts?: string;
+}
+
+export interface RunWeights {
+  readonly folder: RunFolder;
+  readonly config: RunConfig;
+  readonly artifacts: Artifacts;
+  readonly state: State;
+  readonly run: RunState;
+}
+
+/**
+ * @throws ConfigError if there is no run folder; ArtifactError if the artifacts are not the run's;
+ *   WeightsError if the checkpoint is missing or damaged.
+ */
+export async function openRunWeights(options: RunWeightsOptions): Promise<RunWeights> {
+  const { folder, config } = await RunFolder.open(options.run);
+  const trainedWith = typeof config.artifacts === 'string' ? config.artifacts : undefined;
+  const dir = options.artifacts ?? trainedWith ?? bundledArtifacts(config.arch);
+  const artifacts = await openArtifacts(dir);
+  if (artifacts.manifest.arch !== config.arch) {
+    throw new ArtifactError(
+      `expected artifacts of ${config.arch}, got ${artifacts.manifest.arch} in ${dir}; give those the run was trained with`,
+    );
+  }
+  const file = folder.checkpoint(options.checkpoint);
+  const { state, run } = await loadCheckpoint(file, artifacts.manifest);
+  return { folder, config, artifacts, state, run };
+}

@@ -1,0 +1,99 @@
+/**
+ * A pass over the validation images as a file: the logits and labels of each image, in a safetensors file
+ * with the class names, the images' names and the epoch in its metadata.
+ */
+
+import path from 'node:path';
+import type { Predictions } from '../metrics/predictions.js';
+import { ImageFolder, type Dataset } from '../data/dataset.js';
+import { WeightsError } from '../common/errors.js';
+import { writeFileAtomic } from '../platform/node/files.js';
+import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
+import { float32Tensor, type Tensor } from '../common/tensor.js';
+
+export interface SavedPredictions extends Predictions {
+  /** Epochs completed when they were made. */
+  readonly epoch: number;
+  readonly classNames: readonly string[];
+  /** Of each image: its path below the validation folder, or `sample N`. */
+  readonly names: readonly string[];
+}
+
+/** Where a run keeps the predictions of its best, or its latest, weights. */
+export function predictionsFile(runDir: string, name: 'best' | 'last'): string {
+  return path.join(runDir, `predictions-${name}.safetensors`);
+}
+
+/** What the samples of a data set are called, wherever its folder lies: `CLASS/IMAGE.jpg`. */
+export function sampleNames(dataset: Dataset): string[] {
+  if (dataset instanceof ImageFolder) {
+    return dataset.samples.map(({ image }) =>
+      path.relative(dataset.dir, image).replaceAll(path.sep, '/'),
+    );
+  }
+  return Array.from({ length: dataset.length }, (_, index) => `sample ${index}`);
+}
+
+/** Writes predictions whole or not at all; the folder must exist. */
+export async function savePredictions(file: string, saved: SavedPredictions): Promise<void> {
+  const { indices, labels, logits, classes } = saved;
+  const integers = (values: Uint32Array | Int32Array): Tensor => ({
+    dtype: 'int64',
+    shape: [values.length],
+    data: BigInt64Array.from(values, BigInt),
+  });
+  const tensors = new Map([
+    ['logits', float32Tensor([labels.length, classes], logits)],
+    ['labels', integers(labels)],
+    ['indices', integers(indices)],
+  ]);
+  const metadata = {
+    epoch: String(saved.epoch),
+    classes: JSON.stringify(saved.classNames),
+    names: JSON.stringify(saved.names),
+  };
+  await writeFileAtomic(file, encodeSafetensors(tensors, metadata));
+}
+
+/** @throws WeightsError if the file is missing, damaged or something else. */
+export async function loadPredictions(file: string): Promise<SavedPredictions> {
+  const { tensors, metadata } = await readSafetensors(file);
+  const [logits, labels, indices] = ['logits', 'labels', 'indices'].map((name) =>
+    tensors.get(name),
+  );
+  const [classNames, names] = [strings(metadata.get('classes')), strings(metadata.get('names'))];
+  const epoch = Number(metadata.get('epoch'));
+  const count = labels?.data.length ?? 0;
+  const complete =
+    logits?.dtype === 'float32' &&
+    labels?.dtype === 'int64' &&
+    indices?.dtype === 'int64' &&
+    indices.data.length === count &&
+    logits.data.length === count * (classNames?.length ?? 0) &&
+    Number.isSafeInteger(epoch) &&
+    classNames !== null &&
+    names !== null;
+  if (!complete) {
+    throw new WeightsError(
+      `expected saved predictions in ${file}, found something else; delete it, an export does without`,
+    );
+  }
+  return {
+    classes: classNames.length,
+    classNames,
+    names,
+    epoch,
+    logits: logits.data as Float32Array,
+    labels: Int32Array.from(labels.data as BigInt64Array, Number),
+    indices: Uint32Array.from(indices.data as BigInt64Array, Number),
+  };
+}
+
+function strings(text: string | undefined): string[] | null {
+  try {
+    const value: unknown = JSON.parse(text ?? '');
+    return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null;
+  } catch {
+    return null;
+  }
+}

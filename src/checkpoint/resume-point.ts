@@ -1,0 +1,298 @@
+/** Taking up an earlier run: finding its checkpoint, and refusing to go on with anything that differs. */
+
+import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
+import path from 'node:path';
+import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { checkState, readCheckpoint, type RunState } from './checkpoint.js';
+import { CheckpointFolder } from './checkpoint-folder.js';
+import {
+  TRAIN_DEFAULTS,
+  Validator,
+  type Naming,
+  type TrainOptions,
+  type TrainSettings,
+} from '../config/train-options.js';
+import { ConfigError, WeightsError } from '../common/errors.js';
+import type { State } from '../common/tensor.js';
+
+/** Where to go on, and from what. */
+export interface ResumePoint {
+  /** The checkpoint. */
+  readonly file: string;
+  readonly run: RunState;
+  readonly state: State;
+  readonly artifacts: Artifacts;
+  /** The run it is of; null for a file that is in no run folder. */
+  readonly runDir: string | null;
+}
+
+type Options = Readonly<Partial<Record<keyof TrainOptions, unknown>>>;
+type Warn = (message: string) => void;
+
+const CHECKPOINTS = 'checkpoints';
+
+/**
+ * Reads the checkpoint that `resume` means: a checkpoint file, the newest good one of a run folder, or for
+ * `true` of the newest run in `runs`.
+ *
+ * @param artifacts artifact folder; default: the one of the run.
+ * @param warn hears of damaged checkpoints that were passed over.
+ * @throws ConfigError if there is no such file or run.
+ * @throws WeightsError if the file, or every checkpoint of the run, is damaged.
+ */
+export async function openResumePoint(
+  resume: unknown,
+  artifacts: string | undefined,
+  warn: Warn,
+): Promise<ResumePoint> {
+  const target = resume === true ? newestRun('runs') : String(resume);
+  const found = statusOf(target);
+  if (found === null) {
+    throw new ConfigError(
+      `expected a run folder or a checkpoint to resume from, found nothing at ${path.resolve(target)}; check the path`,
+    );
+  }
+  if (found.isDirectory()) return newestGood(target, artifacts, warn);
+  const above = path.dirname(path.dirname(path.resolve(target)));
+  const inRun =
+    path.basename(path.dirname(path.resolve(target))) === CHECKPOINTS &&
+    existsSync(path.join(above, 'config.json'));
+  return load(target, inRun ? path.relative('', above) || '.' : null, artifacts);
+}
+
+/** Null where there is nothing, also below a file as if it were a folder. */
+function statusOf(file: string): Stats | null {
+  try {
+    return statSync(file);
+  } catch {
+    return null;
+  }
+}
+
+/** The run in `parent` whose checkpoints were written last. */
+function newestRun(parent: string): string {
+  const runs = (existsSync(parent) ? readdirSync(parent) : []).flatMap((name) => {
+    const dir = path.join(parent, name);
+    const found = statusOf(path.join(dir, CHECKPOINTS));
+    return found === null ? [] : [{ dir, time: found.mtimeMs }];
+  });
+  const newest = runs.sort((a, b) => b.time - a.time)[0];
+  if (newest !== undefined) return newest.dir;
+  throw new ConfigError(
+    `expected a run to resume in ${path.resolve(parent)}, found none; give its folder after --resume`,
+  );
+}
+
+async function newestGood(
+  runDir: string,
+  artifacts: string | undefined,
+  warn: Warn,
+): Promise<ResumePoint> {
+  const folder = new CheckpointFolder(path.join(runDir, CHECKPOINTS), 1);
+  const files = await folder.candidates();
+  let newest: ResumePoint | null = null;
+  for (const file of files) {
+    try {
+      const point = await load(file, runDir, artifacts);
+      if (newest === null || point.run.step > newest.run.step) newest = point;
+    } catch (error) {
+      if (!(error instanceof WeightsError)) throw error;
+      warn(`${error.message} (passed over)`);
+    }
+    // It is newer than all others; only without it do they have to be compared.
+    if (newest?.file === folder.file('last')) break;
+  }
+  if (newest !== null) return newest;
+  throw new WeightsError(
+    files.length === 0
+      ? `expected a checkpoint in ${runDir}, found none: the run ended before its first one, or this is ` +
+          'no run folder; start it again without --resume'
+      : `expected a checkpoint in ${runDir}, found only damaged ones; restore one, or start again without --resume`,
+  );
+}
+
+async function load(
+  file: string,
+  runDir: string | null,
+  givenArtifacts: string | undefined,
+): Promise<ResumePoint> {
+  const raw = await readCheckpoint(file);
+  const artifacts = await artifactsOf(raw.run, givenArtifacts);
+  const state = checkState(raw, artifacts.manifest, file);
+  return { file, run: raw.run, state, artifacts, runDir };
+}
+
+/** The artifacts that are given, or else those that the run was trained with. */
+export async function artifactsOf(run: RunState, given: string | undefined): Promise<Artifacts> {
+  const stored = settingsOf(run).artifacts;
+  const own = typeof stored === 'string' ? stored : bundledArtifacts(run.arch);
+  return openArtifacts(given ?? own);
+}
+
+function settingsOf({ config }: RunState): Options {
+  return typeof config === 'object' && config !== null ? config : {};
+}
+
+/**
+ * Where a run goes on under another number of ranks. An epoch under way has seen the first
+ * `batch * batchSize * ranks` samples of its order, whoever saw which; it goes on after them, or a little
+ * before where they do not fill whole steps of the new number.
+ *
+ * @param images training images.
+ */
+export function underRanks(
+  run: RunState,
+  ranks: number,
+  { images, batchSize, warn }: { images: number; batchSize: number; warn: Warn },
+): RunState {
+  const stored = (settingsOf(run) as { ranks?: unknown }).ranks;
+  const before = typeof stored === 'number' ? stored : 1;
+  if (before === ranks) return run;
+  warn(
+    `the run had ${before} rank${before === 1 ? '' : 's'} and goes on with ${ranks}: a step now holds ` +
+      `${batchSize * ranks} images and no more ${batchSize * before}, in another order; the result is not ` +
+      'that of a run that was never stopped',
+  );
+  if (run.partial === null) return run;
+  const seen = run.partial.batch * batchSize * before;
+  const stepsPerEpoch = Math.ceil(Math.ceil(images / ranks) / batchSize);
+  const batch = seen >= images ? stepsPerEpoch : Math.floor(seen / (batchSize * ranks));
+  return { ...run, partial: { ...run.partial, batch } };
+}
+
+/** Whether nothing is left to do. */
+export function isFinished(
+  run: RunState,
+  { epochs, earlyStop }: { epochs: number; earlyStop: number },
+): boolean {
+  return run.partial === null && (run.epoch >= epochs || isStalled(run, earlyStop));
+}
+
+/** Whether `patience` epochs have passed since the best one; 0 is never. */
+export function isStalled(
+  { epoch, best }: Pick<RunState, 'epoch' | 'best'>,
+  patience: number,
+): boolean {
+  return patience > 0 && best !== null && epoch - best.epoch >= patience;
+}
+
+/**
+ * The settings that do not alter the result, or are compared otherwise: `epochs` below, `device` by what it
+ * was resolved to, `onBadImage` by the images that are left. Every other one must be as it was.
+ */
+export const FREE = [
+  'epochs',
+  'earlyStop',
+  'workers',
+  'cache',
+  'cacheMegabytes',
+  'device',
+  'saveEvery',
+  'keep',
+  'onBadImage',
+] as const satisfies readonly (keyof TrainSettings)[];
+
+const SETTINGS = Object.keys(TRAIN_DEFAULTS) as (keyof TrainSettings)[];
+const FIXED = SETTINGS.filter((option) => !(FREE as readonly string[]).includes(option));
+
+/**
+ * The options of the run, with those given now in their place.
+ *
+ * @throws ConfigError listing the ones that differ and would change the result.
+ */
+export function resumedOptions(point: ResumePoint, given: Options, naming: Naming): Options {
+  const stored = settingsOf(point.run);
+  const validator = new Validator(naming);
+  const show = (value: unknown): string => JSON.stringify(value ?? null);
+  const differences = FIXED.flatMap((option) => {
+    // A checkpoint of an earlier version lacks what was not a setting then.
+    const [then, now] = [stored[option] ?? TRAIN_DEFAULTS[option], given[option]];
+    if (now === undefined || now === then || isSameFile(option, now, then)) return [];
+    return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
+  });
+  const [epochs, more] = [stored.epochs, given.epochs];
+  if (typeof epochs === 'number' && typeof more === 'number' && more < epochs) {
+    differences.push(`${validator.name('epochs')} was ${epochs}, is ${more} (it may only grow)`);
+  } else if (stored.schedule === 'cosine' && more !== undefined && more !== epochs) {
+    differences.push(
+      `${validator.name('epochs')} was ${show(epochs)}, is ${show(more)} (a cosine schedule depends on it)`,
+    );
+  }
+  if (given.arch !== undefined && given.arch !== point.run.arch) {
+    const [then, now] = [show(point.run.arch), show(given.arch)];
+    differences.push(`${validator.name('arch')} was ${then}, is ${now}`);
+  }
+  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+  checkOut(point, given.out, validator);
+  const own = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'] as (keyof TrainOptions)[];
+  const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
+  for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
+  for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
+    // The artifacts of the checkpoint are of its network.
+    if (value !== undefined && option !== 'arch') merged[option] = value;
+  }
+  return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
+}
+
+function isSameFile(option: string, now: unknown, then: unknown): boolean {
+  const isPath = option === 'weights' || option === 'classWeights';
+  return isPath && typeof now === 'string' && path.resolve(now) === then;
+}
+
+function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {
+  if (typeof out !== 'string') return;
+  if (runDir === null) {
+    if (!existsSync(out) || readdirSync(out).length === 0) return;
+    throw validator.error('out', 'a new or empty folder', out, 'choose another name');
+  }
+  if (path.resolve(out) === path.resolve(runDir)) return;
+  const expected = `the folder of the resumed run (${runDir})`;
+  throw validator.error('out', expected, out, 'leave it out; to move a run, move its folder');
+}
+
+/** What the result of a run depends on beside its settings. */
+export interface Inputs {
+  readonly classes: readonly string[];
+  readonly fingerprints: RunState['fingerprints'];
+  readonly provider: string;
+}
+
+/**
+ * Refuses to go on with other inputs than the run's.
+ *
+ * @param dataChanges how the images differ; null if that is not known.
+ * @throws ConfigError listing the differences.
+ */
+export function checkInputs(
+  point: ResumePoint,
+  { classes, fingerprints, provider }: Inputs,
+  dataChanges: readonly string[] | null = null,
+): void {
+  const { run } = point;
+  const differences: string[] = [];
+  if (run.classes.join('\0') !== classes.join('\0')) {
+    differences.push(`classes were ${run.classes.join(', ')}, are ${classes.join(', ')}`);
+  }
+  if (run.fingerprints.data !== fingerprints.data) {
+    const how = dataChanges?.join('; ') ?? '';
+    const weighted = (settingsOf(run).classWeights ?? 'none') !== 'none';
+    const unsure = dataChanges === null ? 'the images or the class weights' : 'the class weights';
+    const what = weighted && how === '' ? unsure : 'the images';
+    differences.push(`${what} are not the same${how === '' ? '' : ` (${how})`}`);
+  }
+  if (run.fingerprints.artifacts !== fingerprints.artifacts) {
+    differences.push("the artifacts' graphs or preprocessing are not the same");
+  }
+  const then = (settingsOf(run) as { provider?: unknown }).provider;
+  if (typeof then === 'string' && then !== provider) {
+    differences.push(`the device was ${then}, is ${provider}`);
+  }
+  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+}
+
+function differenceText({ file }: ResumePoint, differences: readonly string[]): string {
+  return (
+    `expected the run of ${file} as it was, but: ${differences.join('; ')}; ` +
+    `undo this, or start a new run, with --weights ${file} if it is to begin with these weights`
+  );
+}

@@ -1,0 +1,82 @@
+/** The folder of one run: settings, metrics and checkpoints. Every file is written whole or not at all. */
+
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { metricsCsv } from '../common/csv.js';
+import { ConfigError, UserError } from '../common/errors.js';
+import type { PhaseRecord } from '../common/events.js';
+import { sweepTemporary, writeFileAtomic } from '../platform/node/files.js';
+
+/** Which weights of a run. */
+export type CheckpointName = 'best' | 'last';
+
+/** config.json: the resolved settings, and what they were resolved against. */
+export type RunConfig = Readonly<Record<string, unknown>> & {
+  readonly arch: string;
+  readonly classes: readonly string[];
+};
+
+export class RunFolder {
+  constructor(readonly dir: string) {}
+
+  /**
+   * Makes the folder, or takes up an earlier run's, and writes config.json.
+   *
+   * @throws UserError if that fails.
+   */
+  static async create(dir: string, config: RunConfig): Promise<RunFolder> {
+    const folder = new RunFolder(dir);
+    await mkdir(folder.checkpoints, { recursive: true }).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new UserError(
+        `expected to make the run folder ${dir}, failed with ${reason}; choose another with --out`,
+        { cause },
+      );
+    });
+    await folder.sweep();
+    await folder.write('config.json', JSON.stringify(config, null, 2) + '\n');
+    return folder;
+  }
+
+  /** Opens the folder of an earlier run. @throws ConfigError if `dir` is not one. */
+  static async open(dir: string): Promise<{ folder: RunFolder; config: RunConfig }> {
+    const file = path.join(dir, 'config.json');
+    const text = await readFile(file, 'utf8').catch(() => {
+      throw new ConfigError(
+        `expected a run folder with a config.json, found none at ${file}; give the folder that "train" printed`,
+      );
+    });
+    try {
+      return { folder: new RunFolder(dir), config: JSON.parse(text) as RunConfig };
+    } catch (cause) {
+      throw new ConfigError(`expected JSON in ${file}, found something else; restore the file`, {
+        cause,
+      });
+    }
+  }
+
+  /** Removes what a killed process left of files it was writing. */
+  async sweep(): Promise<void> {
+    for (const folder of [this.dir, this.checkpoints]) await sweepTemporary(folder);
+  }
+
+  get checkpoints(): string {
+    return path.join(this.dir, 'checkpoints');
+  }
+
+  checkpoint(name: CheckpointName): string {
+    return path.join(this.checkpoints, `${name}.safetensors`);
+  }
+
+  /** Replaces a file of the folder. */
+  async write(name: string, text: string): Promise<void> {
+    await writeFileAtomic(path.join(this.dir, name), text);
+  }
+
+  /** Replaces metrics.jsonl and metrics.csv: a line a record. */
+  async writeMetrics(records: readonly PhaseRecord[]): Promise<void> {
+    const lines = records.map((record) => JSON.stringify(record) + '\n');
+    await this.write('metrics.jsonl', lines.join(''));
+    await this.write('metrics.csv', metricsCsv(records));
+  }
+}

@@ -1,0 +1,135 @@
+/** The state of a run in a checkpoint's metadata, which may be damaged or made by hand. */
+
+import { WeightsError } from '../common/errors.js';
+import type { PhaseRecord } from '../common/events.js';
+import type { MeterSums } from '../metrics/average-meter.js';
+
+/** Value of `format` in the metadata. */
+export const FORMAT = 'ort-finetune checkpoint 1';
+
+/** Best validation result so far. */
+export interface BestResult {
+  readonly epoch: number;
+  /** Share between 0 and 1. */
+  readonly accuracy: number;
+  readonly loss: number;
+}
+
+/** The part of an epoch's training that is done. */
+export interface PartialEpoch extends MeterSums {
+  /** Batches done; all of them where only the validation is left. */
+  readonly batch: number;
+  readonly seconds: number;
+  readonly dataWaitSeconds: number;
+}
+
+/** Where a run is. */
+export interface RunState {
+  readonly arch: string;
+  readonly classes: readonly string[];
+  /** Epochs completed, validation included. */
+  readonly epoch: number;
+  /** Training steps completed since the start of the run. */
+  readonly step: number;
+  /** The epoch under way; null between two epochs. */
+  readonly partial: PartialEpoch | null;
+  readonly best: BestResult | null;
+  /** One for each phase completed. */
+  readonly records: readonly PhaseRecord[];
+  /** Hashes of what the result depends on beside the settings. */
+  readonly fingerprints: { readonly data: string; readonly artifacts: string };
+  /** The resolved settings, as config.json has them. */
+  readonly config: unknown;
+}
+
+/** @throws WeightsError, naming `file`, unless everything is there and of the right type. */
+export function parseRun(file: string, metadata: ReadonlyMap<string, string>): RunState {
+  const format = metadata.get('format');
+  if (format !== FORMAT) {
+    throw new WeightsError(
+      `expected a checkpoint (${FORMAT}) in ${file}, found ${format ?? 'a file without run state'}; weights alone can start a new run with --weights ${file}`,
+    );
+  }
+  const arch = metadata.get('arch');
+  const classes = parseJson(metadata.get('classes'));
+  const progress = parseJson(metadata.get('progress'));
+  const records = parseJson(metadata.get('metrics'));
+  const fingerprints = parseJson(metadata.get('fingerprints'));
+  const config = parseJson(metadata.get('config'));
+  const complete =
+    arch !== undefined &&
+    isListOf(classes, (item) => typeof item === 'string') &&
+    isProgress(progress) &&
+    isListOf(records, isRecord) &&
+    isFingerprints(fingerprints);
+  if (!complete) {
+    throw new WeightsError(
+      `expected architecture, classes and progress in the metadata of ${file}, found them missing or damaged; use another checkpoint`,
+    );
+  }
+  const { epoch, step, partial, best } = progress;
+  return { arch, classes, epoch, step, partial, best, records, fingerprints, config };
+}
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    return undefined;
+  }
+}
+
+type Fields<T> = Partial<Record<keyof T, unknown>>;
+
+function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): value is T[] {
+  return Array.isArray(value) && value.every(isItem);
+}
+
+function isProgress(
+  value: unknown,
+): value is Pick<RunState, 'epoch' | 'step' | 'partial' | 'best'> {
+  if (!isObject(value)) return false;
+  const { epoch, step, partial, best }: Fields<RunState> = value;
+  const placed = isNatural(epoch) && isNatural(step);
+  return placed && (partial === null || isPartial(partial)) && (best === null || isBest(best));
+}
+
+function isPartial(value: unknown): value is PartialEpoch {
+  if (!isObject(value)) return false;
+  const { batch, images, correct, lossSum, seconds, dataWaitSeconds }: Fields<PartialEpoch> = value;
+  return (
+    [batch, images, correct].every(isNatural) &&
+    [lossSum, seconds, dataWaitSeconds].every(Number.isFinite)
+  );
+}
+
+function isBest(value: unknown): value is BestResult {
+  if (!isObject(value)) return false;
+  const { epoch, accuracy, loss }: Fields<BestResult> = value;
+  return isNatural(epoch) && [accuracy, loss].every(Number.isFinite);
+}
+
+function isRecord(value: unknown): value is PhaseRecord {
+  if (!isObject(value)) return false;
+  const { phase, epoch, images, ...numbers }: Fields<PhaseRecord> = value;
+  const { loss, accuracy, lr, seconds, dataWaitSeconds, allReduceSeconds = 0 } = numbers;
+  return (
+    (phase === 'train' || phase === 'val') &&
+    [epoch, images].every(isNatural) &&
+    [loss, accuracy, lr, seconds, dataWaitSeconds, allReduceSeconds].every(Number.isFinite)
+  );
+}
+
+function isFingerprints(value: unknown): value is RunState['fingerprints'] {
+  if (!isObject(value)) return false;
+  const { data, artifacts }: Fields<RunState['fingerprints']> = value;
+  return typeof data === 'string' && typeof artifacts === 'string';
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}
+
+function isNatural(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}

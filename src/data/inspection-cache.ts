@@ -1,0 +1,105 @@
+/** What is known of image files that have not changed since they were looked through. */
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import sharp from 'sharp';
+import { sweepTemporary, writeFileAtomic } from '../platform/node/files.js';
+import type { Inspection } from '../images/worker-messages.js';
+import { cacheFolder } from '../weights/download.js';
+
+/** Raised when the same bytes may be judged otherwise than before. */
+const RULES = 1;
+
+/** A file's size in bytes and its modification time in nanoseconds. */
+export interface FileStamp {
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+}
+
+type Entry = readonly [size: string, mtimeNs: string, sha256: string, problem: string | null];
+
+/** Of the images of one folder, in a file of the user's cache folder. */
+export class InspectionCache {
+  readonly #entries: Map<string, Entry>;
+  #changed = false;
+
+  private constructor(
+    private readonly dir: string,
+    private readonly file: string,
+    entries: Iterable<readonly [string, Entry]>,
+  ) {
+    this.#entries = new Map(entries);
+  }
+
+  /** A cache that cannot be read is an empty one. */
+  static async open(dir: string, cache = cacheFolder()): Promise<InspectionCache> {
+    const absolute = path.resolve(dir);
+    const name = createHash('sha256').update(absolute).digest('hex').slice(0, 32);
+    const file = path.join(cache, 'images', `${name}.json`);
+    const text = await readFile(file, 'utf8').catch(() => '');
+    return new InspectionCache(absolute, file, parse(text, absolute));
+  }
+
+  /** What is known of a file of the folder; null if nothing, or if it has changed. */
+  get(file: string, { size, mtimeNs }: FileStamp): Inspection | null {
+    const entry = this.#entries.get(this.#key(file));
+    if (entry?.[0] !== size.toString() || entry[1] !== mtimeNs.toString()) return null;
+    return { sha256: entry[2], problem: entry[3] };
+  }
+
+  set(file: string, { size, mtimeNs }: FileStamp, { sha256, problem }: Inspection): void {
+    // That a file could not be read may be over next time, without a sign of it.
+    if (sha256 === null) return;
+    this.#changed = true;
+    this.#entries.set(this.#key(file), [size.toString(), mtimeNs.toString(), sha256, problem]);
+  }
+
+  /**
+   * Writes the cache, without files that are no more. That it cannot be written harms nobody.
+   *
+   * @param files that were looked through; the folder may have more, where it is split in two.
+   */
+  async save(files: readonly string[]): Promise<void> {
+    if (!this.#changed) return;
+    const seen = new Set(files.map((file) => this.#key(file)));
+    const exists = (key: string): boolean => seen.has(key) || existsSync(path.join(this.dir, key));
+    const entries = [...this.#entries].filter(([key]) => exists(key));
+    const content = { version: VERSION, dir: this.dir, entries: Object.fromEntries(entries) };
+    const folder = path.dirname(this.file);
+    try {
+      await mkdir(folder, { recursive: true });
+      await sweepTemporary(folder);
+      await writeFileAtomic(this.file, JSON.stringify(content));
+    } catch {
+      // Next time everything is looked through again.
+    }
+  }
+
+  #key(file: string): string {
+    return path.relative(this.dir, path.resolve(file));
+  }
+}
+
+/** Another decoder may judge otherwise. */
+const VERSION = `${RULES} ${sharp.versions.sharp} ${sharp.versions.vips}`;
+
+function parse(text: string, dir: string): [string, Entry][] {
+  try {
+    const content = JSON.parse(text) as { version: unknown; dir: unknown; entries: object };
+    if (content.version !== VERSION || content.dir !== dir) return [];
+    return Object.entries(content.entries).filter((item): item is [string, Entry] =>
+      isEntry(item[1]),
+    );
+  } catch {
+    return [];
+  }
+}
+
+function isEntry(value: unknown): value is Entry {
+  if (!Array.isArray(value) || value.length !== 4) return false;
+  const [size, time, sha256, problem] = value as unknown[];
+  const texts = [size, time, sha256].every((item) => typeof item === 'string');
+  return texts && (problem === null || typeof problem === 'string');
+}

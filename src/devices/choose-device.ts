@@ -1,0 +1,79 @@
+/** Choosing the execution provider: CUDA, then WebGPU on a real GPU, then the CPU. */
+
+import type { Artifacts } from '../artifacts/open-artifacts.js';
+import type { Device } from '../config/train-options.js';
+import { missingForCuda } from './cuda.js';
+import { DeviceError } from '../common/errors.js';
+import { Runtime } from '../session/ort-worker.js';
+import type { Provider } from '../session/ort-worker-messages.js';
+import { withoutRealGpu } from './vulkan.js';
+
+const ADVICE: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
+  cuda: 'run "npm run setup:cuda" for the provider, and "npm run doctor" for what else is missing',
+  webgpu:
+    'install a GPU driver with Vulkan and the Vulkan loader (on Debian: libvulkan1), see "npm run doctor", ' +
+    'or use --device cpu',
+};
+
+/** A runtime on the chosen device, and why that one. */
+export interface OpenDevice {
+  readonly runtime: Runtime;
+  readonly reason: string;
+}
+
+/**
+ * Opens a runtime on `device`.
+ *
+ * `auto` is CUDA where it works, else WebGPU where there is a real GPU (a software one is slower than the
+ * CPU itself), else the CPU.
+ *
+ * @param threads CPU threads; 0 leaves the number to the runtime.
+ * @throws DeviceError if a device was asked for by name and cannot be used.
+ */
+export async function openDevice(
+  device: Device,
+  threads: number,
+  artifacts: Artifacts,
+): Promise<OpenDevice> {
+  if (device === 'cpu') return { runtime: new Runtime('cpu', threads), reason: 'as asked' };
+  if (device !== 'auto') {
+    const tried = await tryProvider(device, threads, artifacts);
+    if (typeof tried !== 'string') return { runtime: tried, reason: 'as asked' };
+    throw new DeviceError(
+      `expected the ${device} provider to load, got: ${tried}; ${ADVICE[device]}`,
+    );
+  }
+  const cuda = await tryProvider('cuda', threads, artifacts);
+  if (typeof cuda !== 'string') return { runtime: cuda, reason: 'CUDA comes first' };
+  const noCuda = `CUDA cannot be used: ${cuda}`;
+  const webgpu = (await withoutRealGpu()) ?? (await tryProvider('webgpu', threads, artifacts));
+  if (typeof webgpu !== 'string') return { runtime: webgpu, reason: noCuda };
+  const reason = `${noCuda}; WebGPU cannot be used: ${webgpu}`;
+  return { runtime: new Runtime('cpu', threads), reason };
+}
+
+/** A runtime in which `provider` loaded a graph, or why there is none. */
+export async function tryProvider(
+  provider: Exclude<Provider, 'cpu'>,
+  threads: number,
+  artifacts: Artifacts,
+): Promise<Runtime | string> {
+  // Asked for first: the runtime itself only says that it failed to load a shared library.
+  const missing = provider === 'cuda' ? missingForCuda() : null;
+  if (missing !== null) return missing;
+  const runtime = new Runtime(provider, threads);
+  try {
+    await runtime.release(await runtime.load(artifacts.graphPath('evaluate')));
+    return runtime;
+  } catch (error) {
+    await runtime.close();
+    const message = error instanceof Error ? error.message : String(error);
+    return cause(message);
+  }
+}
+
+/** The runtime's messages run over several lines and hold its source code; this is what they say of the cause. */
+function cause(message: string): string {
+  const last = message.trim().split('\n').at(-1) ?? message;
+  return /CUDA failure [^;]*[^; ]/.exec(last)?.[0] ?? last.replace(/^.* was false\. /, '');
+}

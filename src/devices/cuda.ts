@@ -1,0 +1,121 @@
+/**
+ * What ONNX Runtime's CUDA provider consists of and needs.
+ *
+ * npm does not carry the provider; `setup-cuda` puts it beside the runtime's own library. The libraries it
+ * needs may be installed in the system, or linked to beside it (`setup-cuda --libraries`): then they are
+ * loaded from there first, and the provider finds them by name, wherever the system would look.
+ */
+
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { loadLibrary } from '../common/native-library.js';
+
+export interface Check {
+  /** What is needed. */
+  readonly name: string;
+  /** Why it cannot be used; null if it can. */
+  readonly problem: string | null;
+  /** Where it is, or which one; where it cannot be used, what to do. */
+  readonly note: string;
+}
+
+/** Of the provider; the runtime loads the first, which loads the second. */
+export const PROVIDER_FILES = [
+  'libonnxruntime_providers_shared.so',
+  'libonnxruntime_providers_cuda.so',
+] as const;
+
+interface NeededLibrary {
+  /** Any of these will do. */
+  readonly names: readonly string[];
+  /** The pip package that has it; null for what comes with the driver. */
+  readonly pip: string | null;
+}
+
+/**
+ * Of the provider of 1.30.0: what its dynamic section names (`readelf -d`) and what it opens as it runs, in an
+ * order in which each finds what it needs loaded. cuFFT, which it opens for operators that no graph here
+ * has, is not needed.
+ */
+export const CUDA_LIBRARIES: readonly NeededLibrary[] = [
+  { names: ['libcudart.so.13'], pip: 'nvidia-cuda-runtime' },
+  { names: ['libnvrtc.so.13'], pip: 'nvidia-cuda-nvrtc' },
+  { names: ['libcublasLt.so.13'], pip: 'nvidia-cublas' },
+  { names: ['libcublas.so.13'], pip: 'nvidia-cublas' },
+  { names: ['libcurand.so.10'], pip: 'nvidia-curand' },
+  { names: ['libcudnn.so.9', 'libcudnn.so'], pip: 'nvidia-cudnn-cu13' },
+  { names: ['libcuda.so.1'], pip: null },
+];
+
+const RUNTIME_ROOT = path.dirname(
+  createRequire(import.meta.url).resolve('onnxruntime-node/package.json'),
+);
+
+/** Folder of the runtime's own library for this platform. */
+export function runtimeFolder(): string {
+  return path.join(RUNTIME_ROOT, 'bin', 'napi-v6', process.platform, process.arch);
+}
+
+/** Version of onnxruntime-node, which the provider must have, too. */
+export function runtimeVersion(): string {
+  const text = readFileSync(path.join(RUNTIME_ROOT, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/**
+ * Whether this platform's onnxruntime-node knows CUDA at all. (Its `listSupportedBackends` says the same, but
+ * asking it loads the runtime into the main thread.)
+ */
+export function hasCudaBinding(): boolean {
+  return process.platform === 'linux' && process.arch === 'x64';
+}
+
+/** The provider's own files. @param folder where they belong. */
+export function providerChecks(folder = runtimeFolder()): Check[] {
+  if (!hasCudaBinding()) {
+    const where = `${process.platform}/${process.arch}`;
+    const problem = `onnxruntime-node for ${where} was built without CUDA`;
+    return [{ name: 'CUDA in onnxruntime-node', problem, note: 'try --device webgpu' }];
+  }
+  return PROVIDER_FILES.map((name) =>
+    existsSync(path.join(folder, name))
+      ? { name, problem: null, note: folder }
+      : { name, problem: 'not found beside onnxruntime-node', note: 'run: npm run setup:cuda' },
+  );
+}
+
+/** The libraries that the provider needs, each really loaded. @param folder where links to them may be. */
+export function libraryChecks(folder = runtimeFolder()): Check[] {
+  return CUDA_LIBRARIES.map(({ names, pip }) => {
+    const problems: string[] = [];
+    for (const name of names) {
+      const linked = path.join(folder, name);
+      const isLinked = existsSync(linked);
+      const found = loadLibrary(isLinked ? linked : name);
+      if (typeof found !== 'string') {
+        return { name, problem: null, note: isLinked ? folder : "the system's own" };
+      }
+      problems.push(found);
+    }
+    const note =
+      pip === null
+        ? 'install the NVIDIA driver (580 or later, for CUDA 13)'
+        : `install it with CUDA 13, or from pip: ${pip}`;
+    return { name: names.join(' or '), problem: [...new Set(problems)].join('; '), note };
+  });
+}
+
+/**
+ * Loads what the provider needs, so that it need not be on the system's search path.
+ *
+ * @returns what is missing; null if nothing is.
+ */
+export function missingForCuda(): string | null {
+  const missing = (checks: readonly Check[]): Check[] =>
+    checks.filter(({ problem }) => problem !== null);
+  const files = missing(providerChecks());
+  const found = files.length > 0 ? files : missing(libraryChecks());
+  if (found.length === 0) return null;
+  return found.map(({ name, problem }) => `${name} (${problem ?? ''})`).join(', ');
+}

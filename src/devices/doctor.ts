@@ -1,0 +1,140 @@
+/** What each device needs on this machine, and what of it is there. */
+
+import os from 'node:os';
+import { bundledArtifacts, openArtifacts } from '../artifacts/open-artifacts.js';
+import {
+  libraryChecks,
+  providerChecks,
+  runtimeFolder,
+  runtimeVersion,
+  type Check,
+} from './cuda.js';
+import { tryProvider } from './choose-device.js';
+import type { Provider } from '../session/ort-worker-messages.js';
+import { realGpu, vulkanReport } from './vulkan.js';
+
+export interface DeviceReport {
+  readonly device: Provider;
+  readonly usable: boolean;
+  /** It works, but without a GPU: `auto` does not take it. */
+  readonly software: boolean;
+  readonly checks: readonly Check[];
+}
+
+export interface Diagnosis {
+  /** Version of onnxruntime-node. */
+  readonly runtime: string;
+  /** Folder of its library. */
+  readonly folder: string;
+  readonly platform: string;
+  readonly devices: readonly DeviceReport[];
+  /** What `--device auto` takes. */
+  readonly auto: Provider;
+}
+
+const LOADS = 'a graph loads on it';
+
+/** Looks at every device. Libraries are really loaded, and a graph is loaded on each device. */
+export async function diagnose(): Promise<Diagnosis> {
+  const devices = [cpu(), await cuda(), await webgpu()];
+  return {
+    runtime: runtimeVersion(),
+    folder: runtimeFolder(),
+    platform: `${process.platform}/${process.arch}, Node ${process.versions.node}`,
+    devices,
+    auto: autoChoice(devices),
+  };
+}
+
+/** As {@link openDevice}: CUDA, then WebGPU on a real GPU, then the CPU. */
+export function autoChoice(devices: readonly DeviceReport[]): Provider {
+  const fit = (wanted: Provider): boolean =>
+    devices.some(({ device, usable, software }) => device === wanted && usable && !software);
+  return fit('cuda') ? 'cuda' : fit('webgpu') ? 'webgpu' : 'cpu';
+}
+
+function cpu(): DeviceReport {
+  const cpus = os.cpus();
+  const note = `${os.availableParallelism()} of ${cpus.length} processors, ${cpus[0]?.model ?? ''}`;
+  const checks = [{ name: 'onnxruntime-node', problem: null, note: note.trim() }];
+  return { device: 'cpu', usable: true, software: false, checks };
+}
+
+async function cuda(): Promise<DeviceReport> {
+  const files = providerChecks();
+  const isLinuxBuild = files.length > 1;
+  const checks = [...files, ...(isLinuxBuild ? libraryChecks() : [])];
+  return withGraph('cuda', checks, 'NVIDIA GPU and driver', false);
+}
+
+async function webgpu(): Promise<DeviceReport> {
+  const report = await vulkanReport();
+  const needsVulkan = process.platform === 'linux';
+  const checks: Check[] = [];
+  if (report.loader !== null) {
+    const { loader, problem, devices } = report;
+    const shown = devices.map(({ name, type }) => `${name} (${type})`).join(', ');
+    if (needsVulkan || problem === null) {
+      const advice =
+        'install the Vulkan loader (on Debian: libvulkan1) and a GPU driver with Vulkan';
+      checks.push({ name: loader, problem, note: problem === null ? 'loads' : advice });
+    }
+    if (problem === null) {
+      const none = devices.length === 0;
+      const advice = 'install a GPU driver with Vulkan';
+      checks.push({
+        name: 'Vulkan devices',
+        problem: none ? 'none' : null,
+        note: none ? advice : shown,
+      });
+    }
+  }
+  const software = process.platform !== 'darwin' && realGpu(report) === undefined;
+  return withGraph('webgpu', checks, 'a GPU driver', software);
+}
+
+/** Loads a graph where nothing is missing so far: the last word is the runtime's. */
+async function withGraph(
+  device: 'cuda' | 'webgpu',
+  checks: readonly Check[],
+  needs: string,
+  software: boolean,
+): Promise<DeviceReport> {
+  if (checks.some(({ problem }) => problem !== null)) {
+    return { device, usable: false, software, checks };
+  }
+  const tried = await tryProvider(device, 1, await openArtifacts(bundledArtifacts()));
+  if (typeof tried === 'string') {
+    const failed = { name: LOADS, problem: tried, note: `needs ${needs}` };
+    return { device, usable: false, software, checks: [...checks, failed] };
+  }
+  await tried.close();
+  const note = software
+    ? 'in software, slower than the CPU: --device auto does not take it'
+    : 'yes';
+  return {
+    device,
+    usable: true,
+    software,
+    checks: [...checks, { name: LOADS, problem: null, note }],
+  };
+}
+
+/** The diagnosis as lines for people. */
+export function diagnosisLines({ runtime, platform, devices, auto }: Diagnosis): string[] {
+  const lines = [`onnxruntime-node ${runtime} on ${platform}`];
+  for (const { device, usable, software, checks } of devices) {
+    const verdict = usable ? (software ? 'works, in software only' : 'works') : 'cannot be used';
+    lines.push('', `${device}: ${verdict}`);
+    lines.push(...checkLines(checks));
+  }
+  return [...lines, '', `--device auto takes ${auto}`];
+}
+
+export function checkLines(checks: readonly Check[]): string[] {
+  return checks.flatMap(({ name, problem, note }) =>
+    problem === null
+      ? [`  ok       ${name}: ${note}`]
+      : [`  missing  ${name}: ${problem}`, `           ${note}`],
+  );
+}

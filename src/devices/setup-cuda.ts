@@ -1,0 +1,223 @@
+/** Putting the CUDA provider beside onnxruntime-node: the command `setup-cuda`. */
+
+import { execFile, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Transform, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { promisify } from 'node:util';
+import * as yauzl from 'yauzl';
+import {
+  CUDA_LIBRARIES,
+  PROVIDER_FILES,
+  hasCudaBinding,
+  libraryChecks,
+  runtimeFolder,
+  runtimeVersion,
+  type Check,
+} from './cuda.js';
+import { DeviceError } from '../common/errors.js';
+import { temporaryName } from '../platform/node/files.js';
+
+/** PyPI's package of the same runtime with CUDA. Its provider loads beside the npm library of its version. */
+const PACKAGE = 'onnxruntime-gpu';
+/** Any Python's wheel holds the provider; this one's, so that everybody gets the same file. */
+const WHEEL_PYTHON = '3.12';
+const WHEEL_PLATFORM = 'manylinux_2_28_x86_64';
+/** SHA-256 of that wheel where it is known; pip checks every download against the index's own hash besides. */
+const WHEEL_SHA256: Readonly<Record<string, string>> = {
+  '1.30.0': '6acc0f4b3d5ac5f2984432faa59dd8fcce6775f8b43a7140afa0f322c7a703b1',
+};
+const FOLDER_IN_WHEEL = 'onnxruntime/capi/';
+
+export interface CudaSetupOptions {
+  /** The wheel, downloaded elsewhere; default: `pip download`. */
+  readonly wheel?: string;
+  /** Folder that holds CUDA libraries (searched through), to be linked to beside the provider. */
+  readonly libraries?: string;
+  /** Where to put it all; default: beside the runtime's own library. */
+  readonly folder?: string;
+  /** What is going on, a line at a time. */
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * Puts the provider of onnxruntime-node's version in place and links to the libraries of `libraries`.
+ *
+ * @returns every library that the provider needs, and whether it loads.
+ * @throws DeviceError if this platform has no CUDA, pip is missing or fails, or a file differs from the
+ *   hash in the wheel's RECORD.
+ */
+export async function setupCuda({
+  wheel,
+  libraries,
+  folder = runtimeFolder(),
+  onLine = () => undefined,
+}: CudaSetupOptions = {}): Promise<Check[]> {
+  if (!hasCudaBinding()) {
+    throw new DeviceError(
+      `expected Linux on x86-64, the one platform whose onnxruntime-node knows CUDA, got ${process.platform} on ` +
+        `${process.arch}; use --device webgpu`,
+    );
+  }
+  const work = await mkdtemp(path.join(os.tmpdir(), 'setup-cuda-'));
+  try {
+    const file = wheel ?? (await downloadWheel(runtimeVersion(), work, onLine));
+    await placeProvider(file, folder);
+    onLine(`${PROVIDER_FILES.join(' and ')} are in ${folder}`);
+  } finally {
+    await rm(work, { recursive: true });
+  }
+  if (libraries !== undefined) {
+    const linked = await linkLibraries(libraries, folder);
+    onLine(`${linked} libraries of ${libraries} are linked to in ${folder}`);
+  }
+  return libraryChecks(folder);
+}
+
+/** Downloads the wheel with pip. @returns its path. */
+async function downloadWheel(
+  version: string,
+  folder: string,
+  onLine: (line: string) => void,
+): Promise<string> {
+  const [python, ...words] = await findPip();
+  const sha256 = WHEEL_SHA256[version];
+  const requirement = `${PACKAGE}==${version}`;
+  const list = path.join(folder, 'requirements.txt');
+  await writeFile(list, sha256 ? `${requirement} --hash=sha256:${sha256}\n` : `${requirement}\n`);
+  const known = sha256 ? `SHA-256 ${sha256}` : 'its hash is the one of the package index';
+  onLine(`Downloading ${requirement} with pip (about 250 MB; ${known})`);
+  const target = ['--python-version', WHEEL_PYTHON, '--platform', WHEEL_PLATFORM];
+  const manner = ['--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check'];
+  const args = [...words, 'download', ...manner, ...target, '--dest', folder, '-r', list];
+  // What pip says belongs to people: to standard error.
+  const pip = spawn(python, args, { stdio: ['ignore', 2, 2] });
+  const code = await new Promise<number | null>((resolve, reject) => {
+    pip.once('error', reject);
+    pip.once('exit', resolve);
+  });
+  const found = (await readdir(folder)).find((name) => name.endsWith('.whl'));
+  if (code !== 0 || found === undefined) {
+    throw new DeviceError(
+      `expected pip to download ${requirement} for Python ${WHEEL_PYTHON} on ${WHEEL_PLATFORM}, failed with exit ` +
+        `code ${code ?? 'none'} (see above); download that wheel elsewhere and pass it as --wheel FILE`,
+    );
+  }
+  return path.join(folder, found);
+}
+
+/** The command line of a pip, any Python's. */
+async function findPip(): Promise<[string, ...string[]]> {
+  for (const command of ['python3', 'python']) {
+    const words = ['-m', 'pip'];
+    const works = await promisify(execFile)(command, [...words, '--version']).then(
+      () => true,
+      () => false,
+    );
+    if (works) return [command, ...words];
+  }
+  throw new DeviceError(
+    'expected pip as "python3 -m pip", found none; install Python with pip (on Debian: python3-pip), or download ' +
+      `the wheel of ${PACKAGE} ${runtimeVersion()} elsewhere and pass it as --wheel FILE`,
+  );
+}
+
+/** Copies the provider's files out of the wheel, each checked against the wheel's RECORD. */
+async function placeProvider(wheel: string, folder: string): Promise<void> {
+  const problem = (found: string): DeviceError =>
+    new DeviceError(
+      `expected a wheel of ${PACKAGE} ${runtimeVersion()} in ${wheel}, found ${found}; download it again`,
+    );
+  const zip = await yauzl
+    .openPromise(wheel, { lazyEntries: true, autoClose: false })
+    .catch((error: unknown) => {
+      throw problem(error instanceof Error ? error.message : String(error));
+    });
+  try {
+    const entries = new Map<string, yauzl.Entry>();
+    for await (const entry of zip.eachEntry()) entries.set(entry.fileName, entry);
+    const record = `${PACKAGE.replace('-', '_')}-${runtimeVersion()}.dist-info/RECORD`;
+    const open = async (name: string): Promise<Readable> => {
+      const entry = entries.get(name);
+      if (entry === undefined) throw problem(`no ${name} in it`);
+      return zip.openReadStreamPromise(entry);
+    };
+    const hashes = recordedHashes(await textOf(await open(record)));
+    for (const name of PROVIDER_FILES) {
+      const recorded = hashes.get(FOLDER_IN_WHEEL + name);
+      const temporary = temporaryName(path.join(folder, name));
+      try {
+        const hash = await copyHashed(await open(FOLDER_IN_WHEEL + name), temporary);
+        if (hash !== recorded) {
+          throw problem(`${name} with SHA-256 ${hash}, recorded as ${recorded ?? 'nothing'}`);
+        }
+        await rename(temporary, path.join(folder, name));
+      } finally {
+        await rm(temporary, { force: true });
+      }
+    }
+  } finally {
+    zip.close();
+  }
+}
+
+/** A wheel's RECORD: lines of path, sha256=BASE64URL, size. */
+function recordedHashes(text: string): Map<string, string> {
+  const lines = text.split(/\r?\n/).map((line) => line.split(','));
+  return new Map(lines.map(([name = '', hash = '']) => [name, hash.replace(/^sha256=/, '')]));
+}
+
+async function textOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+async function copyHashed(from: Readable, to: string): Promise<string> {
+  const hash = createHash('sha256');
+  const hashing = new Transform({
+    transform(chunk: Buffer, _, done) {
+      hash.update(chunk);
+      done(null, chunk);
+    },
+  });
+  await pipeline(from, hashing, createWriteStream(to, { flags: 'wx' }));
+  return hash.digest('base64url');
+}
+
+/**
+ * Links to the needed libraries and to those they open beside themselves (libcudnn_graph.so.9, …); and gives
+ * cuDNN the name without its version, which pip's package lacks and the provider asks for as well.
+ *
+ * @returns how many libraries.
+ */
+async function linkLibraries(from: string, folder: string): Promise<number> {
+  const entries = await readdir(from, { recursive: true, withFileTypes: true }).catch(() => {
+    throw new DeviceError(`expected a folder of CUDA libraries in ${from}, found none`);
+  });
+  const wanted = CUDA_LIBRARIES.filter(({ pip }) => pip !== null).flatMap(({ names }) => names);
+  const beginnings = wanted.map((name) => name.slice(0, name.indexOf('.')));
+  const links = new Map<string, string>();
+  for (const { name, parentPath } of entries) {
+    if (!/\.so(\.\d+)*$/.test(name)) continue;
+    if (!beginnings.some((beginning) => name.startsWith(beginning))) continue;
+    links.set(name, path.resolve(parentPath, name));
+  }
+  if (links.size === 0) {
+    throw new DeviceError(
+      `expected CUDA libraries (${wanted.join(', ')}) in ${from}, found none; name the folder they are in`,
+    );
+  }
+  const cudnn = links.get('libcudnn.so.9');
+  if (cudnn !== undefined) links.set('libcudnn.so', cudnn);
+  for (const [name, file] of links) {
+    const link = path.join(folder, name);
+    await rm(link, { force: true });
+    await symlink(file, link);
+  }
+  return links.size;
+}

@@ -1,0 +1,67 @@
+/**
+ * Prints the Vulkan devices of this machine as JSON. A process of its own: it loads every Vulkan driver that is
+ * installed, and a broken one must not take a training run down with it.
+ */
+
+import koffi from 'koffi';
+import { loadLibrary } from '../common/native-library.js';
+import { VULKAN_LOADERS, type VulkanDevice, type VulkanReport } from './vulkan.js';
+
+/** VkPhysicalDeviceType, in its order. */
+const TYPES: readonly VulkanDevice['type'][] = [
+  'other',
+  'integrated',
+  'discrete',
+  'virtual',
+  'software',
+];
+/** Room for VkPhysicalDeviceProperties, which has 824 bytes, and where in it type and name are. */
+const PROPERTIES_BYTES = 1024;
+const TYPE_OFFSET = 16;
+const NAME_OFFSET = 20;
+const NAME_BYTES = 256;
+/** VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, and its size with all pointers null. */
+const INSTANCE_CREATE_INFO = 1;
+const CREATE_INFO_BYTES = 64;
+/** VK_ERROR_INCOMPATIBLE_DRIVER: the loader is there, a driver is not. */
+const NO_DRIVER = -9;
+
+function probe(): VulkanReport {
+  const name = VULKAN_LOADERS[process.platform];
+  if (name === undefined) return { loader: null, problem: 'there is no Vulkan here', devices: [] };
+  const vulkan = loadLibrary(name);
+  if (typeof vulkan === 'string') return { loader: name, problem: vulkan, devices: [] };
+  const createInstance = vulkan.func('vkCreateInstance', 'int32', ['void *', 'void *', 'void *']);
+  const enumerate = vulkan.func('vkEnumeratePhysicalDevices', 'int32', [
+    'void *',
+    'void *',
+    'void *',
+  ]);
+  const getProperties = vulkan.func('vkGetPhysicalDeviceProperties', 'void', ['void *', 'void *']);
+
+  const info = Buffer.alloc(CREATE_INFO_BYTES);
+  info.writeUInt32LE(INSTANCE_CREATE_INFO);
+  const holder = Buffer.alloc(8);
+  const created = createInstance(info, null, holder) as number;
+  if (created === NO_DRIVER) return { loader: name, problem: 'no Vulkan driver', devices: [] };
+  if (created !== 0) {
+    return { loader: name, problem: `vkCreateInstance gave ${created}`, devices: [] };
+  }
+  const instance: unknown = koffi.decode(holder, 'void *');
+  const count = Buffer.alloc(4);
+  enumerate(instance, count, null);
+  const handles = Buffer.alloc(8 * count.readUInt32LE());
+  if (handles.length > 0) enumerate(instance, count, handles);
+  const devices = Array.from({ length: handles.length / 8 }, (_, i): VulkanDevice => {
+    const properties = Buffer.alloc(PROPERTIES_BYTES);
+    getProperties(koffi.decode(handles, 8 * i, 'void *'), properties);
+    const text = properties.subarray(NAME_OFFSET, NAME_OFFSET + NAME_BYTES);
+    return {
+      name: text.subarray(0, text.indexOf(0)).toString('utf8'),
+      type: TYPES[properties.readUInt32LE(TYPE_OFFSET)] ?? 'other',
+    };
+  });
+  return { loader: name, problem: null, devices };
+}
+
+process.stdout.write(JSON.stringify(probe()));

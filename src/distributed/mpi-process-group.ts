@@ -1,0 +1,209 @@
+/** The ranks of an MPI job, as one of them sees them. Calls are collective: all ranks make the same ones. */
+
+import { Worker } from 'node:worker_threads';
+import { ConfigError, DistributedError } from '../common/errors.js';
+import { LIBRARY_VARIABLE, checkConnection, libraryNames, type Place } from './launcher.js';
+import type { Summable } from './mpi.js';
+import type { MpiReply, MpiRequest, Started } from './mpi-worker.js';
+
+/** Variable with the seconds for which a rank waits for the others where all are due at the same time. */
+const TIMEOUT_VARIABLE = 'ORT_FINETUNE_MPI_TIMEOUT';
+const DEFAULT_TIMEOUT = 300;
+/** Milliseconds that the end of the job may take before this process ends itself. */
+const ABORT_PATIENCE = 3000;
+
+/**
+ * Settings of UCX, the transport in many an MPI library, for a process with threads of its own. To try its memory hooks
+ * it moves the end of the heap forth and back; what another thread allocates meanwhile is cut off by a page, and the
+ * process crashes later (seen with Debian's MPICH 4.0.2 and UCX 1.13, in one of 13 runs; openucx/ucx#3831). Its handler
+ * of signals then waits for the very lock that the crashed thread holds, so the job hangs.
+ */
+const UCX_SETTINGS: Readonly<Record<string, string>> = {
+  UCX_MEM_EVENTS: 'n',
+  UCX_ERROR_SIGNALS: '',
+};
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * MPI lives as long as the process: it can be started once and not again after its end. When the process
+ * has nothing left to do, MPI is ended in good order if {@link World.leave} was called; if not, something
+ * has failed here that the other ranks do not know of, and the whole job is ended, with this process's
+ * exit code.
+ */
+export class World {
+  readonly rank: number;
+  readonly size: number;
+  /** Name and version of the library. */
+  readonly version: string;
+  #orderly = false;
+  #ended = false;
+
+  private constructor(
+    private readonly thread: MpiThread,
+    { rank, size, version }: Started,
+  ) {
+    this.rank = rank;
+    this.size = size;
+    this.version = version;
+    process.on('beforeExit', () => {
+      if (!this.#ended) void this.#end();
+    });
+  }
+
+  /**
+   * Starts MPI.
+   *
+   * @throws ConfigError if the launcher cannot be reached.
+   * @throws DistributedError if it cannot be started, or is not that of the launcher: the ranks do not see
+   * each other then.
+   */
+  static async open(place: Place): Promise<World> {
+    checkConnection();
+    // In this thread's environment: that of a worker is a copy that C does not see.
+    for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
+    const thread = new MpiThread(timeoutOf(process.env));
+    const names = libraryNames(place.launcher);
+    const started = (await thread.request({ kind: 'start', names }).catch((error: unknown) => {
+      // The thread is inside of MPI_Init: a process with such a thread has no other end.
+      if (thread.busy) process.on('beforeExit', () => process.kill(process.pid, 'SIGKILL'));
+      throw error;
+    })) as Started;
+    const world = new World(thread, started);
+    if (started.size === place.size) return world;
+    throw new DistributedError(
+      `expected the ${place.size} ranks that the launcher (${place.launcher}) tells of, found ${started.size} ` +
+        `with ${started.version}: another MPI than the launcher's; name the right library in ${LIBRARY_VARIABLE}`,
+    );
+  }
+
+  /** The sums of `values` over the ranks. The buffer is given away; the result may be in its place. */
+  async sum<T extends Summable>(values: T): Promise<T> {
+    return (await this.thread.request({ kind: 'sum', values })) as T;
+  }
+
+  /** The bytes of rank 0. `bytes` is given away; it must be as long on every rank. */
+  async broadcast(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+    const request: MpiRequest = { kind: 'broadcast', bytes, from: 0 };
+    return (await this.thread.request(request)) as Uint8Array<ArrayBuffer>;
+  }
+
+  /** The small values of all ranks, by rank; what JSON can hold. */
+  async gather<T>(value: T): Promise<T[]> {
+    const text = JSON.stringify(value);
+    const texts = (await this.thread.request({ kind: 'gather', text })) as string[];
+    return texts.map((one) => JSON.parse(one) as T);
+  }
+
+  /** Waits for all ranks, however long they take. */
+  async barrier(): Promise<void> {
+    await this.thread.request({ kind: 'barrier' }, false);
+  }
+
+  /** Other ranks rely on this one from here on. */
+  enter(): void {
+    this.#orderly = false;
+  }
+
+  /** This rank is through, and knows that the others are or will be: its end is no failure. */
+  leave(): void {
+    this.#orderly = true;
+  }
+
+  async #end(): Promise<void> {
+    this.#ended = true;
+    if (this.#orderly) {
+      await this.barrier();
+      await this.thread.request({ kind: 'finalize' }, false);
+      return;
+    }
+    const code = Number(process.exitCode ?? 0) || 1;
+    // A thread that waits for another rank can be asked for nothing; the launcher notices a process
+    // that is killed, too, and ends the job.
+    const kill = (): void => {
+      process.kill(process.pid, 'SIGKILL');
+    };
+    if (this.thread.busy) kill();
+    setTimeout(kill, ABORT_PATIENCE);
+    await this.thread.request({ kind: 'abort', code }, false).catch(kill);
+  }
+}
+
+/** Requests to the thread that owns MPI, which keep the process alive; the thread alone does not. */
+class MpiThread {
+  readonly #worker = new Worker(new URL('./mpi-worker.js', import.meta.url));
+  readonly #waiting: Waiting[] = [];
+  #stuck = false;
+
+  /** @param timeout seconds. */
+  constructor(private readonly timeout: number) {
+    this.#worker.unref();
+    this.#worker.on('message', (reply: MpiReply) => {
+      const waiting = this.#waiting.shift();
+      if (this.#waiting.length === 0) this.#worker.unref();
+      if ('error' in reply) waiting?.reject(revived(reply));
+      else waiting?.resolve(reply.value);
+    });
+    this.#worker.on('error', (error) => {
+      const problem = error instanceof Error ? error : new Error(String(error));
+      for (const { reject } of this.#waiting.splice(0)) reject(problem);
+    });
+  }
+
+  /** It waits inside of MPI for ranks that did not come in time. */
+  get busy(): boolean {
+    return this.#stuck;
+  }
+
+  /** @param limited fails after the timeout. */
+  request(request: MpiRequest, limited = true): Promise<unknown> {
+    const transfer: ArrayBuffer[] = [];
+    if (request.kind === 'sum') transfer.push(request.values.buffer as ArrayBuffer);
+    if (request.kind === 'broadcast') transfer.push(request.bytes.buffer as ArrayBuffer);
+    this.#worker.ref();
+    const answer = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#worker.postMessage(request, transfer);
+    });
+    return limited ? this.#inTime(answer) : answer;
+  }
+
+  async #inTime(answer: Promise<unknown>): Promise<unknown> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#stuck = true;
+        this.#worker.unref();
+        reject(
+          new DistributedError(
+            `expected all ranks to come together within ${this.timeout} s, and they did not: one of them ` +
+              `hangs, or the network is cut; resume when it is mended, or give slow ranks more time ` +
+              `(${TIMEOUT_VARIABLE}, in seconds)`,
+          ),
+        );
+      }, this.timeout * 1000);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** Errors lose their class on their way between threads. */
+function revived({ error, typed }: Extract<MpiReply, { error: string }>): Error {
+  return typed ? new DistributedError(error) : new Error(error);
+}
+
+function timeoutOf(env: Readonly<Record<string, string | undefined>>): number {
+  const text = env[TIMEOUT_VARIABLE] ?? '';
+  const seconds = text === '' ? DEFAULT_TIMEOUT : Number(text);
+  if (seconds > 0 && seconds <= 86_400) return seconds;
+  throw new ConfigError(
+    `expected ${TIMEOUT_VARIABLE} to be seconds from 1 to 86400, got ${text}; the default is ${DEFAULT_TIMEOUT}`,
+  );
+}

@@ -1,0 +1,51 @@
+/** Small JPEGs as `data:` URIs, for pages that hold their pictures. */
+
+import sharp from 'sharp';
+import type { Preprocessing } from '../artifacts/open-artifacts.js';
+import { decodeImage } from './decode.js';
+
+const SIDE = 180;
+const QUALITY = 72;
+
+function toUri(jpeg: Buffer): string {
+  return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
+}
+
+/** An image file, or its bytes, cut to a small square; null where it cannot be read. */
+export async function thumbnail(image: string | Uint8Array): Promise<string | null> {
+  try {
+    const { data, width, height } = await decodeImage(image);
+    const jpeg = await sharp(data, { raw: { width, height, channels: 3 } })
+      .resize(SIDE, SIDE, { fit: 'cover' })
+      .jpeg({ quality: QUALITY, mozjpeg: true })
+      .toBuffer();
+    return toUri(jpeg);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Pixels of the network's input as the picture they stand for.
+ *
+ * @param pixels float32 [3, S, S], normalised.
+ */
+export async function inputThumbnail(
+  pixels: Float32Array,
+  { inputSize, mean, std }: Preprocessing,
+): Promise<string> {
+  const area = inputSize * inputSize;
+  const data = new Uint8ClampedArray(area * 3);
+  for (let i = 0; i < area; i++) {
+    for (let channel = 0; channel < 3; channel++) {
+      const value = pixels[channel * area + i] ?? 0;
+      data[i * 3 + channel] = (value * (std[channel] ?? 1) + (mean[channel] ?? 0)) * 255;
+    }
+  }
+  const raw = { width: inputSize, height: inputSize, channels: 3 } as const;
+  const jpeg = await sharp(data, { raw })
+    .resize(SIDE, SIDE, { kernel: inputSize < SIDE ? 'nearest' : 'lanczos3' })
+    .jpeg({ quality: QUALITY, mozjpeg: true })
+    .toBuffer();
+  return toUri(jpeg);
+}

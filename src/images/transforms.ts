@@ -1,0 +1,84 @@
+/** The random part of the training transforms: which crop of an image, and whether it is mirrored. */
+
+import type { Philox } from '../common/philox.js';
+
+/** A crop, in pixels: not empty and inside the image. */
+export interface Box {
+  readonly top: number;
+  readonly left: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+export interface CropRanges {
+  /** Range of the crop's area as a share of the image's. */
+  readonly scale: readonly [number, number];
+  /** Range of the crop's width / height. */
+  readonly ratio: readonly [number, number];
+}
+
+/** The crop that torchvision's `RandomResizedCrop` draws by default. */
+export const DEFAULT_CROP: CropRanges = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3] };
+
+const TRIES = 10;
+
+/**
+ * torchvision's `RandomResizedCrop.get_params`: an area uniform in `scale` and an aspect ratio
+ * log-uniform in `ratio`, tried ten times until the crop fits; failing that, the largest centre crop
+ * whose aspect ratio is in `ratio`.
+ */
+export function randomResizedCropBox(
+  width: number,
+  height: number,
+  { scale, ratio }: CropRanges,
+  random: Philox,
+): Box {
+  const logRatio = [Math.log(ratio[0]), Math.log(ratio[1])] as const;
+  for (let attempt = 0; attempt < TRIES; attempt++) {
+    const area = width * height * between(scale, random.uniform());
+    const aspect = Math.exp(between(logRatio, random.uniform()));
+    const w = roundHalfEven(Math.sqrt(area * aspect));
+    const h = roundHalfEven(Math.sqrt(area / aspect));
+    if (w > 0 && w <= width && h > 0 && h <= height) {
+      const top = random.below(height - h + 1);
+      const left = random.below(width - w + 1);
+      return { top, left, height: h, width: w };
+    }
+  }
+  return centreCropBox(width, height, ratio);
+}
+
+/** The largest centred crop whose aspect ratio is within `ratio`. */
+function centreCropBox(width: number, height: number, ratio: CropRanges['ratio']): Box {
+  const aspect = width / height;
+  let w = width;
+  let h = height;
+  if (aspect < ratio[0]) h = roundHalfEven(w / ratio[0]);
+  else if (aspect > ratio[1]) w = roundHalfEven(h * ratio[1]);
+  // A side of one or two pixels could round to nothing, or past the image.
+  w = Math.min(Math.max(w, 1), width);
+  h = Math.min(Math.max(h, 1), height);
+  return {
+    top: Math.floor((height - h) / 2),
+    left: Math.floor((width - w) / 2),
+    height: h,
+    width: w,
+  };
+}
+
+/** torchvision's `RandomHorizontalFlip`. */
+export function randomFlip(probability: number, random: Philox): boolean {
+  return random.uniform() < probability;
+}
+
+function between([low, high]: readonly [number, number], share: number): number {
+  return low + (high - low) * share;
+}
+
+/** Python's `round`: halves go to the even neighbour. */
+function roundHalfEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  if (rest !== 0.5) return Math.round(value);
+  return floor % 2 === 0 ? floor : floor + 1;
+}

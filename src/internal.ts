@@ -1,0 +1,26 @@
+/**
+ * Building blocks for the programs in scripts/ that compare the driver with PyTorch and time it. The package does
+ * not export them: any of them may change between two versions.
+ */
+
+export { bundledArtifacts, openArtifacts } from './artifacts/open-artifacts.js';
+export { stateLayout } from './artifacts/state-layout.js';
+export { Philox, STREAM } from './common/philox.js';
+export { float32Tensor } from './common/tensor.js';
+export { preflight } from './data/check-images.js';
+export { DataLoader } from './data/data-loader.js';
+export { ImageFolder } from './data/dataset.js';
+export { openDevice } from './devices/choose-device.js';
+export { decodeImage } from './images/decode.js';
+export { PixelCache } from './images/image-cache.js';
+export { randomFlip, randomResizedCropBox } from './images/transforms.js';
+export { LoaderPool } from './images/worker-pool.js';
+export { meanTargets } from './metrics/average-meter.js';
+export { buildInferenceModel } from './onnx/inference-model.js';
+export { writeFileAtomic } from './platform/node/files.js';
+export { Runtime } from './session/ort-worker.js';
+export { TrainSession } from './session/train-session.js';
+export { stepLr } from './train/lr-schedule.js';
+export { stepsPerCall, toChunk, trainEpoch } from './train/train-epoch.js';
+export { initialState } from './weights/initial-weights.js';
+export { encodeSafetensors, readSafetensors } from './weights/safetensors.js';

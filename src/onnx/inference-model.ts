@@ -1,0 +1,194 @@
+/**
+ * The inference model: the artifact's template with BatchNorm folded into the convolutions, the weights inside,
+ * and what a user of the file must know in its `metadata_props`:
+ *
+ * - `classes`: JSON array of class names, in the order of the logits
+ * - `preprocessing`: JSON object with `mean`, `std`, `inputSize`, `resizeSize` and the rest of the manifest's
+ *   preprocessing (the crops and flips of training in it do not apply)
+ * - `arch`: name of the architecture
+ * - whatever else the caller gives
+ *
+ * Input `input` float32 [N, 3, S, S], output `logits` float32 [N, classes].
+ */
+
+import { readFile } from 'node:fs/promises';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { Artifacts, FoldSpec } from '../artifacts/open-artifacts.js';
+import { ArtifactError, WeightsError } from '../common/errors.js';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  type TensorProto,
+  TensorProto_DataType,
+  TensorProtoSchema,
+  type ValueInfoProto,
+} from './onnx_pb.js';
+import {
+  allFinite,
+  elementCount,
+  float32Tensor,
+  formatShape,
+  sameShape,
+  type State,
+  type Tensor,
+} from '../common/tensor.js';
+
+/** The template's one input that stays an input. */
+const IMAGE_INPUT = 'input';
+/** The symbolic dimension that the class count replaces. */
+const CLASS_DIMENSION = 'C';
+
+export interface ModelMetadata {
+  readonly classes: readonly string[];
+  /** More `metadata_props`, for example the epoch and the accuracy; `classes` and the like win. */
+  readonly properties?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Serialises the inference model of a state. The same arguments give the same bytes.
+ *
+ * @throws WeightsError if the state lacks a tensor, does not fit the class names or holds values that are not
+ *   finite; ArtifactError if the template is not what the manifest says.
+ */
+export async function buildInferenceModel(
+  artifacts: Artifacts,
+  state: State,
+  { classes, properties = {} }: ModelMetadata,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { manifest } = artifacts;
+  const file = artifacts.graphPath('inference');
+  const model = parseModel(file, await readFile(file));
+  const graph = model.graph;
+  if (graph === undefined) throw templateError(file, 'no graph');
+  const weights = foldedWeights(state, manifest.graphs.inference.fold);
+  const inputs = graph.input.filter(({ name }) => name !== IMAGE_INPUT);
+  if (inputs.length + 1 !== graph.input.length) {
+    throw templateError(file, `no input "${IMAGE_INPUT}"`);
+  }
+  for (const input of inputs) {
+    const tensor = weights.get(input.name) ?? floatTensor(state, input.name);
+    checkShape(input, tensor, classes.length);
+    graph.initializer.push(initializer(input.name, tensor));
+  }
+  graph.input = graph.input.filter(({ name }) => name === IMAGE_INPUT);
+  for (const value of [...graph.output, ...graph.valueInfo]) setClassCount(value, classes.length);
+  const all = {
+    ...properties,
+    arch: manifest.arch,
+    classes: JSON.stringify(classes),
+    preprocessing: JSON.stringify(manifest.preprocessing),
+  };
+  model.metadataProps = Object.entries(all).map(([key, value]) =>
+    create(StringStringEntryProtoSchema, { key, value }),
+  );
+  return toBinary(ModelProtoSchema, model);
+}
+
+/** Parses an ONNX file. */
+export function parseModel(file: string, bytes: Uint8Array): ModelProto {
+  try {
+    return fromBinary(ModelProtoSchema, bytes);
+  } catch (cause) {
+    throw templateError(file, 'something that is not ONNX', cause);
+  }
+}
+
+function templateError(file: string, found: string, cause?: unknown): ArtifactError {
+  return new ArtifactError(
+    `expected the inference template in ${file}, found ${found}; rebuild it with "npm run artifacts"`,
+    { cause },
+  );
+}
+
+/**
+ * Folds each BatchNorm (gamma, beta, mean, var) into the convolution w before it, in float64:
+ * w' = w * gamma / sqrt(var + eps) for each output channel, b' = beta - mean * gamma / sqrt(var + eps).
+ */
+function foldedWeights(state: State, folds: readonly FoldSpec[]): Map<string, Tensor> {
+  const folded = new Map<string, Tensor>();
+  for (const { weight, bias, batchNorm, epsilon } of folds) {
+    const { shape, data } = floatTensor(state, weight);
+    const channels = shape[0] ?? 0;
+    const gamma = channelValues(state, `${batchNorm}.weight`, channels);
+    const beta = channelValues(state, `${batchNorm}.bias`, channels);
+    const mean = channelValues(state, `${batchNorm}.running_mean`, channels);
+    const variance = channelValues(state, `${batchNorm}.running_var`, channels);
+    const perChannel = data.length / channels;
+    const weights = new Float32Array(data.length);
+    const biases = new Float32Array(channels);
+    for (let channel = 0; channel < channels; channel++) {
+      const scale = (gamma[channel] ?? 0) / Math.sqrt((variance[channel] ?? 0) + epsilon);
+      biases[channel] = (beta[channel] ?? 0) - (mean[channel] ?? 0) * scale;
+      const end = (channel + 1) * perChannel;
+      for (let i = end - perChannel; i < end; i++) weights[i] = (data[i] ?? 0) * scale;
+    }
+    folded.set(weight, float32Tensor(shape, weights));
+    folded.set(bias, float32Tensor([channels], biases));
+  }
+  return folded;
+}
+
+function floatTensor(state: State, name: string): Tensor & { readonly data: Float32Array } {
+  const tensor = state.get(name);
+  if (tensor?.dtype !== 'float32' || elementCount(tensor.shape) !== tensor.data.length) {
+    throw new WeightsError(
+      `expected float32 tensor ${name} in the state, found ${tensor === undefined ? 'none' : 'another'}; use a checkpoint of these artifacts`,
+    );
+  }
+  return { ...tensor, data: tensor.data as Float32Array };
+}
+
+function channelValues(state: State, name: string, channels: number): Float32Array {
+  const { shape, data } = floatTensor(state, name);
+  if (sameShape(shape, [channels])) return data;
+  throw shapeError(name, [channels], shape);
+}
+
+function shapeError(
+  name: string,
+  expected: readonly (number | string)[],
+  found: readonly number[],
+): WeightsError {
+  return new WeightsError(
+    `expected tensor ${name} of shape ${formatShape(expected)}, found ${formatShape(found)}; use a checkpoint of these artifacts and classes`,
+  );
+}
+
+/** Compares a tensor with the template's declared input, and refuses values no model can use. */
+function checkShape(input: ValueInfoProto, tensor: Tensor, classCount: number): void {
+  const { shape } = tensor;
+  setClassCount(input, classCount);
+  const type = input.type?.value;
+  const declared = type?.case === 'tensorType' ? (type.value.shape?.dim ?? []) : [];
+  const expected = declared.map(({ value }) =>
+    value.case === 'dimValue' ? Number(value.value) : (value.value ?? '?'),
+  );
+  if (expected.length !== shape.length || expected.some((size, axis) => size !== shape[axis])) {
+    throw shapeError(input.name, expected, shape);
+  }
+  if (!allFinite(tensor)) {
+    throw new WeightsError(
+      `expected finite values in ${input.name}, found NaN or infinity; use a checkpoint from before training diverged`,
+    );
+  }
+}
+
+function setClassCount(value: ValueInfoProto, classCount: number): void {
+  const type = value.type?.value;
+  if (type?.case !== 'tensorType') return;
+  for (const dimension of type.value.shape?.dim ?? []) {
+    if (dimension.value.case === 'dimParam' && dimension.value.value === CLASS_DIMENSION) {
+      dimension.value = { case: 'dimValue', value: BigInt(classCount) };
+    }
+  }
+}
+
+function initializer(name: string, { shape, data }: Tensor): TensorProto {
+  return create(TensorProtoSchema, {
+    name,
+    dims: shape.map(BigInt),
+    dataType: TensorProto_DataType.FLOAT,
+    rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  });
+}

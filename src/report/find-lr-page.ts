@@ -1,0 +1,78 @@
+/** The plot of a learning-rate range test: a page of its own. */
+
+import type { FindLrResult } from '../train/find-lr.js';
+import { html, jsonScript, type Html } from '../common/html.js';
+import type { LrPoint } from '../metrics/lr-curve.js';
+import { formatRate, shownRate } from '../cli/progress.js';
+import { selfContainedPage } from './page.js';
+import { chart, type Points } from './chart.js';
+
+/** `result` to look at; `points` and `suggestion` are in it as JSON, too. */
+export function findLrPage(result: FindLrResult, producer: string): string {
+  const { points, suggestion, arch, device, batchSize } = result;
+  // Where learning breaks down single losses shoot up; the descent before is what there is to see.
+  const top = 1.1 * points.reduce((most, { smoothed }) => Math.max(most, smoothed), 0);
+  const mark = points.findIndex(({ lr }) => lr === suggestion?.lr) + 1;
+  const losses = chart({
+    title: 'Loss against learning rate',
+    series: [
+      {
+        name: 'loss of a batch',
+        colour: 2,
+        values: points.map(({ loss }) => (loss > top ? null : loss)),
+      },
+      { name: 'smoothed', colour: 1, values: points.map(({ smoothed }) => smoothed) },
+    ],
+    mark: suggestion === null ? null : mark,
+    format: (value) => String(value),
+    formatExact: (value) => value.toFixed(4),
+    points: ratePoints(points),
+  });
+  return selfContainedPage(
+    'Learning rate',
+    html`<header><h1>Learning rate</h1><p class="soft">${arch} on ${device} · ${points.length} steps of ${batchSize} images</p></header>
+<main>
+<div class="tiles">${tiles(result)}</div>
+<div class="single">${losses}</div>
+<p class="note">Each step had a higher rate than the one before. The circle marks the middle of the longest descent of the smoothed loss. Losses above ${top.toPrecision(2)} are outside the plot.</p>
+</main>
+<footer>Written by ${producer}. Nothing in this page is loaded from elsewhere.</footer>
+${jsonScript('points', points)}
+${jsonScript('suggestion', suggestion)}`,
+  );
+}
+
+function tiles({ suggestion }: FindLrResult): Html {
+  const [lr, lowest] =
+    suggestion === null ? ['none', '–'] : [shownRate(suggestion.lr), shownRate(suggestion.lowest)];
+  return html`<div class="card tile main"><b>${lr}</b><span>suggested learning rate</span></div><div class="card tile"><b>${lowest}</b><span>rate of the least loss</span></div>`;
+}
+
+/** What it found, in words. */
+export function findLrLines({ points, suggestion }: FindLrResult): string[] {
+  if (suggestion !== null) {
+    const { lr, lowest } = suggestion;
+    return [
+      `Suggested learning rate ${shownRate(lr)} (the least loss was at ${shownRate(lowest)})`,
+    ];
+  }
+  const [first, last] = [points[0]?.lr ?? NaN, points.at(-1)?.lr ?? NaN];
+  return [
+    `No suggestion: in ${points.length} steps at rates from ${formatRate(first)} to ${formatRate(last)} the loss ` +
+      'did not fall; try more --steps, another --max-lr or a larger --batch-size',
+  ];
+}
+
+/** Powers of ten below the chart. */
+function ratePoints(points: readonly LrPoint[]): Points {
+  const logs = points.map(({ lr }) => Math.log10(lr));
+  const [low, high] = [logs[0] ?? 0, logs.at(-1) ?? 1];
+  const at = (log: number): number => 1 + ((points.length - 1) * (log - low)) / (high - low || 1);
+  const first = Math.ceil(low - 1e-9);
+  const count = Math.max(0, Math.floor(high + 1e-9) - first + 1);
+  const ticks = Array.from({ length: count }, (_, i) => ({
+    at: at(first + i),
+    text: `1e${first + i}`,
+  }));
+  return { name: (point) => `Rate ${formatRate(points[point - 1]?.lr ?? 0)}`, ticks };
+}

@@ -1,0 +1,190 @@
+/** The report of a run: one HTML page that needs nothing else, as a pure function of what it shows. */
+
+import { html, jsonScript, Html } from '../common/html.js';
+import type { PhaseRecord } from '../common/events.js';
+import { formatDuration, formatRate, formatShare } from '../cli/progress.js';
+import { confusionSection, mistakesSection, settingsSection, stripSection } from './sections.js';
+import { selfContainedPage } from './page.js';
+import { chart, type Series } from './chart.js';
+
+/** A picture in the page. */
+export interface Picture {
+  /** `data:` URI; null where the image could not be read. */
+  readonly uri: string | null;
+  /** What it is called. */
+  readonly name: string;
+}
+
+export interface ShownMistake extends Picture {
+  readonly label: string;
+  readonly predicted: string;
+  /** Probability of the predicted class. */
+  readonly confidence: number;
+  readonly labelProbability: number;
+}
+
+/** How one state of the network did on the validation images. */
+export interface Judgement {
+  readonly epoch: number;
+  readonly isBest: boolean;
+  /** `matrix[actual][predicted]`. */
+  readonly matrix: readonly (readonly number[])[];
+  readonly mistakes: readonly ShownMistake[];
+  /** How many mistakes there are in all. */
+  readonly mistakeCount: number;
+}
+
+export interface ReportData {
+  /** Name of the run. */
+  readonly title: string;
+  readonly state: 'running' | 'finished' | 'stopped';
+  readonly arch: string;
+  readonly device: string;
+  readonly classes: readonly string[];
+  readonly trainImages: number;
+  readonly valImages: number;
+  /** Epochs the run is to have. */
+  readonly epochs: number;
+  /** As in metrics.jsonl. */
+  readonly records: readonly PhaseRecord[];
+  readonly best: {
+    readonly epoch: number;
+    readonly accuracy: number;
+    readonly loss: number;
+  } | null;
+  readonly judgement: Judgement | null;
+  /** Training images as the network sees them. */
+  readonly strip: readonly (Picture & { readonly label: string })[];
+  /** config.json. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Name and version of this program. */
+  readonly producer: string;
+}
+
+/** Seconds after which a page of a run under way looks for a newer one. */
+const RELOAD_SECONDS = 10;
+
+export function renderReport(data: ReportData): string {
+  const { title, records, judgement, strip, settings, state } = data;
+  const reload =
+    state === 'running'
+      ? new Html(
+          `<script>setTimeout(() => { if (!getSelection()?.toString()) location.reload(); }, ${RELOAD_SECONDS * 1000});</script>`,
+        )
+      : html``;
+  return selfContainedPage(
+    title,
+    html`${header(data)}
+<main>
+${tiles(data)}
+${charts(data)}
+${judgement === null ? html`` : confusionSection(judgement, data.classes)}
+${judgement === null ? html`` : mistakesSection(judgement)}
+${strip.length === 0 ? html`` : stripSection(strip)}
+${epochTable(data)}
+${settingsSection(settings)}
+</main>
+<footer>Written by ${data.producer} after each epoch. Nothing in this page is loaded from elsewhere.</footer>
+${jsonScript('metrics', records)}
+${reload}`,
+  );
+}
+
+function header({ title, state, arch, device, classes, trainImages, valImages }: ReportData): Html {
+  const words = { running: 'training', finished: 'finished', stopped: 'stopped' } as const;
+  return html`<header><h1>${title}<span class="state ${state === 'finished' ? 'done' : state}">${words[state]}</span></h1><p class="soft">${arch} on ${device} · ${classes.length} classes · ${trainImages} training and ${valImages} validation images </p></header>`;
+}
+
+function tile(value: string, label: string, extra: Html = html``, main = false): Html {
+  return html`<div class="card tile${main ? ' main' : ''}"><b>${value}</b><span>${label}</span>${extra}</div>`;
+}
+
+function tiles({ best, records, epochs }: ReportData): Html {
+  const done = records.filter(({ phase }) => phase === 'val').length;
+  const seconds = records.reduce((sum, record) => sum + record.seconds, 0);
+  const training = records.filter(({ phase }) => phase === 'train').at(-1);
+  const speed = training === undefined ? '–' : (training.images / training.seconds).toFixed(1);
+  const share = Math.min(100, (100 * done) / epochs);
+  const meter = new Html(`<div class="meter"><i style="width:${share.toFixed(1)}%"></i></div>`);
+  return html`<div class="tiles">
+${tile(best === null ? '–' : formatShare(best.accuracy), 'best validation accuracy', html``, true)}
+${tile(best === null ? '–' : best.loss.toFixed(4), best === null ? 'its loss' : `its loss (epoch ${best.epoch})`)}
+${tile(`${done} of ${epochs}`, 'epochs', meter)} ${tile(speed, 'training images a second')}
+${tile(formatDuration(seconds), 'time in epochs so far')}</div>`;
+}
+
+/** One value an epoch, null where a phase has no record. */
+function column(
+  records: readonly PhaseRecord[],
+  phase: PhaseRecord['phase'],
+  value: (record: PhaseRecord) => number,
+): (number | null)[] {
+  const last = records.reduce((highest, { epoch }) => Math.max(highest, epoch), 0);
+  const values = new Array<number | null>(last).fill(null);
+  for (const record of records) {
+    if (record.phase === phase) values[record.epoch - 1] = value(record);
+  }
+  return values;
+}
+
+function pair(records: readonly PhaseRecord[], value: (record: PhaseRecord) => number): Series[] {
+  return [
+    { name: 'training', colour: 2, values: column(records, 'train', value) },
+    { name: 'validation', colour: 1, values: column(records, 'val', value) },
+  ];
+}
+
+function charts({ records, best }: ReportData): Html {
+  if (records.length === 0) {
+    return html`<p class="card empty">The first epoch is under way.</p>`;
+  }
+  const mark = best?.epoch ?? null;
+  const rates = column(records, 'train', ({ lr }) => lr);
+  const positive = rates.filter((rate) => rate !== null && rate > 0) as number[];
+  const logarithmic =
+    positive.length > 1 &&
+    positive.length === rates.length &&
+    Math.max(...positive) / Math.min(...positive) >= 10;
+  return html`<div class="charts">
+${chart({ title: 'Loss', series: pair(records, ({ loss }) => loss), mark, format: (v) => String(v), formatExact: (v) => v.toFixed(4) })}
+${chart({ title: 'Accuracy', series: pair(records, ({ accuracy }) => accuracy), mark, limits: [0, 1], format: (v) => `${Number((v * 100).toFixed(1))}%`, formatExact: formatShare })}
+${chart({ title: 'Learning rate', series: [{ name: 'learning rate', colour: 3, values: rates }], logarithmic, format: formatRate })}
+${chart({ title: 'Seconds an epoch', series: timings(records), bars: true, format: (v) => String(v), formatExact: (v) => `${v.toFixed(1)} s` })}</div>`;
+}
+
+function timings(records: readonly PhaseRecord[]): Series[] {
+  const waiting = (record: PhaseRecord): number => record.dataWaitSeconds;
+  const busy = (record: PhaseRecord): number => record.seconds - record.dataWaitSeconds;
+  const [train, val] = [column(records, 'train', waiting), column(records, 'val', waiting)];
+  return [
+    { name: 'training', colour: 2, values: column(records, 'train', busy) },
+    { name: 'validation', colour: 1, values: column(records, 'val', busy) },
+    {
+      name: 'waiting for data',
+      colour: 3,
+      values: train.map((seconds, i) => (seconds ?? 0) + (val[i] ?? 0)),
+    },
+  ];
+}
+
+function epochTable({ records, best }: ReportData): Html {
+  if (records.length === 0) return html``;
+  const epochs = [...new Set(records.map(({ epoch }) => epoch))].reverse();
+  const rows = epochs.map((epoch) => {
+    const of = (phase: PhaseRecord['phase']): PhaseRecord | undefined =>
+      records.findLast((record) => record.epoch === epoch && record.phase === phase);
+    const [train, val] = [of('train'), of('val')];
+    const cells = [
+      train?.loss.toFixed(4),
+      train && formatShare(train.accuracy),
+      val?.loss.toFixed(4),
+      val && formatShare(val.accuracy),
+      formatRate((train ?? val)?.lr ?? 0),
+      train && (train.images / train.seconds).toFixed(1),
+      formatDuration((train?.seconds ?? 0) + (val?.seconds ?? 0)),
+      train && formatShare(train.dataWaitSeconds / train.seconds),
+    ].map((cell) => html`<td>${cell ?? '–'}</td>`);
+    return html`<tr data-epoch="${epoch}" ${new Html(epoch === best?.epoch ? ' class="best"' : '')}><td>${epoch}</td>${cells}</tr>`;
+  });
+  return html`<h2>Epochs</h2><div class="card scroll"><table id="epochs"><thead><tr><th>Epoch</th><th>Training loss</th><th>accuracy</th><th>Validation loss</th><th>accuracy</th><th>Learning rate</th><th>Images/s</th><th>Time</th><th>Waiting for data</th></tr></thead><tbody>${rows}</tbody></table></div>`;
+}

@@ -1,0 +1,183 @@
+/** torchvision's published weights: fetched once, verified before a byte of them is parsed, and cached. */
+
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import type { PretrainedSpec } from '../artifacts/open-artifacts.js';
+import { WeightsError } from '../common/errors.js';
+
+export interface FetchOptions {
+  /** Folder of the cache; default {@link cacheFolder}. */
+  readonly cache?: string;
+  /** Called as the download proceeds; `totalBytes` is null where the server does not tell. */
+  readonly onProgress?: (receivedBytes: number, totalBytes: number | null) => void;
+  /** A connection that sends nothing for so long is given up; default 60. */
+  readonly stallSeconds?: number;
+  /** Gives the download up when it aborts. */
+  readonly signal?: AbortSignal;
+}
+
+/** Largest file accepted where the expected size is not known: many times any published ResNet. */
+const MAX_BYTES = 2 ** 31;
+/** Milliseconds since the last write, far more than a download may stall. */
+const ABANDONED = 3_600_000;
+const STALL_SECONDS = 60;
+const CHOICES =
+  'or use --weights FILE (a .safetensors or .pth file you have) or --weights random (no pretraining)';
+
+/**
+ * Folder of downloaded files: `ORT_FINETUNE_CACHE` if set, else `ort-finetune` in the platform's own cache
+ * folder (`XDG_CACHE_HOME` or `~/.cache`; `~/Library/Caches` on macOS; `%LOCALAPPDATA%` on Windows).
+ */
+export function cacheFolder(
+  environment: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+  home = os.homedir(),
+): string {
+  const { ORT_FINETUNE_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = environment;
+  if (ORT_FINETUNE_CACHE) return path.resolve(ORT_FINETUNE_CACHE);
+  const name = 'ort-finetune';
+  if (platform === 'win32') {
+    return path.join(LOCALAPPDATA ?? path.join(home, 'AppData', 'Local'), name, 'Cache');
+  }
+  if (platform === 'darwin') return path.join(home, 'Library', 'Caches', name);
+  // The XDG specification has relative paths ignored.
+  const xdg = XDG_CACHE_HOME !== undefined && path.isAbsolute(XDG_CACHE_HOME);
+  return path.join(xdg ? XDG_CACHE_HOME : path.join(home, '.cache'), name);
+}
+
+/**
+ * Path of the verified file: from the cache, else fetched. A cached file whose hash is wrong is fetched again.
+ *
+ * @throws WeightsError if it cannot be had whole and with the right hash; nothing is left in the cache then.
+ */
+export async function fetchPretrained(
+  spec: PretrainedSpec,
+  options: FetchOptions = {},
+): Promise<string> {
+  const folder = options.cache ?? cacheFolder();
+  const file = path.join(folder, path.posix.basename(new URL(spec.url).pathname));
+  const cached = await hashFile(file);
+  if (cached !== null && hashProblem(spec, cached) === null) return file;
+
+  const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.part`;
+  try {
+    await mkdir(folder, { recursive: true });
+    await sweepParts(file);
+    const handle = await open(temporary, 'wx');
+    let found: string;
+    try {
+      found = await download(spec, handle, options);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    const problem = hashProblem(spec, found);
+    if (problem !== null) throw new WeightsError(problem);
+    await rename(temporary, file);
+    return file;
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw new WeightsError(
+      `expected to fetch ${spec.name} weights from ${spec.url}, failed: ${reasonOf(cause)}; try again, ${CHOICES}`,
+      { cause },
+    );
+  }
+}
+
+/** Removes what killed processes left of their downloads; one that is under way is written to again and again. */
+async function sweepParts(file: string): Promise<void> {
+  const folder = path.dirname(file);
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${path.basename(file)}.`) || !name.endsWith('.part')) continue;
+    const part = path.join(folder, name);
+    const found = await stat(part).catch(() => null);
+    if (found !== null && Date.now() - found.mtimeMs > ABANDONED) await rm(part, { force: true });
+  }
+}
+
+/** SHA-256 of a file in hexadecimal, or null if there is no such file. */
+async function hashFile(file: string): Promise<string | null> {
+  const found = await stat(file).catch(() => null);
+  if (found?.isFile() !== true) return null;
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Without a published hash, the eight digits in the file's name are checked, as torchvision does. */
+function hashProblem({ sha256, sha256Prefix }: PretrainedSpec, found: string): string | null {
+  const matches = sha256 === null ? found.startsWith(sha256Prefix) : found === sha256;
+  // An empty prefix would accept anything.
+  if (matches && (sha256 ?? sha256Prefix).length >= 8) return null;
+  return `expected SHA-256 ${sha256 ?? `${sha256Prefix}...`}, the file received has ${found}`;
+}
+
+/** Streams the file to `handle` and returns its SHA-256. */
+async function download(
+  spec: PretrainedSpec,
+  handle: FileHandle,
+  { onProgress, stallSeconds = STALL_SECONDS, signal }: FetchOptions,
+): Promise<string> {
+  const stalled = new AbortController();
+  const timer = setTimeout(() => {
+    stalled.abort(new Error(`nothing received for ${stallSeconds} seconds`));
+  }, stallSeconds * 1000);
+  let received = 0;
+  let total: number | null = null;
+  try {
+    const stops = signal === undefined ? [stalled.signal] : [stalled.signal, signal];
+    const response = await fetch(spec.url, { signal: AbortSignal.any(stops) });
+    if (!response.ok || response.body === null) {
+      await response.body?.cancel();
+      throw new Error(`the server answered HTTP ${response.status} ${response.statusText}`.trim());
+    }
+    total = contentLength(response) ?? spec.bytes;
+    if (spec.bytes !== null && total !== null && total !== spec.bytes) {
+      await response.body.cancel();
+      throw new Error(`expected ${spec.bytes} bytes, the server offers ${total}`);
+    }
+    const hash = createHash('sha256');
+    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
+      timer.refresh();
+      received += chunk.byteLength;
+      if (received > (total ?? MAX_BYTES)) {
+        throw new Error(`expected ${total ?? `at most ${MAX_BYTES}`} bytes, the server sends more`);
+      }
+      hash.update(chunk);
+      await handle.writeFile(chunk);
+      onProgress?.(received, total);
+    }
+    if (total !== null && received !== total) throw new Error('the connection ended early');
+    return hash.digest('hex');
+  } catch (cause) {
+    if (received === 0) throw cause;
+    const share = total === null ? `${received}` : `${received} of ${total}`;
+    throw new Error(`cut off after ${share} bytes: ${reasonOf(cause)}`, { cause });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Length of the body as it arrives; unknown if the server compresses it. */
+function contentLength(response: Response): number | null {
+  const length = response.headers.get('content-length');
+  return length === null || response.headers.has('content-encoding') ? null : Number(length);
+}
+
+/** fetch says only "fetch failed" or "terminated"; the reason is in the cause, for many addresses in a list. */
+function reasonOf(error: unknown): string {
+  if (!isErrorLike(error)) return String(error);
+  if (error.message === 'fetch failed' || error.message === 'terminated') {
+    return isErrorLike(error.cause) ? reasonOf(error.cause) : error.message;
+  }
+  const [first] = (error as { errors?: unknown[] }).errors ?? [];
+  return error.message === '' && first !== undefined ? reasonOf(first) : error.message;
+}
+
+/** (Not by `instanceof`: test runners have an Error class of their own.) */
+function isErrorLike(error: unknown): error is Error {
+  return typeof error === 'object' && error !== null && 'message' in error;
+}

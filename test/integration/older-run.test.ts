@@ -1,0 +1,77 @@
+/** A run folder that version 0.1.0 left is resumed, evaluated and exported by this version. */
+
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
+import { exportInference, train } from '../../src/index.js';
+import { readSafetensors } from '../../src/weights/safetensors.js';
+import { ROOT, SAMPLES, TINY } from '../support/paths.js';
+
+const FIXTURE = path.join(ROOT, 'test', 'fixtures', 'run-0.1.0');
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'older-run-'));
+  await cp(path.join(FIXTURE, 'run'), path.join(dir, 'run'), { recursive: true });
+});
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+});
+
+async function records(file: string): Promise<PhaseRecord[]> {
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+  return lines.map((line) => JSON.parse(line) as PhaseRecord);
+}
+
+test('it goes on in the middle of an epoch and ends as the run that was not stopped', async () => {
+  const run = path.join(dir, 'run');
+  const events: TrainEvent[] = [];
+  const result = await train({
+    resume: run,
+    data: SAMPLES,
+    artifacts: TINY,
+    onEvent: (event) => events.push(event),
+  });
+  expect(events.find((event) => event.type === 'start')?.resumed).toMatchObject({
+    epoch: 1,
+    step: 10,
+    batch: 4,
+  });
+  const [found, expected] = [
+    await records(path.join(run, 'metrics.jsonl')),
+    await records(path.join(FIXTURE, 'whole-metrics.jsonl')),
+  ];
+  // The steps after the stop may have run on another processor than the fixture's, so their last digits may differ.
+  for (const [index, record] of expected.entries()) {
+    const { seconds, dataWaitSeconds, loss, ...exact } = record;
+    const { seconds: took, dataWaitSeconds: waited, loss: foundLoss, ...rest } = found[index] ?? {};
+    expect(rest).toEqual(exact);
+    expect(Object.keys(found[index] ?? {})).toEqual(Object.keys(record));
+    expect([typeof took, typeof waited]).toEqual([typeof seconds, typeof dataWaitSeconds]);
+    expect(Math.abs((foundLoss ?? NaN) - loss)).toBeLessThan(1e-4);
+  }
+  expect(found).toHaveLength(expected.length);
+  expect(result.bestAccuracy).toBe(1);
+
+  const ours = await readSafetensors(path.join(run, 'predictions-last.safetensors'));
+  const theirs = await readSafetensors(path.join(FIXTURE, 'whole-predictions.safetensors'));
+  expect([...ours.metadata]).toEqual([...theirs.metadata]);
+  const logits = ours.tensors.get('logits')?.data as Float32Array;
+  (theirs.tensors.get('logits')?.data as Float32Array).forEach((value, index) => {
+    expect(Math.abs((logits[index] ?? NaN) - value)).toBeLessThan(1e-3);
+  });
+});
+
+test('it is exported, and the file gives the same top classes', async () => {
+  const out = path.join(dir, 'model.onnx');
+  const exported = await exportInference({
+    run: path.join(dir, 'run'),
+    checkpoint: 'best',
+    out,
+    data: SAMPLES,
+    artifacts: TINY,
+  });
+  expect(exported.file).toBe(out);
+  expect(exported.replay).toMatchObject({ images: 40, differing: 0 });
+});

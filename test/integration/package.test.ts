@@ -1,0 +1,48 @@
+/** What `npm pack` would publish. */
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { expect, test } from '@jest/globals';
+import { ARCHITECTURES } from '../../src/artifacts/open-artifacts.js';
+import { ROOT } from '../support/paths.js';
+
+test('the package holds what it needs and nothing else', () => {
+  const words = ['pack', '--dry-run', '--json', '--ignore-scripts'];
+  const json = execFileSync('npm', words, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' });
+  const [{ files }] = JSON.parse(json) as [{ files: { path: string }[] }];
+  const names = files.map((file) => file.path);
+  type Manifest = { graphs: Record<string, { file: string }> };
+  const artifacts = ARCHITECTURES.flatMap((arch) => {
+    const manifest = `artifacts/${arch}/manifest.json`;
+    const { graphs } = JSON.parse(readFileSync(path.join(ROOT, manifest), 'utf8')) as Manifest;
+    return [manifest, ...Object.values(graphs).map(({ file }) => `artifacts/${arch}/${file}`)];
+  });
+  const needed = [
+    ...['package.json', 'README.md', 'LICENSE', 'samples/README.md'],
+    ...['cli', 'run-folder', 'devices', 'distributed', 'library', 'model-file'].map(
+      (name) => `docs/${name}.md`,
+    ),
+    ...[
+      ...['cli.js', 'index.js', 'index.d.ts'],
+      ...['session/ort-worker-thread.js', 'images/worker.js', 'distributed/mpi-worker.js'],
+    ].map((name) => `dist/src/${name}`),
+    ...artifacts,
+  ];
+  for (const name of needed) expect(names).toContain(name);
+  const allowed =
+    /^(dist\/src\/.*\.(js|d\.ts)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/(cli|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
+  expect(names.filter((name) => !allowed.test(name))).toEqual([]);
+  const { bin, exports } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
+    bin: Record<string, string>;
+    exports: Record<string, string | Record<string, string>>;
+  };
+  const targets = [
+    ...Object.values(bin),
+    ...Object.values(exports).flatMap((entry) => Object.values(entry)),
+  ];
+  for (const target of targets.filter((name) => name.startsWith('./'))) {
+    expect(names).toContain(target.slice(2));
+    expect(existsSync(path.join(ROOT, target))).toBe(true);
+  }
+});

@@ -1,0 +1,113 @@
+/**
+ * A rank that trains on its part of a folder of pictures, and keeps what it saw for PyTorch to see the same:
+ * `mpirun -np N node mpi-epochs.js SPEC.json`. Seeds are runs of their own. Python's half is scripts/parity/ddp.py.
+ */
+
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { openArtifacts } from '../../../src/artifacts/open-artifacts.js';
+import { ImageFolder } from '../../../src/data/dataset.js';
+import { DistributedSession } from '../../../src/distributed/ddp-session.js';
+import { trainEpoch } from '../../../src/train/train-epoch.js';
+import { writeFileAtomic } from '../../../src/platform/node/files.js';
+import { launchedPlace } from '../../../src/distributed/launcher.js';
+import { DataLoader, type Batch } from '../../../src/data/data-loader.js';
+import { encodeSafetensors } from '../../../src/weights/safetensors.js';
+import { stepLr } from '../../../src/train/lr-schedule.js';
+import { Runtime } from '../../../src/session/ort-worker.js';
+import { float32Tensor, MOMENTUM_PREFIX, type Tensor } from '../../../src/common/tensor.js';
+import { initialState } from '../../../src/weights/initial-weights.js';
+import { World } from '../../../src/distributed/mpi-process-group.js';
+import { WAYS } from '../../support/rank-steps.js';
+
+/** Written by mpi-ddp-proofs.ts, read by scripts/parity/ddp.py too. */
+export interface Spec {
+  readonly arch: string;
+  readonly artifacts: string;
+  readonly data: string;
+  /** For `SEED-RANK.safetensors`. */
+  readonly folder: string;
+  readonly ranks: number;
+  readonly seeds: readonly number[];
+  readonly classes: number;
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly lr: number;
+  readonly gamma: number;
+  readonly momentum: number;
+  /** For Python alone: what is compared. */
+  readonly compare: 'gradients' | 'trajectories';
+}
+
+/** Keeps batches as they go by: `images.I`, `labels.I` and `indices.I`. */
+async function* recorded(
+  batches: AsyncIterable<Batch>,
+  side: number,
+  found: Map<string, Tensor>,
+): AsyncGenerator<Batch> {
+  for await (const batch of batches) {
+    const { images, labels, indices } = batch;
+    const number = [...found.keys()].filter((name) => name.startsWith('labels.')).length;
+    found.set(`images.${number}`, float32Tensor([labels.length, 3, side, side], images.slice()));
+    found.set(`labels.${number}`, int64(labels));
+    found.set(`indices.${number}`, int64(indices));
+    yield batch;
+  }
+}
+
+function int64(values: Int32Array | Uint32Array): Tensor {
+  const data = BigInt64Array.from(values, BigInt);
+  return { dtype: 'int64', shape: [data.length], data };
+}
+
+const spec = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as Spec;
+const place = launchedPlace();
+if (place === null) throw new Error('expected an MPI launcher, found none');
+const world = await World.open(place);
+const { rank, size: ranks } = world;
+const artifacts = await openArtifacts(spec.artifacts);
+const { inputSize } = artifacts.manifest.preprocessing;
+const dataset = await ImageFolder.open(spec.data);
+const { classes, batchSize, momentum } = spec;
+const runtime = new Runtime('cpu', 1);
+const session = await DistributedSession.open(world, runtime, artifacts, classes, WAYS.plain);
+
+for (const seed of spec.seeds) {
+  const start = { weights: 'random', classes, seed };
+  await session.setState((await initialState(artifacts, start)).state);
+  const options = { artifacts, dataset, batchSize, seed, workers: 1, shard: { rank, ranks } };
+  const loader = new DataLoader({ ...options, mode: 'train' });
+  const found = new Map<string, Tensor>();
+  const losses: number[] = [];
+  const stepping: Pick<DistributedSession, 'step'> = {
+    async step(chunk) {
+      const result = await session.step(chunk);
+      losses.push(...result.losses);
+      if (losses.length > 1) return result;
+      // From zero, the momentum after one step is the gradient.
+      for (const [name, tensor] of await session.getState()) {
+        if (name.startsWith(MOMENTUM_PREFIX)) found.set(`first.${name}`, tensor);
+      }
+      return result;
+    },
+  };
+  for (let epoch = 0; epoch < spec.epochs; epoch++) {
+    const batches = recorded(loader.epoch(epoch), inputSize, found);
+    const rates = {
+      lr: stepLr(epoch, { ...spec, stepSize: 1 }),
+      momentum,
+      weightDecay: 0,
+      classes,
+    };
+    await trainEpoch(stepping, loader, batches, 1, rates, () => undefined);
+  }
+  await loader.close();
+  for (const [name, tensor] of await session.getState()) found.set(`state.${name}`, tensor);
+  found.set('losses', float32Tensor([losses.length], Float32Array.from(losses)));
+  await writeFileAtomic(
+    path.join(spec.folder, `${seed}-${rank}.safetensors`),
+    encodeSafetensors(found),
+  );
+}
+world.leave();
+await runtime.close();

@@ -1,0 +1,120 @@
+/** What holds of a job that Slurm's `srun` starts: see mpi-slurm.ts for how real that Slurm is. */
+
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { Job, type Launcher } from '../../support/mpi-job.js';
+import {
+  CLI,
+  EPOCHS,
+  IMAGES,
+  MIDDLE_OF_AN_EPOCH,
+  assertSame,
+  fails,
+  goesOn,
+  resumeWords,
+  runWords,
+  struck,
+  succeeds,
+  type Strike,
+} from './runs.js';
+import { KILL_WAIT, type Slurm } from './slurm.js';
+import type { Proof } from '../checks.js';
+import { makeData, outcome, type Outcome } from '../../support/run-process.js';
+import { CLI as USER_CLI } from '../../support/paths.js';
+
+/** Seconds beyond what Slurm waits, on a machine that is busy. */
+const MARGIN = 15;
+/** PMIx makes a folder for each job, by its number: two nodes that share a disk get in each other's way. */
+const ONE_NODE = '--nodes=1';
+
+/** Claims about jobs under `slurm`, to be shown in this order. @param local `mpirun` without it. */
+export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
+  const data = path.join(slurm.folder, 'data');
+  const out = (name: string): string => path.join(slurm.folder, `run-${name}`);
+  const options = {
+    cwd: slurm.folder,
+    env: { ...slurm.env, ORT_FINETUNE_CACHE: path.join(slurm.folder, 'cache') },
+  };
+  const pmix = slurm.srun('--mpi=pmix', ONE_NODE, '-K', '-X');
+  const pmi2 = slurm.srun('--mpi=pmi2', '--nodes=2', '-K', '-X');
+  const job = (words: readonly string[], launcher = pmix, ranks = 2): Job =>
+    new Job(launcher, ranks, [CLI, ...words], options);
+  const words = (name: string): string[] => runWords(data, out(name));
+  let whole: Outcome;
+  const kill: Strike = {
+    strike: (started) => started.signal(1, 'SIGKILL'),
+    within: KILL_WAIT + MARGIN,
+  };
+
+  return [
+    {
+      claim: 'srun --mpi=pmix with Open MPI: the bits of two ranks under mpirun',
+      async show() {
+        await makeData(data, IMAGES, 8);
+        await succeeds(job(words('mpirun'), local));
+        whole = await outcome(out('mpirun'));
+        assert.match(await succeeds(job(words('pmix'))), /"ranks":\{"size":2,[^}]*"Open MPI/);
+        const found = await outcome(out('pmix'));
+        assertSame(found, whole);
+        return `${found.last.run.step} steps`;
+      },
+    },
+    {
+      claim: 'srun --mpi=pmi2 with MPICH, a rank on each of two nodes: the same bits',
+      async show() {
+        const stdout = await succeeds(job(words('pmi2'), pmi2));
+        assert.match(stdout, /"ranks":\{"size":2,[^}]*"MPICH/);
+        const found = await outcome(out('pmi2'));
+        assertSame(found, whole);
+        return `${found.last.run.step} steps`;
+      },
+    },
+    {
+      claim: 'srun without --mpi is refused: a line for each task, and no run',
+      async show() {
+        // The command line itself: the ranks of the tests would have to be told which they are.
+        const given = [USER_CLI, ...words('refused')];
+        const stderr = await fails(new Job(slurm.srun(ONE_NODE), 2, given, options));
+        const lines = stderr.split('\n').filter((line) => line.startsWith('error: '));
+        assert.equal(lines.length, 2, `expected a line for each of 2 tasks, got ${stderr}`);
+        for (const line of lines) assert.match(line, /srun --mpi=pmix/);
+        await assert.rejects(readdir(out('refused')), /ENOENT/);
+        return `"${lines[0]?.slice(0, 70) ?? ''}…"`;
+      },
+    },
+    {
+      claim: 'a rank killed in the middle of an epoch ends the job',
+      async show() {
+        const { seconds } = await struck(job(words('killed')), kill);
+        const step = await goesOn(job, out('killed'), whole);
+        return `after ${seconds.toFixed(1)} s, KillWait=${KILL_WAIT}; resumed from step ${step}: the same bits`;
+      },
+    },
+    {
+      // PMIx ends a job without -K, too.
+      claim: 'under MPICH too (-K)',
+      async show() {
+        const { seconds } = await struck(job(words('killed-pmi2'), pmi2), kill);
+        return `after ${seconds.toFixed(1)} s, KillWait=${KILL_WAIT}`;
+      },
+    },
+    {
+      claim: 'one SIGINT to srun stops it with a checkpoint (-X), and it goes on with four tasks',
+      async show() {
+        const started = job(words('stopped'));
+        await started.printed(MIDDLE_OF_AN_EPOCH);
+        started.child.kill('SIGINT');
+        const stderr = await fails(started);
+        const { step } = (await outcome(out('stopped'))).last.run;
+        const said = stderr.match(/^Stopped after step \d+; to go on: /gm);
+        assert.deepEqual(said, [`Stopped after step ${step}; to go on: `], stderr);
+        const stdout = await succeeds(job(resumeWords(out('stopped')), pmix, 4));
+        assert.match(stdout, /the run had 2 ranks and goes on with 4/);
+        const { epoch } = (await outcome(out('stopped'))).last.run;
+        assert.equal(epoch, EPOCHS);
+        return `stopped after step ${step}, ended after epoch ${epoch}`;
+      },
+    },
+  ];
+}

@@ -1,0 +1,33 @@
+/**
+ * A rank that times all-reduces, as a step makes them: `mpirun -np N node mpi-timings.js BYTES…`. Rank 0 prints the
+ * medians as JSON.
+ */
+
+import { launchedPlace } from '../../../src/distributed/launcher.js';
+import { World } from '../../../src/distributed/mpi-process-group.js';
+import { median } from '../../parity/parity-fixtures.js';
+
+/** All-reduces of about so many bytes are timed for each size, within these numbers. */
+const BYTES = 3e8;
+const [FEWEST, MOST] = [10, 500];
+const WARM_UP = 3;
+
+const place = launchedPlace();
+if (place === null) throw new Error('expected an MPI launcher, found none');
+const world = await World.open(place);
+const found: { bytes: number; seconds: number }[] = [];
+for (const bytes of process.argv.slice(2).map(Number)) {
+  const times: number[] = [];
+  const count = Math.max(FEWEST, Math.min(MOST, Math.round(BYTES / bytes)));
+  let values = new Float32Array(bytes / 4);
+  for (let i = 0; i < WARM_UP + count; i++) {
+    // All begin together; `barrier` would leave them 5 ms apart.
+    await world.sum(Float64Array.of(0));
+    const began = performance.now();
+    values = await world.sum(values);
+    if (i >= WARM_UP) times.push((performance.now() - began) / 1000);
+  }
+  found.push({ bytes, seconds: median(times) });
+}
+world.leave();
+if (world.rank === 0) process.stdout.write(`${JSON.stringify(found)}\n`);

@@ -1,0 +1,162 @@
+/** The graphs for GPUs as far as they go without one: the CUDA graph on the CPU, the WebGPU graph in SwiftShader. */
+
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import {
+  ARCHITECTURES,
+  bundledArtifacts,
+  openArtifacts,
+  type Artifacts,
+} from '../../src/artifacts/open-artifacts.js';
+import { TrainingError } from '../../src/common/errors.js';
+import { pack, packingOf, unpack } from '../../src/artifacts/state-vector.js';
+import { Runtime } from '../../src/session/ort-worker.js';
+import { stateLayout } from '../../src/artifacts/state-layout.js';
+import { elementCount, float32Tensor, type State } from '../../src/common/tensor.js';
+import { TrainSession, graphOn } from '../../src/session/train-session.js';
+import { CHROMIUM_ADVICE, findSwiftShader } from '../support/chromium.js';
+import { median } from './parity-fixtures.js';
+import { fresh, sgd, sgdDistance, sgdSteps, type SgdDistance } from './sgd-cases.js';
+import { randomChunk } from '../support/tiny-network.js';
+import { TINY, testProgram } from '../support/paths.js';
+
+const { classes, torchError } = sgd;
+let tiny: Artifacts;
+let runtime: Runtime;
+beforeAll(async () => {
+  tiny = await openArtifacts(TINY);
+  runtime = new Runtime('cpu', 1);
+});
+afterAll(() => runtime.close());
+
+/** As the CPU's graphs are held (sgd-settings.test.ts). */
+function expectAsNearAsPyTorch(found: readonly SgdDistance[], freeze: 'none' | 'backbone'): void {
+  expect(found).toHaveLength(4);
+  expect(median(found.map(({ weights }) => weights))).toBeLessThanOrEqual(2 * torchError[freeze]);
+  for (const { losses, statistics } of found) {
+    expect(losses).toBeLessThanOrEqual(1e-5);
+    expect(statistics).toBeLessThanOrEqual(1e-4);
+  }
+}
+
+describe('the packed state', () => {
+  test.each([TINY, ...ARCHITECTURES.map((arch) => bundledArtifacts(arch))])(
+    'is what the graphs of %s take',
+    async (folder) => {
+      const { manifest } = await openArtifacts(folder);
+      const sizes = new Map(
+        stateLayout(manifest, classes).map(({ name, shape }) => [name, elementCount(shape) ?? NaN]),
+      );
+      for (const graph of ['trainCuda', 'trainWebgpu', 'packedState'] as const) {
+        const { inputs, packed } = manifest.graphs[graph];
+        const packing = Object.entries(packingOf(manifest, packed));
+        expect(packing).toHaveLength(3);
+        for (const [vector, parts] of packing) {
+          const size = parts.reduce((sum, part) => sum + (sizes.get(part) ?? NaN), 0);
+          expect([vector, inputs.find(({ name }) => name === vector)?.shape]).toEqual([
+            vector,
+            [size],
+          ]);
+        }
+      }
+    },
+  );
+
+  test('unpacks to what was packed', () => {
+    const tensors = {
+      a: float32Tensor([2, 1], Float32Array.of(1, 2)),
+      b: float32Tensor([3], Float32Array.of(3, 4, 5)),
+      head: float32Tensor([], Float32Array.of(6)),
+    };
+    const packing = { both: ['b', 'a'] };
+    const packed = pack(tensors, packing);
+    expect(packed).toEqual({
+      both: float32Tensor([5], Float32Array.of(3, 4, 5, 1, 2)),
+      head: tensors.head,
+    });
+    const shapes = { a: [2, 1], b: [3] };
+    expect(unpack(packed, packing, (name) => shapes[name as 'a' | 'b'])).toEqual(tensors);
+    expect(() => pack(tensors, { both: ['c'] })).toThrow(
+      new TrainingError('expected the tensor c, found none'),
+    );
+  });
+});
+
+test('each device has its graph', () => {
+  const all = (['cpu', 'cuda', 'webgpu'] as const).map((provider) =>
+    (['train', 'trainExtended', 'trainHead'] as const).map((graph) => graphOn(provider, graph)),
+  );
+  expect(all).toEqual([
+    ['train', 'trainExtended', 'trainHead'],
+    ['trainCuda', 'trainCuda', 'trainHead'],
+    ['trainWebgpu', 'trainWebgpu', 'trainHead'],
+  ]);
+});
+
+describe('the CUDA graph, on the CPU', () => {
+  test('is as near to float64 as PyTorch, with and without Nesterov and clipping', async () => {
+    const found = [];
+    for (const one of sgd.cases.filter(({ freeze }) => freeze === 'none')) {
+      const steps = await sgdSteps(runtime, tiny, one, one, 'trainCuda');
+      found.push(sgdDistance(tiny, one, steps));
+      expect(steps.end.get('bn1.num_batches_tracked')?.data).toEqual(BigInt64Array.of(6n));
+    }
+    expectAsNearAsPyTorch(found, 'none');
+  });
+
+  test('batches of another size, as the last of an epoch, have a session of their own', async () => {
+    const loads: string[] = [];
+    const watched = new Proxy(runtime, {
+      get(target, key) {
+        if (key === 'load') {
+          return (model: string) => {
+            loads.push(model);
+            return target.load(model);
+          };
+        }
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const end = async (of: Runtime, graph: 'trainCuda' | 'trainExtended'): Promise<State> => {
+      const session = await TrainSession.create(of, tiny, classes, graph);
+      await session.setState(await fresh(tiny, 1));
+      for (const batchSize of [4, 2, 4, 2]) {
+        await session.step(randomChunk({ steps: 2, batchSize, classes, seed: batchSize }));
+      }
+      return session.getState();
+    };
+    const found = await end(watched, 'trainCuda');
+    expect(loads).toEqual([tiny.graphPath('trainCuda'), tiny.graphPath('trainCuda')]);
+    const expected = await end(runtime, 'trainExtended');
+    expect([...found.keys()]).toEqual([...expected.keys()]);
+    for (const [name, { data }] of expected) {
+      const wanted = [...data].map(Number);
+      const apart = [...(found.get(name)?.data ?? [])].map((value, i) => {
+        return Number(value) - (wanted[i] ?? NaN);
+      });
+      expect(apart).toHaveLength(wanted.length);
+      const bound = 1e-3 * Math.hypot(...wanted) + 1e-6;
+      expect([name, Math.hypot(...apart) <= bound]).toEqual([name, true]);
+    }
+  });
+});
+
+const icd = findSwiftShader();
+// In CI a missing driver is a failure; elsewhere the test is left out.
+const where = icd !== null || process.env.CI ? describe : describe.skip;
+where(`on WebGPU by SwiftShader${icd === null ? ` (${CHROMIUM_ADVICE})` : ''}`, () => {
+  test.each(['none', 'backbone'] as const)(
+    'Nesterov and clipping are as near to float64 as PyTorch, frozen: %s',
+    async (freeze) => {
+      if (icd === null) throw new Error(CHROMIUM_ADVICE);
+      const script = testProgram('parity/parity-process');
+      const env = { ...process.env, NODE_OPTIONS: '', VK_ICD_FILENAMES: icd };
+      const words = [script, 'settings', freeze];
+      const { stdout } = await promisify(execFile)(process.execPath, words, { env });
+      expectAsNearAsPyTorch(JSON.parse(stdout) as SgdDistance[], freeze);
+    },
+    300_000,
+  );
+});

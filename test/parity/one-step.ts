@@ -1,0 +1,72 @@
+/** Row 3's steps: one float32 step from random weights for each case, against PyTorch in float64. */
+
+import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
+import { meanTargets } from '../../src/metrics/average-meter.js';
+import type { Runtime } from '../../src/session/ort-worker.js';
+import { TrainSession } from '../../src/session/train-session.js';
+import { MOMENTUM_PREFIX } from '../../src/common/tensor.js';
+import { initialState } from '../../src/weights/initial-weights.js';
+import {
+  randomImages,
+  relativeDistance,
+  valuesOf,
+  type StepCase,
+  type StepFixture,
+} from './parity-fixtures.js';
+
+/** Relative errors. */
+export interface StepErrors {
+  readonly gradient: number;
+  readonly loss: number;
+  readonly statistics: number;
+}
+
+/** @param weightDecay what the driver is given; another than the case's must be noticed. */
+export async function stepErrors(
+  artifacts: Artifacts,
+  session: TrainSession,
+  lr: number,
+  { seed, classes, batch, ...expected }: StepCase,
+  weightDecay = expected.weightDecay,
+): Promise<StepErrors> {
+  const { manifest } = artifacts;
+  const { state } = await initialState(artifacts, { weights: 'random', classes, seed });
+  await session.setState(state);
+  const labels = Int32Array.from({ length: batch }, (_, i) => (i + seed) % classes);
+  const { losses } = await session.step({
+    steps: 1,
+    batchSize: batch,
+    images: randomImages(batch, manifest.preprocessing.inputSize, seed),
+    targets: meanTargets(labels, classes),
+    lr: Float32Array.of(lr),
+    headLr: Float32Array.of(lr),
+    momentum: 0.9,
+    weightDecay,
+  });
+  const next = await session.getState();
+  return {
+    loss: Math.abs((losses[0] ?? NaN) / expected.loss - 1),
+    // From zero momentum, the momentum after one step is the gradient.
+    gradient: relativeDistance(manifest, expected.gradients, (name) =>
+      valuesOf(next, MOMENTUM_PREFIX + name),
+    ),
+    statistics: relativeDistance(manifest, expected.statistics, (name) => valuesOf(next, name)),
+  };
+}
+
+/** The errors of every case, in no particular order. */
+export async function allStepErrors(
+  runtime: Runtime,
+  artifacts: Artifacts,
+  lr: number,
+  { cases }: StepFixture,
+): Promise<StepErrors[]> {
+  const errors: StepErrors[] = [];
+  for (const classes of new Set(cases.map((one) => one.classes))) {
+    const session = await TrainSession.create(runtime, artifacts, classes);
+    for (const one of cases) {
+      if (one.classes === classes) errors.push(await stepErrors(artifacts, session, lr, one));
+    }
+  }
+  return errors;
+}

@@ -1,0 +1,60 @@
+/**
+ * A process of its own for parts of parity.test.ts and gpu-graphs.test.ts; prints JSON.
+ *
+ *     node dist/test/parity-process.js steps            errors of row 3's ResNet-18 steps
+ *     node dist/test/parity-process.js webgpu SEED      row 8's twenty steps on WebGPU: distance from
+ *                                                       float64, and where the operators ran
+ *     node dist/test/parity-process.js settings FREEZE  SGD's settings on WebGPU: distances from float64
+ *
+ * Eleven million random weights are five times as slow to draw under jest. The Vulkan loader reads its
+ * environment once, and a driver that crashes must not take the tests with it.
+ */
+
+import { bundledArtifacts, openArtifacts } from '../../src/artifacts/open-artifacts.js';
+import { Runtime } from '../../src/session/ort-worker.js';
+import { allStepErrors } from './one-step.js';
+import { readFixture, type Steps, type TrajectoryFixture } from './parity-fixtures.js';
+import { placements } from './placements.js';
+import { distanceFrom, twentySteps } from './provider-steps.js';
+import { sgd, sgdDistance, sgdSteps } from './sgd-cases.js';
+import { TINY } from '../support/paths.js';
+
+const [command, argument] = process.argv.slice(2);
+
+async function steps(runtime: Runtime): Promise<unknown> {
+  const { lr, resnet18 } = readFixture('steps.json') as Steps;
+  return allStepErrors(runtime, await openArtifacts(bundledArtifacts()), lr, resnet18);
+}
+
+async function webgpu(runtime: Runtime): Promise<unknown> {
+  const fixture = readFixture('trajectories.json') as TrajectoryFixture;
+  const expected = fixture.cases.find((one) => one.seed === Number(argument));
+  if (!expected) throw new Error(`no references of seed ${String(argument)}`);
+  const artifacts = await openArtifacts(TINY);
+  const found = await twentySteps(runtime, artifacts, fixture, expected.seed);
+  const distance = distanceFrom(artifacts, expected, found);
+  return { distance, placements: await placements(artifacts, 'webgpu') };
+}
+
+async function settings(runtime: Runtime): Promise<unknown> {
+  const artifacts = await openArtifacts(TINY);
+  const found = [];
+  for (const one of sgd.cases.filter(({ freeze }) => freeze === argument)) {
+    found.push(sgdDistance(artifacts, one, await sgdSteps(runtime, artifacts, one, one)));
+  }
+  return found;
+}
+
+const commands: Readonly<Record<string, (runtime: Runtime) => Promise<unknown>>> = {
+  steps,
+  webgpu,
+  settings,
+};
+const run = commands[command ?? ''];
+if (run === undefined) throw new Error(`expected a command, got ${String(command)}`);
+const runtime = new Runtime(command === 'steps' ? 'cpu' : 'webgpu');
+try {
+  console.log(JSON.stringify(await run(runtime)));
+} finally {
+  await runtime.close();
+}

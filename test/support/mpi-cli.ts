@@ -1,0 +1,15 @@
+/**
+ * The command line as a rank of the tests: `mpirun -np N node mpi-cli.js WORD…`. `{rank}` in a word is the
+ * rank's number. Tells its process on standard error.
+ */
+
+import { launchedPlace } from '../../src/distributed/launcher.js';
+
+const rank = launchedPlace()?.rank ?? 0;
+process.stderr.write(`rank ${rank} is process ${process.pid}\n`);
+process.argv.splice(2, Infinity, ...process.argv.slice(2).map(forRank));
+await import('../../src/cli.js');
+
+function forRank(word: string): string {
+  return word.replaceAll('{rank}', String(rank));
+}

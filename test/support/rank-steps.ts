@@ -1,0 +1,46 @@
+/** Steps of the tiny network that ranks take together, or one process alone. */
+
+import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
+import { Runtime } from '../../src/session/ort-worker.js';
+import { type GraphSettings, type TrainSession } from '../../src/session/train-session.js';
+import type { State } from '../../src/common/tensor.js';
+import { initialState } from '../../src/weights/initial-weights.js';
+import { randomChunk } from './tiny-network.js';
+import { TINY } from './paths.js';
+
+export const CLASSES = 3;
+/** Well below that of the third step's gradients. */
+const MAX_NORM = 0.1;
+
+export type Ways = Pick<GraphSettings, 'freeze' | 'nesterov'>;
+/** By the name that the scenario of mpi-rank.ts takes. */
+export const WAYS = {
+  plain: { freeze: 'none', nesterov: false },
+  nesterov: { freeze: 'none', nesterov: true },
+  frozen: { freeze: 'backbone', nesterov: false },
+  'frozen-nesterov': { freeze: 'backbone', nesterov: true },
+} as const satisfies Record<string, Ways>;
+
+/** Three steps, on the same batches wherever they are taken; the last with its gradients clipped. */
+export async function threeSteps(
+  { nesterov }: Ways,
+  open: (runtime: Runtime, artifacts: Artifacts) => Promise<TrainSession>,
+): Promise<{ losses: number[]; state: State }> {
+  const artifacts = await openArtifacts(TINY);
+  const runtime = new Runtime('cpu', 1);
+  try {
+    const session = await open(runtime, artifacts);
+    const start = { weights: 'random', classes: CLASSES, seed: 1 };
+    await session.setState((await initialState(artifacts, start)).state);
+    const losses: number[] = [];
+    for (let seed = 0; seed < 3; seed++) {
+      const options = { steps: 1, batchSize: 5, classes: CLASSES, weightDecay: 0.01 };
+      const chunk = { ...randomChunk({ ...options, seed, headLr: 0.05 }), nesterov };
+      const found = await session.step(seed === 2 ? { ...chunk, maxNorm: MAX_NORM } : chunk);
+      losses.push(...found.losses);
+    }
+    return { losses, state: await session.getState() };
+  } finally {
+    await runtime.close();
+  }
+}

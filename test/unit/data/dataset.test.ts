@@ -1,0 +1,145 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ImageFolder, compareCodePoints } from '../../../src/data/dataset.js';
+import { DatasetError } from '../../../src/common/errors.js';
+
+let top: string;
+let count = 0;
+
+beforeAll(async () => {
+  top = await mkdtemp(path.join(os.tmpdir(), 'dataset-'));
+});
+afterAll(() => rm(top, { recursive: true }));
+
+/** A fresh folder with these (empty) files; names that end in / are folders. */
+async function folder(...files: string[]): Promise<string> {
+  const dir = path.join(top, String(count++));
+  await mkdir(dir);
+  for (const file of files) {
+    const full = path.join(dir, file);
+    await mkdir(file.endsWith('/') ? full : path.dirname(full), { recursive: true });
+    if (!file.endsWith('/')) await writeFile(full, '');
+  }
+  return dir;
+}
+
+async function refused(open: Promise<unknown>): Promise<string> {
+  const error = await open.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  expect(error).toBeInstanceOf(DatasetError);
+  return (error as DatasetError).message;
+}
+
+describe('ImageFolder', () => {
+  test('classes, labels and samples come in torchvision’s order', async () => {
+    const dir = await folder(
+      'dog/z.jpg',
+      'dog/a.PNG',
+      'Cat/2.jpeg',
+      'Cat/10.webp',
+      'Cat/sub/1.tif',
+      'Cat/sub-a/3.bmp',
+      'Cat/sub/deep/4.pgm',
+      'Cat/notes.txt',
+      'éclair/x.tiff',
+      'note.jpg',
+    );
+    const data = await ImageFolder.open(dir);
+    expect(data.classes).toEqual(['Cat', 'dog', 'éclair']);
+    expect(data.samples.map((s) => [path.relative(dir, s.image), s.label])).toEqual([
+      ['Cat/10.webp', 0],
+      ['Cat/2.jpeg', 0],
+      ['Cat/sub/1.tif', 0],
+      // Folders are compared by their whole path, and "-" comes before "/".
+      ['Cat/sub-a/3.bmp', 0],
+      ['Cat/sub/deep/4.pgm', 0],
+      ['dog/a.PNG', 1],
+      ['dog/z.jpg', 1],
+      ['éclair/x.tiff', 2],
+    ]);
+    expect(data).toHaveLength(8);
+    expect(data.get(5)).toEqual({ image: path.join(dir, 'dog/a.PNG'), label: 1 });
+    expect(() => data.get(8)).toThrow(RangeError);
+  });
+
+  test('code points, not UTF-16 units', () => {
+    // U+FF5E comes before U+1F600, whose first UTF-16 unit is 0xD83D.
+    const names = ['\u{1f600}', '～', 'b', 'a', 'ab', ''];
+    expect(names.sort(compareCodePoints)).toEqual(['', 'a', 'ab', 'b', '～', '\u{1f600}']);
+  });
+
+  test('linked folders and files are followed; a dead link is a sample', async () => {
+    const target = await folder('x/1.jpg');
+    const dir = await folder('a/0.jpg');
+    await symlink(path.join(target, 'x'), path.join(dir, 'b'));
+    await symlink(path.join(target, 'nowhere'), path.join(dir, 'a', '9.jpg'));
+    const data = await ImageFolder.open(dir);
+    expect(data.classes).toEqual(['a', 'b']);
+    expect(data.samples.map((s) => path.relative(dir, s.image))).toEqual([
+      'a/0.jpg',
+      'a/9.jpg',
+      'b/1.jpg',
+    ]);
+  });
+
+  test('hidden folders are no classes', async () => {
+    const data = await ImageFolder.open(
+      await folder('a/1.jpg', 'b/1.jpg', '.ipynb_checkpoints/1.jpg'),
+    );
+    expect(data.classes).toEqual(['a', 'b']);
+  });
+
+  test('a given class map: labels are its, a class may be missing', async () => {
+    const dir = await folder('dog/1.jpg', 'cat/2.jpg', 'emu/');
+    const data = await ImageFolder.open(dir, { classes: ['ant', 'cat', 'dog', 'emu'] });
+    expect(data.classes).toEqual(['ant', 'cat', 'dog', 'emu']);
+    expect(data.samples.map((s) => s.label)).toEqual([1, 2]);
+  });
+});
+
+describe('what is refused, and what the message says', () => {
+  test('a missing folder, and a file', async () => {
+    const dir = await folder('file');
+    const missing = path.join(dir, 'missing');
+    expect(await refused(ImageFolder.open(missing))).toBe(
+      `expected a folder with one folder per class at ${missing}, found nothing; ` +
+        `the layout is ${missing}/CLASS/IMAGE.jpg`,
+    );
+    expect(await refused(ImageFolder.open(path.join(dir, 'file')))).toContain('found a file');
+  });
+
+  test('fewer than two classes', async () => {
+    expect(await refused(ImageFolder.open(await folder('1.jpg')))).toContain(
+      'expected two or more class folders',
+    );
+    expect(await refused(ImageFolder.open(await folder('a/1.jpg')))).toContain('found only "a"');
+  });
+
+  test('a class without an image', async () => {
+    const message = await refused(ImageFolder.open(await folder('a/1.jpg', 'b/', 'c/1.txt')));
+    expect(message).toContain('found none in "b", "c"; add images or remove the folder');
+  });
+
+  test('no image at all, with a given class map', async () => {
+    const dir = await folder('a/', 'b/');
+    const message = await refused(ImageFolder.open(dir, { classes: ['a', 'b'] }));
+    expect(message).toContain('found none');
+  });
+
+  test('a class the training set does not have', async () => {
+    const dir = await folder('a/1.jpg', 'x/1.jpg');
+    const message = await refused(ImageFolder.open(dir, { classes: ['a', 'b'] }));
+    expect(message).toContain('the training set ("a", "b")');
+    expect(message).toContain('found "x"; rename or remove it');
+  });
+
+  test('a folder that links to itself', async () => {
+    const dir = await folder('a/1.jpg', 'b/1.jpg');
+    await symlink(path.join(dir, 'a'), path.join(dir, 'a', 'again'));
+    expect(await refused(ImageFolder.open(dir))).toContain(path.join(dir, 'a', 'again'));
+  });
+});

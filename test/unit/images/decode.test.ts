@@ -1,0 +1,98 @@
+import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { crc32 } from 'node:zlib';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { decodeImage, MAX_PIXELS } from '../../../src/images/decode.js';
+import { DatasetError } from '../../../src/common/errors.js';
+import { decodeFixture, references } from '../../parity/pixel-fixtures.js';
+
+describe('the pixels of Pillow’s convert("RGB"), exactly', () => {
+  test.each(Object.keys(references.decode))('%s', async (name) => {
+    const expected = references.decode[name];
+    const { data, width, height } = await decodeImage(decodeFixture(name));
+    expect({ width, height, rgb: Buffer.from(data).toString('base64') }).toEqual(expected);
+  });
+
+  test('from encoded bytes, also from the middle of a larger buffer', async () => {
+    const encoded = await readFile(decodeFixture('rgb.jpg'));
+    const around = new Uint8Array(encoded.length + 20);
+    around.set(encoded, 10);
+    const { data } = await decodeImage(around.subarray(10, 10 + encoded.length));
+    expect(Buffer.from(data).toString('base64')).toBe(references.decode['rgb.jpg']?.rgb);
+  });
+});
+
+describe('what cannot be decoded', () => {
+  let dir: string;
+  beforeAll(async () => {
+    dir = await mkdtemp(path.join(os.tmpdir(), 'decode-'));
+  });
+  afterAll(() => rm(dir, { recursive: true }));
+
+  async function refused(image: string | Uint8Array, name?: string): Promise<string> {
+    const error = await decodeImage(image, name).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(error).toBeInstanceOf(DatasetError);
+    return (error as DatasetError).message;
+  }
+
+  async function write(name: string, content: string | Uint8Array): Promise<string> {
+    await writeFile(path.join(dir, name), content);
+    return path.join(dir, name);
+  }
+
+  test('a missing file', async () => {
+    const missing = path.join(dir, 'missing.jpg');
+    expect(await refused(missing)).toBe(
+      `expected a readable image, found no file: ${missing}; repair, convert or remove it`,
+    );
+  });
+
+  test.each([
+    ['empty.jpg', '', 'found an empty file'],
+    ['text.jpg', 'not a picture', 'found a file that is not JPEG'],
+    // sharp would draw it.
+    ['svg.jpg', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', 'is not JPEG'],
+    ['x.bmp', 'BM0000000000', 'found a BMP file'],
+    ['x.ppm', 'P6\n1 1\n255\n000', 'found a PPM or PGM file'],
+    ['head.jpg', '\xff\xd8\xff', 'readable image'],
+  ])('%s', async (name, content, message) => {
+    const written = await write(name, Buffer.from(content, 'latin1'));
+    const found = await refused(written);
+    expect(found).toContain(message);
+    expect(found).toContain(written);
+  });
+
+  test.each(['rgb.jpg', 'progressive.jpg', 'rgb.png', 'rgb.webp', 'lzw.tif', 'cmyk.jpg'])(
+    '%s, cut off anywhere',
+    async (name) => {
+      const whole = await readFile(decodeFixture(name));
+      for (const share of [0.02, 0.3, 0.6, 0.9]) {
+        const length = Math.floor(whole.length * share);
+        expect(await refused(whole.subarray(0, length), `${name} cut at ${length}`)).toContain(
+          `${name} cut at ${length}`,
+        );
+      }
+    },
+  );
+
+  test('a damaged PNG', async () => {
+    const png = await readFile(decodeFixture('rgb.png'));
+    const middle = Math.floor(png.length / 2);
+    png[middle] = (png[middle] ?? 0) ^ 0xff;
+    expect(await refused(png, 'damaged.png')).toContain('damaged.png');
+  });
+
+  test('more pixels than Pillow takes, by the header alone', async () => {
+    expect(MAX_PIXELS).toBe(178_956_970);
+    const png = await readFile(decodeFixture('rgb.png'));
+    const header = 8 + 4;
+    png.writeUInt32BE(20_000, header + 4);
+    png.writeUInt32BE(10_000, header + 8);
+    png.writeUInt32BE(crc32(png.subarray(header, header + 17)), header + 17);
+    expect(await refused(png, 'bomb.png')).toContain('found more than 178956970 pixels: bomb.png');
+  });
+});

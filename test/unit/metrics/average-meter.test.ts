@@ -1,0 +1,40 @@
+import { describe, expect, test } from '@jest/globals';
+import { Meter, argmax, crossEntropy, meanTargets } from '../../../src/metrics/average-meter.js';
+import { stepLr } from '../../../src/train/lr-schedule.js';
+
+test('argmax takes the first of equals, within its row', () => {
+  const rows = Float32Array.of(9, 1, 5, 5, 2, 9);
+  expect(argmax(rows, 1, 4)).toBe(1);
+  expect(argmax(rows, 3, 2)).toBe(0);
+});
+
+test('cross entropy is that of torch.nn.functional.cross_entropy', () => {
+  // F.cross_entropy(torch.tensor([[1., 2., 3.]]), torch.tensor([0])) = 2.4076059644443806
+  expect(crossEntropy(Float32Array.of(7, 1, 2, 3), 1, 3, 0)).toBeCloseTo(2.4076059644443806, 12);
+  expect(crossEntropy(Float32Array.of(1000, -1000), 0, 2, 1)).toBe(2000);
+  expect(crossEntropy(Float32Array.of(1000, -1000), 0, 2, 0)).toBe(0);
+});
+
+test('targets are one-hot rows that sum to 1 over the batch', () => {
+  expect([...meanTargets(Int32Array.of(1, 0), 3)]).toEqual([0, 0.5, 0, 0.5, 0, 0]);
+});
+
+describe('Meter', () => {
+  test('weights batches by their images', () => {
+    const meter = new Meter();
+    meter.add(1, Float32Array.of(0, 1, 0, 1, 0, 1), Int32Array.of(1, 1, 0), 2);
+    meter.add(5, Float32Array.of(8, 8, 3, 2), Int32Array.of(0), 2, 2);
+    expect(meter.images).toBe(4);
+    expect(meter.loss).toBe((3 * 1 + 5) / 4);
+    expect(meter.accuracy).toBe(3 / 4);
+  });
+});
+
+test("StepLR's rate is a function of the epoch", () => {
+  const settings = { lr: 0.001, stepSize: 7, gamma: 0.1 };
+  const rates = [0, 6, 7, 13, 14].map((epoch) => stepLr(epoch, settings));
+  const expected = [1e-3, 1e-3, 1e-4, 1e-4, 1e-5];
+  rates.forEach((rate, i) => {
+    expect(rate).toBeCloseTo(expected[i] ?? NaN, 15);
+  });
+});
