@@ -1,7 +1,7 @@
 /**
  * Runs Python with the pinned packages of scripts/requirements.lock:
  *
- *     node scripts/python.mjs -m scripts.build_artifacts --check
+ *     node scripts/python.mjs -m scripts.artifacts --check
  *
  * The virtual environment (.venv in the repository's root) is made on the first call and again
  * whenever the lock file changes. The working directory is the repository's root; the exit code is

@@ -1,4 +1,4 @@
-"""Measures and writes docs/performance.md's tables: ``npm run bench [-- --quick]``."""
+"""Measures and writes docs/results/performance.md's tables: ``npm run bench [-- --quick]``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ import torchvision  # type: ignore[import-untyped]
 from scripts.bench.growth import growth, node_packages, python_packages
 from scripts.bench.job_data import COUNTS, make_job_data
 from scripts.bench.measure import (
-    ROOT,
     Job,
     Spread,
     alternate,
@@ -31,9 +30,9 @@ from scripts.bench.measure import (
     step_servers,
 )
 from scripts.bench.profile import profile
-from scripts.parity.driver import compile_driver
+from scripts.project import RESULTS, ROOT, compile_typescript
 
-DOCUMENT = ROOT / "docs/performance.md"
+DOCUMENT = RESULTS / "performance.md"
 BEGIN, END = "<!-- measured by npm run bench -->", "<!-- end of measured -->"
 BATCHES = (1, 4, 16, 32)
 TARGETS = {4: 1.05, 16: 1.10, 32: 1.10}
@@ -242,7 +241,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
-    compile_driver()
+    compile_typescript()
     if options.profile:
         print("\n".join(profile(4, options.threads)))
         return 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from scripts.bench.measure import ROOT
+from scripts.project import ROOT
 
 FILES = (1_000, 10_000, 100_000)
 INDEX_SECONDS = 5.0

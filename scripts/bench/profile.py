@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from scripts.bench.measure import ROOT
+from scripts.project import ROOT
 
 COSTLIEST = 10
 SUFFIX = "_kernel_time"

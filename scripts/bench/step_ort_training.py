@@ -19,9 +19,9 @@ import torch
 from onnxruntime.training import artifacts
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 
-from scripts.architectures import ARCHITECTURES
-from scripts.gradient_graph import export_forward
-from scripts.graph_builder import IR_VERSION
+from scripts.artifacts.architectures import ARCHITECTURES
+from scripts.artifacts.differentiate import export_forward
+from scripts.artifacts.graph_builder import IR_VERSION
 
 
 def main() -> None:

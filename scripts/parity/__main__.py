@@ -1,4 +1,4 @@
-"""``npm run parity``: measures every row and writes docs/parity.md."""
+"""``npm run parity``: measures every row and writes docs/results/parity.md."""
 
 from __future__ import annotations
 

@@ -23,17 +23,17 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DistributedSampler
 
-from scripts.parity.driver import Tensors
-from scripts.parity.philox import random_state
-from scripts.parity.torch_reference import (
+from scripts.parity.trajectories import Distance, distance, doubles, medians
+from scripts.reference.philox import random_state
+from scripts.reference.torch_training import (
     Batch,
+    Tensors,
     Trained,
     flat,
     make_model,
     relative_error,
     threads,
 )
-from scripts.parity.trajectories import Distance, distance, doubles, medians
 
 Spec = dict[str, Any]
 

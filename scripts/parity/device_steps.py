@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scripts.parity.driver import Driver, Provider
+from scripts.parity.bridge import Bridge, Provider
 from scripts.parity.gradients import whole_steps
 from scripts.parity.one_step import step_errors
 from scripts.parity.report import table
@@ -37,8 +37,8 @@ def find_place(name: str) -> Place | None:
         return Place("cuda", {"NVIDIA_TF32_OVERRIDE": "0"})
     if name != "swiftshader":
         return Place("webgpu" if name == "webgpu" else "cpu", {})
-    with Driver() as driver:
-        icd = driver.find()["swiftShader"]
+    with Bridge() as bridge:
+        icd = bridge.find()["swiftShader"]
     return None if icd is None else Place("webgpu", {"VK_ICD_FILENAMES": icd})
 
 
@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> int:
     if place is None:
         print("expected Chromium's SwiftShader, found none (Debian: chromium)", file=sys.stderr)
         return 1
-    with Driver(place.environment) as driver:
-        errors = step_errors(driver, range(options.seeds), provider=place.provider)
+    with Bridge(place.environment) as bridge:
+        errors = step_errors(bridge, range(options.seeds), provider=place.provider)
     for error in sorted(errors, key=lambda error: error.seed):
         print(
             f"seed {error.seed}, {error.classes} classes, batch {error.batch}: gradient "

@@ -15,14 +15,15 @@ from safetensors.torch import save_file
 from torchvision.datasets import ImageFolder  # type: ignore[import-untyped]
 
 from scripts.parity import providers, trajectories
-from scripts.parity.driver import ROOT, Driver, Tensors
+from scripts.parity.bridge import Bridge
 from scripts.parity.one_step import CASES, LR, Summary, step_errors
-from scripts.parity.philox import manifest, random_images, random_state
 from scripts.parity.pixels import cropped, evaluated, photograph
-from scripts.parity.projections import project_all
-from scripts.parity.runs import SAMPLES
-from scripts.parity.torch_reference import (
+from scripts.project import ROOT, SAMPLES
+from scripts.reference.philox import manifest, random_images, random_state
+from scripts.reference.projections import project_all
+from scripts.reference.torch_training import (
     Batch,
+    Tensors,
     Trained,
     evaluate,
     flat,
@@ -64,14 +65,14 @@ PHOTOGRAPHS: dict[str, tuple[str, tuple[int, int, int, int] | None, str | None, 
 """Public-domain and CC0 photographs of scikit-image; see README.md beside them."""
 
 
-def write(driver: Driver) -> None:
+def write(bridge: Bridge) -> None:
     """Writes every file anew."""
     shutil.rmtree(FOLDER / "photographs", ignore_errors=True)
     (FOLDER / "photographs").mkdir(parents=True)
-    _write_json("pixels.json", _pixels(driver))
-    _write_json("steps.json", {"lr": LR, "tiny": _tiny_steps(), "resnet18": _resnet_steps(driver)})
-    _write_json("trajectories.json", _trajectories(driver))
-    _write_json("evaluation.json", _evaluation(driver))
+    _write_json("pixels.json", _pixels(bridge))
+    _write_json("steps.json", {"lr": LR, "tiny": _tiny_steps(), "resnet18": _resnet_steps(bridge)})
+    _write_json("trajectories.json", _trajectories(bridge))
+    _write_json("evaluation.json", _evaluation(bridge))
 
 
 def _write_json(name: str, content: object) -> None:
@@ -102,9 +103,9 @@ def _levels(pixels: torch.Tensor) -> str:
     return base64.b64encode(levels.permute(1, 2, 0).numpy().tobytes()).decode()
 
 
-def _pixels(driver: Driver) -> dict[str, Any]:
+def _pixels(bridge: Bridge) -> dict[str, Any]:
     files = _write_photographs()
-    crops = driver.preprocess("resnet18", files, "train", CROP_SEED, CROP_EPOCH)
+    crops = bridge.preprocess("resnet18", files, "train", CROP_SEED, CROP_EPOCH)
     images = [
         {
             "file": file.name,
@@ -156,14 +157,14 @@ def _tiny_steps() -> dict[str, Any]:
     return {"torchError": median(e for _, e in found), "cases": [case for case, _ in found]}
 
 
-def _resnet_steps(driver: Driver) -> dict[str, Any]:
+def _resnet_steps(bridge: Bridge) -> dict[str, Any]:
     cases = []
     for seed in RESNET_SEEDS:
         classes, batch = CASES[seed % len(CASES)]
         case = {"seed": seed, "classes": classes, "batch": batch, "weightDecay": 0.0}
         cases.append(_step("resnet18", case)[0])
     # The spread of row 3's sixteen seeds: six are too few for a steady median.
-    summary = Summary.of(step_errors(driver, range(16)))
+    summary = Summary.of(step_errors(bridge, range(16)))
     return {"torchError": summary.torch_gradient, "cases": cases}
 
 
@@ -172,16 +173,16 @@ def _way(arch: str, trained: Trained, start: Tensors, names: list[str]) -> dict[
     return project_all(arch, ways, names)
 
 
-def _trajectories(driver: Driver) -> dict[str, Any]:
+def _trajectories(bridge: Bridge) -> dict[str, Any]:
     """Twenty steps of the tiny network from float64, with float32's distances from it."""
     arch, classes = providers.ARCH, providers.CLASSES
-    data = trajectories.write_data(driver.folder / "trajectory")
-    driver.open(arch, classes)
+    data = trajectories.write_data(bridge.folder / "trajectory")
+    bridge.open(arch, classes)
     cases = []
     for seed in trajectories.SEEDS:
         model, start = _start(arch, classes, seed)
-        driver.set_state(start)
-        batches = trajectories.drive(driver, data, seed).batches
+        bridge.set_state(start)
+        batches = trajectories.drive(bridge, data, seed).batches
         exact = train(model, batches, trajectories.RATES, dtype=torch.double)
         epoch = train(model, batches[:5], trajectories.RATES[:5], dtype=torch.double)
         statistics = [name for name in start if ".running_" in name]
@@ -194,7 +195,7 @@ def _trajectories(driver: Driver) -> dict[str, Any]:
                 "firstEpoch": _way(arch, epoch, start, statistics),
             }
         )
-    torch_distance = providers.measure(driver, data, "cpu", trajectories.SEEDS).torch
+    torch_distance = providers.measure(bridge, data, "cpu", trajectories.SEEDS).torch
     return {
         "classes": classes,
         "imagesPerClass": trajectories.IMAGES_PER_CLASS,
@@ -207,12 +208,12 @@ def _trajectories(driver: Driver) -> dict[str, Any]:
     }
 
 
-def _evaluation(driver: Driver) -> dict[str, Any]:
+def _evaluation(bridge: Bridge) -> dict[str, Any]:
     """A tiny network that PyTorch trained on the samples, and its logits of the validation set."""
     model, start = _start("tiny", 2, 0)
-    driver.open("tiny", 2)
-    driver.set_state(start)
-    found = driver.epochs(SAMPLES / "train", 8, batch_size=8, seed=0, lr=0.02, step_size=6)
+    bridge.open("tiny", 2)
+    bridge.set_state(start)
+    found = bridge.epochs(SAMPLES / "train", 8, batch_size=8, seed=0, lr=0.02, step_size=6)
     batches = [Batch(found[f"images.{i}"], found[f"labels.{i}"]) for i in range(8 * 12)]
     trained = train(model, batches, [0.02] * 72 + [0.002] * 24)
     save_file(trained.state, FOLDER / "tiny.safetensors", metadata={"made by": "PyTorch"})
@@ -220,7 +221,7 @@ def _evaluation(driver: Driver) -> dict[str, Any]:
     samples = ImageFolder(str(SAMPLES / "val")).samples
     files = [Path(path) for path, _ in samples]
     labels = torch.tensor([label for _, label in samples])
-    pixels = driver.preprocess("tiny", files)
+    pixels = bridge.preprocess("tiny", files)
     images = torch.stack([pixels[f"pixels.{index}"] for index in range(len(files))])
     from_pillow = evaluate(model, torch.stack([evaluated(file, "tiny") for file in files]))
     return {

@@ -7,7 +7,7 @@ from itertools import product
 
 from scripts.parity.one_step import StepErrors, Summary, step_errors
 from scripts.parity.rows import Context, Row, at_most, at_most_twice
-from scripts.training_harness import (
+from scripts.reference.training_step import (
     DOUBLE,
     Settings,
     feeds,
@@ -48,7 +48,7 @@ def rows(context: Context) -> Iterator[Row]:
         "(batch 1, 3, 4, 16; 2, 3, 10 classes; weight decay 0, 0.01)"
     )
     yield at_most("3", what, worst, 1e-9)
-    yield from whole_steps(step_errors(context.driver, SEEDS))
+    yield from whole_steps(step_errors(context.bridge, SEEDS))
 
 
 def whole_steps(errors: list[StepErrors]) -> Iterator[Row]:

@@ -8,8 +8,8 @@ from statistics import median
 
 import torch
 
-from scripts.parity.driver import Driver, Provider
-from scripts.parity.torch_reference import (
+from scripts.parity.bridge import Bridge, Provider
+from scripts.reference.torch_training import (
     flat,
     make_model,
     random_batch,
@@ -39,7 +39,7 @@ class StepErrors:
 
 
 def step_errors(
-    driver: Driver,
+    bridge: Bridge,
     seeds: Iterable[int],
     arch: str = "resnet18",
     weight_decay: float = 0.0,
@@ -56,15 +56,15 @@ def step_errors(
     for seed in sorted(seeds, key=lambda seed: CASES[seed % len(CASES)]):
         classes, batch = CASES[seed % len(CASES)]
         if not found or found[-1].classes != classes:
-            driver.open(arch, classes, provider)
+            bridge.open(arch, classes, provider)
         model = make_model(arch, classes, seed)
         parameters = [name for name, _ in model.named_parameters()]
         data = random_batch(batch, size, classes, seed)
         exact = train(model, [data], [LR], dtype=torch.double)
         single = train(model, [data], [LR])
-        driver.set_state(model.state_dict())
-        results = driver.step(data.images[None], data.labels[None], [LR], weight_decay=weight_decay)
-        state = driver.get_state()
+        bridge.set_state(model.state_dict())
+        results = bridge.step(data.images[None], data.labels[None], [LR], weight_decay=weight_decay)
+        state = bridge.get_state()
         momentum = {name: state[f"momentum.{name}"] for name in parameters}
         reference = flat(exact.momentum, parameters)
         statistics = [name for name in state if ".running_" in name]

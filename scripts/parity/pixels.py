@@ -14,9 +14,9 @@ from scipy.stats import ks_2samp  # type: ignore[import-untyped]
 from torchvision import transforms  # type: ignore[import-untyped]
 from torchvision.transforms import functional as F  # type: ignore[import-untyped]
 
-from scripts.parity.driver import Driver
-from scripts.parity.philox import manifest
+from scripts.parity.bridge import Bridge
 from scripts.parity.rows import Context, Row, at_most
+from scripts.reference.philox import manifest
 
 WORST, MEAN = 2.0, 0.05
 """Levels of 255: at any pixel, and on average over an image."""
@@ -129,9 +129,9 @@ def distributions(crops: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"area": height * width, "aspect ratio": width / height}
 
 
-def crop_distance(driver: Driver, width: int, height: int) -> float:
+def crop_distance(bridge: Bridge, width: int, height: int) -> float:
     """Largest Kolmogorov-Smirnov distance of the driver's crops from torchvision's."""
-    ours = distributions(driver.crops(width, height, DRAWS))
+    ours = distributions(bridge.crops(width, height, DRAWS))
     theirs = distributions(torchvision_crops(width, height, DRAWS))
     return max(float(ks_2samp(ours[name], theirs[name]).statistic) for name in ours)
 
@@ -139,14 +139,14 @@ def crop_distance(driver: Driver, width: int, height: int) -> float:
 def rows(context: Context) -> Iterator[Row]:
     """Measures rows 1 and 2."""
     images = all_images(context.folder)
-    found = context.driver.preprocess("resnet18", images)
+    found = context.bridge.preprocess("resnet18", images)
     apart = [levels_apart(found[f"pixels.{i}"], evaluated(p)) for i, p in enumerate(images)]
     count = f"{len(images)} images, {len(PHOTOGRAPHS)} of them photographs as published"
     yield from _pixel_rows("1", f"evaluation preprocessing, {count}", apart)
 
     apart, enlarging = [], 0
     for epoch in range(EPOCHS):
-        found = context.driver.preprocess("resnet18", images, "train", seed=1, epoch=epoch)
+        found = context.bridge.preprocess("resnet18", images, "train", seed=1, epoch=epoch)
         for index, path in enumerate(images):
             crop = found[f"crop.{index}"]
             enlarging += int(crop[2:4].min()) < 224
@@ -156,7 +156,7 @@ def rows(context: Context) -> Iterator[Row]:
 
     # Two samples of one distribution are closer than this in 99.9 % of cases.
     bound = 1.95 * (2 / DRAWS) ** 0.5
-    distance = max(crop_distance(context.driver, *size) for size in CROP_SIZES)
+    distance = max(crop_distance(context.bridge, *size) for size in CROP_SIZES)
     what = f"crop sampler: area and aspect ratio, {DRAWS:,} draws, three image sizes (KS distance)"
     yield at_most("2", what, distance, round(bound, 4))
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import torch
 
-from scripts.parity.driver import Driver, DriverError, Provider
-from scripts.parity.philox import random_state
+from scripts.parity.bridge import Bridge, BridgeError, Provider
 from scripts.parity.rows import Context, Row, at_most_twice
-from scripts.parity.torch_reference import make_model, threads, train
 from scripts.parity.trajectories import (
     RATES,
     Distance,
@@ -21,6 +19,8 @@ from scripts.parity.trajectories import (
     medians,
     write_data,
 )
+from scripts.reference.philox import random_state
+from scripts.reference.torch_training import make_model, threads, train
 
 ARCH = "tiny"
 CLASSES = 2
@@ -36,16 +36,16 @@ class ProviderDistance:
     """Of PyTorch float32."""
 
 
-def measure(driver: Driver, data: Path, provider: Provider, seeds: range) -> ProviderDistance:
+def measure(bridge: Bridge, data: Path, provider: Provider, seeds: range) -> ProviderDistance:
     """Twenty steps of the tiny network on one provider, for each seed."""
-    driver.open(ARCH, CLASSES, provider)
+    bridge.open(ARCH, CLASSES, provider)
     ours, theirs = [], []
     for seed in seeds:
         start = random_state(ARCH, CLASSES, seed)
         model = make_model(ARCH, CLASSES, 0)
         model.load_state_dict(start)
-        driver.set_state(start)
-        found = drive(driver, data, seed)
+        bridge.set_state(start)
+        found = drive(bridge, data, seed)
         with threads(1):
             exact = train(model, found.batches, RATES, dtype=torch.double)
             single = train(model, found.batches, RATES)
@@ -57,26 +57,26 @@ def measure(driver: Driver, data: Path, provider: Provider, seeds: range) -> Pro
 def rows(context: Context) -> Iterator[Row]:
     """Measures row 8."""
     data = write_data(context.folder / "providers")
-    yield from _provider_rows("CPU", measure(context.driver, data, "cpu", SEEDS))
-    icd = context.driver.find()["swiftShader"]
+    yield from _provider_rows("CPU", measure(context.bridge, data, "cpu", SEEDS))
+    icd = context.bridge.find()["swiftShader"]
     what = "WebGPU (SwiftShader)"
     if icd is None:
         yield Row("8", f"20 steps on {what}", "", "not run: no SwiftShader here", None)
     else:
-        with Driver({"VK_ICD_FILENAMES": icd}) as driver:
-            yield from _provider_rows(what, measure(driver, data, "webgpu", SEEDS))
-            placements = driver.placements(ARCH, "webgpu")
+        with Bridge({"VK_ICD_FILENAMES": icd}) as bridge:
+            yield from _provider_rows(what, measure(bridge, data, "webgpu", SEEDS))
+            placements = bridge.placements(ARCH, "webgpu")
         yield _placement_row(what, placements)
     # In TF32 nothing would be as near to float64 as PyTorch's float32.
-    with Driver({"NVIDIA_TF32_OVERRIDE": "0"}) as driver:
+    with Bridge({"NVIDIA_TF32_OVERRIDE": "0"}) as bridge:
         try:
-            driver.open(ARCH, CLASSES, "cuda")
-        except DriverError:
+            bridge.open(ARCH, CLASSES, "cuda")
+        except BridgeError:
             yield Row("8", "20 steps on CUDA", "", "not run: its provider does not load here", None)
         else:
             what = "CUDA (TF32 off)"
-            yield from _provider_rows(what, measure(driver, data, "cuda", SEEDS))
-            yield _placement_row(what, driver.placements(ARCH, "cuda"))
+            yield from _provider_rows(what, measure(bridge, data, "cuda", SEEDS))
+            yield _placement_row(what, bridge.placements(ARCH, "cuda"))
 
 
 def _provider_rows(name: str, found: ProviderDistance) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""The command: measures the rows, writes docs/parity.md or the tests' fixtures."""
+"""The command: measures the rows, writes docs/results/parity.md or the tests' fixtures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from scripts.parity import fixtures, gradients, pixels, providers, runs, trajectories
-from scripts.parity.driver import ROOT, Driver
+from scripts.parity.bridge import Bridge
 from scripts.parity.rows import Context, Row
+from scripts.project import RESULTS, ROOT
 
-DOCUMENT = ROOT / "docs/parity.md"
+DOCUMENT = RESULTS / "parity.md"
 PARTS = {
     "pixels": pixels,
     "gradients": gradients,
@@ -121,11 +122,11 @@ def main(arguments: list[str]) -> int:
         "--only", nargs="+", choices=list(PARTS), help="print these parts' rows, write nothing"
     )
     options = parser.parse_args(arguments)
-    with Driver() as driver, tempfile.TemporaryDirectory() as folder:
+    with Bridge() as bridge, tempfile.TemporaryDirectory() as folder:
         if options.fixtures:
-            fixtures.write(driver)
+            fixtures.write(bridge)
             return 0
-        context = Context(driver, Path(folder))
+        context = Context(bridge, Path(folder))
         rows: list[Row] = []
         for name in options.only or PARTS:
             for row in PARTS[name].rows(context):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.parity.driver import Driver
+from scripts.parity.bridge import Bridge
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Row:
 class Context:
     """What the rows share."""
 
-    driver: Driver
+    bridge: Bridge
     folder: Path
     """For files; removed afterwards."""
     notes: list[str] = field(default_factory=list)

@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.datasets import ImageFolder  # type: ignore[import-untyped]
 
-from scripts.architectures import ARCHITECTURES
-from scripts.parity.driver import ROOT, Driver, Tensors
+from scripts.artifacts.architectures import ARCHITECTURES
+from scripts.parity.bridge import Bridge
 from scripts.parity.pixels import evaluated
 from scripts.parity.rows import Context, Row, at_most
-from scripts.parity.torch_reference import evaluate
+from scripts.project import ROOT, SAMPLES
+from scripts.reference.torch_training import Tensors, evaluate
 
-SAMPLES = ROOT / "samples/textures"
 EPOCHS = 2
 ARCH = "resnet18"
 
@@ -61,13 +61,13 @@ def recorded_accuracy(run: Path) -> float:
     return float(records[-1]["accuracy"])
 
 
-def loader_pixels(driver: Driver, files: Sequence[Path]) -> torch.Tensor:
+def loader_pixels(bridge: Bridge, files: Sequence[Path]) -> torch.Tensor:
     """Images [N, 3, S, S] as the driver's loader makes them."""
-    found = driver.preprocess(ARCH, files)
+    found = bridge.preprocess(ARCH, files)
     return torch.stack([found[f"pixels.{index}"] for index in range(len(files))])
 
 
-def weight_files_differ(driver: Driver, model: nn.Module, folder: Path) -> list[str]:
+def weight_files_differ(bridge: Bridge, model: nn.Module, folder: Path) -> list[str]:
     """Tensors that the driver does not read bit for bit from files PyTorch wrote.
 
     The head is left out: the driver always starts it afresh.
@@ -78,7 +78,7 @@ def weight_files_differ(driver: Driver, model: nn.Module, folder: Path) -> list[
     save_file(model.state_dict(), files[1])
     differ = []
     for file in files:
-        found = driver.initial_state(ARCH, str(file), 2)
+        found = bridge.initial_state(ARCH, str(file), 2)
         differ += [f"{file.name}: {n}" for n, t in expected.items() if not torch.equal(found[n], t)]
     return differ
 
@@ -97,17 +97,17 @@ def python_logits(model: Path, images: torch.Tensor) -> torch.Tensor:
 
 def rows(context: Context) -> Iterator[Row]:
     """Measures row 5's evaluation, and rows 6 and 7."""
-    driver, run = context.driver, context.folder / "run"
+    bridge, run = context.bridge, context.folder / "run"
     train_and_export(SAMPLES, run, EPOCHS)
     weights = checkpoint_weights(run)
     model = torchvision_model(weights)
     validation = ImageFolder(str(SAMPLES / "val")).samples
     files, labels = [Path(path) for path, _ in validation], [label for _, label in validation]
-    images = loader_pixels(driver, files)
+    images = loader_pixels(bridge, files)
     expected = evaluate(model, images)
     count = f"{len(files)} validation images, ResNet-18 after {EPOCHS} epochs"
 
-    found = driver.evaluate(ARCH, weights, images)
+    found = bridge.evaluate(ARCH, weights, images)
     apart = float((found - expected).abs().max())
     yield at_most("5", f"evaluation logits, {count}", apart, 1e-4)
     from_pillow = evaluate(model, torch.stack([evaluated(file) for file in files]))
@@ -127,7 +127,7 @@ def rows(context: Context) -> Iterator[Row]:
     context.notes.append(
         f"Rows 5 and 6: with each side's own pixels the logits differ by at most {apart:.2g}."
     )
-    differ = weight_files_differ(driver, model, context.folder)
+    differ = weight_files_differ(bridge, model, context.folder)
     yield Row(
         "6",
         "a .pth of torch.save and a .safetensors, read by the driver, outside the head",
@@ -142,14 +142,14 @@ def rows(context: Context) -> Iterator[Row]:
         python_logits(exported, images),
         expected,
     )
-    chromium = driver.find()["chromium"]
+    chromium = bridge.find()["chromium"]
     if chromium is None:
         what = "exported model in Chromium with onnxruntime-web (WASM)"
         yield Row("7", what, "≤ 0.001", "not run: no Chromium here", None)
         return
-    found = driver.browse(chromium, exported, images)
-    browser = driver.answer["userAgent"].split("Chrome/")[-1].split(".")[0]
-    runtime = driver.answer["runtime"]
+    found = bridge.browse(chromium, exported, images)
+    browser = bridge.answer["userAgent"].split("Chrome/")[-1].split(".")[0]
+    runtime = bridge.answer["runtime"]
     what = f"exported model in Chromium {browser} with onnxruntime-web {runtime} (WASM): logits"
     yield _logits_row(f"{what}, {count}", found, expected)
 

@@ -11,11 +11,13 @@ from statistics import median
 import numpy as np
 import torch
 
-from scripts.parity.driver import ROOT, Driver, Tensors
-from scripts.parity.philox import random_state
+from scripts.parity.bridge import Bridge
 from scripts.parity.rows import Context, Row, at_most, at_most_twice
-from scripts.parity.torch_reference import (
+from scripts.project import SAMPLES
+from scripts.reference.philox import random_state
+from scripts.reference.torch_training import (
     Batch,
+    Tensors,
     Trained,
     flat,
     make_model,
@@ -23,9 +25,8 @@ from scripts.parity.torch_reference import (
     threads,
     train,
 )
-from scripts.training_harness import DOUBLE, run_graph, training_graph
+from scripts.reference.training_step import DOUBLE, run_graph, training_graph
 
-SAMPLES = ROOT / "samples/textures/train"
 IMAGES_PER_CLASS = 9
 BATCH = 4
 EPOCHS = 4
@@ -40,7 +41,7 @@ def write_data(folder: Path) -> Path:
     """A folder with the first 18 of the sample images."""
     for name in ("brick", "gravel"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        for path in sorted((SAMPLES / name).iterdir())[:IMAGES_PER_CLASS]:
+        for path in sorted((SAMPLES / "train" / name).iterdir())[:IMAGES_PER_CLASS]:
             shutil.copy(path, folder / name / path.name)
     return folder
 
@@ -54,12 +55,12 @@ class Trajectory:
     state: Tensors
 
 
-def drive(driver: Driver, data: Path, seed: int, lr: float = LR) -> Trajectory:
+def drive(bridge: Bridge, data: Path, seed: int, lr: float = LR) -> Trajectory:
     """Twenty steps of the open session, from the state it has."""
-    found = driver.epochs(data, EPOCHS, batch_size=BATCH, seed=seed, lr=lr, gamma=GAMMA)
+    found = bridge.epochs(data, EPOCHS, batch_size=BATCH, seed=seed, lr=lr, gamma=GAMMA)
     batches = [Batch(found[f"images.{i}"], found[f"labels.{i}"]) for i in range(STEPS)]
     assert [len(batch.labels) for batch in batches[:5]] == [4, 4, 4, 4, 2]
-    return Trajectory(batches, found["losses"], driver.get_state())
+    return Trajectory(batches, found["losses"], bridge.get_state())
 
 
 @dataclass(frozen=True)
@@ -141,26 +142,26 @@ def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Di
 class Spread:
     """Median distances over the seeds, float32."""
 
-    driver: Distance
-    """Driver from PyTorch with two threads."""
+    bridge: Distance
+    """Bridge from PyTorch with two threads."""
     torch: Distance
     """PyTorch with one thread from PyTorch with two."""
     driver_exact: Distance
-    """Driver from PyTorch float64."""
+    """Bridge from PyTorch float64."""
     torch_exact: Distance
     """PyTorch with two threads from PyTorch float64."""
 
 
-def spread(driver: Driver, data: Path, arch: str, seeds: range, classes: int = 2) -> Spread:
+def spread(bridge: Bridge, data: Path, arch: str, seeds: range, classes: int = 2) -> Spread:
     """Twenty steps for each seed: driver, and PyTorch three times."""
-    driver.open(arch, classes)
+    bridge.open(arch, classes)
     found: dict[str, list[Distance]] = {name: [] for name in Spread.__annotations__}
     for seed in seeds:
         start = random_state(arch, classes, seed)
         model = make_model(arch, classes, 0)
         model.load_state_dict(start)
-        driver.set_state(start)
-        ours = drive(driver, data, seed)
+        bridge.set_state(start)
+        ours = drive(bridge, data, seed)
         with threads(1):
             one = train(model, ours.batches, RATES)
         with threads(2):
@@ -175,18 +176,18 @@ def spread(driver: Driver, data: Path, arch: str, seeds: range, classes: int = 2
 
 def rows(context: Context) -> Iterator[Row]:
     """Measures row 4 and row 5's running statistics."""
-    driver = context.driver
+    bridge = context.bridge
     data = write_data(context.folder / "trajectory")
     start = random_state("tiny", 2, 0)
-    driver.open("tiny", 2)
-    driver.set_state(start)
-    exact = float64_distance(drive(driver, data, 0), start, 2)
+    bridge.open("tiny", 2)
+    bridge.set_state(start)
+    exact = float64_distance(drive(bridge, data, 0), start, 2)
     what = "20 steps, float64, tiny network"
     yield at_most("4", f"{what}: losses", exact.losses, 1e-6)
     yield at_most("4", f"{what}: weights, relative to their way", exact.weights, 1e-6)
     yield at_most("5", f"{what}: running statistics after them", exact.statistics, 1e-6)
 
-    found = spread(driver, data, "resnet18", SEEDS)
+    found = spread(bridge, data, "resnet18", SEEDS)
     what = f"20 steps, float32, ResNet-18, median of {len(SEEDS)} seeds"
     whose = "PyTorch with one thread from PyTorch with two"
     for number, name, figure in (
@@ -194,7 +195,7 @@ def rows(context: Context) -> Iterator[Row]:
         ("4", "weights, relative to their way", "weights"),
         ("5", "running statistics, relative to their way", "statistics"),
     ):
-        ours, theirs = getattr(found.driver, figure), getattr(found.torch, figure)
+        ours, theirs = getattr(found.bridge, figure), getattr(found.torch, figure)
         yield at_most_twice(number, f"{what}: {name}", ours, theirs, whose)
     context.notes.append(
         "Row 4, float32: after twenty steps, relative to float64, the losses of the driver are "

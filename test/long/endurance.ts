@@ -1,7 +1,8 @@
 /**
  * The long tests, `npm run test:endurance [KILLS] [FIRST_SEED]`: at least so many kills (default 120), 2,000
  * steps in flat memory after as many to warm up, 100,000 mutated files for each reader and 20,000 well formed
- * ones that mean nonsense. Ends with a table for docs/reliability.md; the exit code is 1 if one fails. A failing case names its seed.
+ * ones that mean nonsense. Prints a table for docs/results/reliability.md; exit code 1 if one fails. A failing
+ * case names its seed.
  */
 
 import { execFile } from 'node:child_process';
@@ -17,7 +18,7 @@ import { testProgram } from '../support/paths.js';
 
 const STEPS_PER_EPOCH = 20;
 const EPOCHS = 200;
-/** V8 settles the size of its heaps in the first 2,000 steps; docs/reliability.md has the figures. */
+/** V8 settles the size of its heaps in the first 2,000 steps; docs/results/reliability.md has the figures. */
 const WARM_UP = 100;
 const GROWTH = 0.05;
 const MUTATIONS = 100_000;

@@ -1,5 +1,5 @@
 /**
- * `npm run scaling`: measures what docs/scaling.md reports and writes it to the file that is named, as JSON. Five
+ * `npm run scaling`: measures what docs/results/scaling.md reports and writes it to the named file, as JSON. Five
  * minutes on an idle machine. The network parts need root.
  */
 

@@ -1,4 +1,4 @@
-/** docs/parity.md without Python, rows 1 and 2: photographs through the loader and through torchvision. */
+/** docs/results/parity.md without Python, rows 1 and 2: photographs through the loader and through torchvision. */
 
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';

@@ -1,5 +1,5 @@
 /**
- * docs/parity.md without Python, rows 3 to 5, 7 and 8: against what scripts/parity had PyTorch compute.
+ * docs/results/parity.md without Python, rows 3 to 5, 7 and 8: against what scripts/parity had PyTorch compute.
  * Rows 1 and 2 are in parity-pixels.test.ts. Row 6, this project's files in PyTorch, is a Python test.
  */
 

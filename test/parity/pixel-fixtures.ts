@@ -1,4 +1,4 @@
-/** The fixtures that scripts/write_pixel_fixtures.py makes with Pillow and torchvision. */
+/** The fixtures that scripts/fixtures/pixels.py makes with Pillow and torchvision. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** Losses and schedules against PyTorch's own figures (scripts/write_settings_fixtures.py). */
+/** Losses and schedules against PyTorch's own figures (scripts/fixtures/settings.py). */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** Fixtures of scripts/write_settings_fixtures.py: six steps of the tiny network under each of SGD's settings. */
+/** Fixtures of scripts/fixtures/settings.py: six steps of the tiny network under each of SGD's settings. */
 
 import path from 'node:path';
 import { readFileSync } from 'node:fs';

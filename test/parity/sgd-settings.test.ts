@@ -1,4 +1,4 @@
-/** Nesterov momentum, clipped gradients and a frozen backbone, against PyTorch (scripts/write_settings_fixtures.py). */
+/** Nesterov momentum, clipped gradients and a frozen backbone, against PyTorch (scripts/fixtures/settings.py). */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';

@@ -1,0 +1,1 @@
+"""Builds the artifact folders: torchvision's networks as graphs of standard ONNX operators."""

@@ -1,0 +1,109 @@
+"""Builds all files of one artifact folder, and compares them with those on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from torch import nn
+
+from scripts.artifacts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from scripts.artifacts.differentiate import differentiate, export_forward
+from scripts.artifacts.graphs.data_parallel import build_gradients_graph, build_update_graph
+from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph
+from scripts.artifacts.graphs.head import build_head_graph
+from scripts.artifacts.graphs.inference import build_evaluation_graph, build_inference_template
+from scripts.artifacts.graphs.preprocessing import build_preprocess_evaluate, build_preprocess_train
+from scripts.artifacts.graphs.training import build_training_graph
+from scripts.artifacts.manifest import build_manifest
+from scripts.artifacts.network import Network
+
+DEFAULT_CLASSES = 2
+MANIFEST = "manifest.json"
+
+
+def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) -> dict[str, bytes]:
+    """Everything that is committed for one architecture: file name -> content."""
+    network = Network.of(model, input_size)
+    forward = export_forward(model, input_size)
+    gradient = differentiate(forward, list(network.parameters))
+    head_gradient = differentiate(forward, list(network.head_alone().parameters))
+    template, folds = build_inference_template(network, forward)
+    resize = architecture.resize_size(input_size)
+    graphs = {
+        "train": ("train.onnx", _checked(build_training_graph(network, gradient))),
+        "trainExtended": (
+            "train_extended.onnx",
+            _checked(build_training_graph(network, gradient, extended=True)),
+        ),
+        "trainCuda": (
+            "train_cuda.onnx",
+            _checked(build_gpu_training_graph(network, gradient, loop=True)),
+        ),
+        "trainWebgpu": (
+            "train_webgpu.onnx",
+            _checked(build_gpu_training_graph(network, gradient, loop=False)),
+        ),
+        "packedState": ("packed_state.onnx", _checked(build_state_graph(network))),
+        "trainHead": ("train_head.onnx", _checked(build_head_graph(network, head_gradient))),
+        "gradients": ("gradients.onnx", _checked(build_gradients_graph(network, gradient))),
+        "gradientsHead": (
+            "gradients_head.onnx",
+            _checked(build_gradients_graph(network, head_gradient, frozen=True)),
+        ),
+        "update": ("update.onnx", _checked(build_update_graph(network))),
+        "updateExtended": (
+            "update_extended.onnx",
+            _checked(build_update_graph(network, extended=True)),
+        ),
+        "updateHead": (
+            "update_head.onnx",
+            _checked(build_update_graph(network.head_alone(), extended=True)),
+        ),
+        "evaluate": ("evaluate.onnx", _checked(build_evaluation_graph(network, forward))),
+        "inference": ("inference.onnx", _checked(template)),
+        "preprocessTrain": (
+            "preprocess_train.onnx",
+            build_preprocess_train(input_size, IMAGENET_MEAN, IMAGENET_STD).SerializeToString(
+                deterministic=True
+            ),
+        ),
+        "preprocessEvaluate": (
+            "preprocess_evaluate.onnx",
+            build_preprocess_evaluate(
+                input_size, resize, IMAGENET_MEAN, IMAGENET_STD
+            ).SerializeToString(deterministic=True),
+        ),
+    }
+    manifest = build_manifest(architecture, model, network, graphs, folds)
+    return {MANIFEST: manifest.encode(), **dict(graphs.values())}
+
+
+def _checked(model: ir.Model) -> bytes:
+    proto = ir.to_proto(model)
+    onnx.checker.check_model(proto, full_check=True)
+    content: bytes = proto.SerializeToString(deterministic=True)
+    return content
+
+
+def write(files: dict[str, bytes], folder: Path) -> None:
+    """Writes the files of one architecture into ``folder``, which need not exist."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def differences(files: dict[str, bytes], folder: Path) -> list[str]:
+    """What is wrong with ``folder``: files that are missing, changed, or none of ``files``."""
+    found = []
+    for name, content in files.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{name}: expected {len(content)} bytes, found no file")
+        elif path.read_bytes() != content:
+            found.append(f"{name}: expected {len(content)} bytes, found other content")
+    for path in sorted(folder.glob("*.onnx")):
+        if path.name not in files:
+            found.append(f"{path.name}: expected no such file, found one that nothing builds")
+    return found

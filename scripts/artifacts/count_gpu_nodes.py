@@ -1,0 +1,57 @@
+"""Counts the nodes of a training step on a GPU: prints the table of docs/results/performance.md.
+
+    node scripts/python.mjs -m scripts.artifacts.count_gpu_nodes
+
+At small batches a step on a GPU takes as long as its nodes take to be launched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import onnx
+
+from scripts.project import COMMITTED
+
+RESHAPING = frozenset({"Flatten", "Identity", "Reshape", "Unsqueeze"})
+"""They name the same numbers anew: nothing is computed."""
+
+DEVICES = {"trainCuda": "CUDA", "trainWebgpu": "WebGPU"}
+
+
+def step_nodes(model: onnx.ModelProto) -> Counter[str]:
+    """Operators of one training step: of the Scan's body where there is one."""
+    nodes = list(model.graph.node)
+    bodies = [a.g for node in nodes for a in node.attribute if a.name == "body"]
+    if len(bodies) > 1 or (bodies and len(nodes) > 1):
+        raise ValueError(f"expected one step or one Scan of it, got {len(nodes)} nodes")
+    return Counter(node.op_type for node in (bodies[0].node if bodies else nodes))
+
+
+def count(folder: Path, graph: str) -> tuple[int, int]:
+    """Nodes of a step that compute, and those that only reshape."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    operators = step_nodes(onnx.load(folder / manifest["graphs"][graph]["file"]))
+    reshaping = sum(n for op_type, n in operators.items() if op_type in RESHAPING)
+    return operators.total() - reshaping, reshaping
+
+
+def table() -> str:
+    """Every bundled network on each kind of GPU, as Markdown."""
+    lines = [
+        "| network | graph | nodes that compute | nodes that reshape |",
+        "| --- | --- | --- | --- |",
+    ]
+    for arch, folder in COMMITTED.items():
+        if arch == "tiny":
+            continue
+        for graph, device in DEVICES.items():
+            computing, reshaping = count(folder, graph)
+            lines.append(f"| {arch} | {device} | {computing} | {reshaping} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(table())

@@ -1,0 +1,1 @@
+"""The graphs of an artifact folder, one module per kind."""

@@ -1,0 +1,88 @@
+"""Lowering: every training-only operator of the gradient graph becomes standard ONNX.
+
+One rule an operator. A rule takes the builder, the node and the node's inputs in the new graph, and
+returns one value for each output of the node (``None`` for outputs that nobody reads).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.lowering.activation import relu_grad
+from scripts.artifacts.lowering.batch_norm import (
+    batch_norm_forward,
+    batch_norm_frozen,
+    batch_norm_grad,
+)
+from scripts.artifacts.lowering.convolution.forward import conv_forward
+from scripts.artifacts.lowering.convolution.gradient import conv_grad
+from scripts.artifacts.lowering.loss import soft_cross_entropy, soft_cross_entropy_grad
+from scripts.artifacts.lowering.pooling import max_pool, max_pool_grad
+from scripts.artifacts.lowering.rule import Rule
+from scripts.artifacts.lowering.scaling import scale
+
+COUNTER = re.compile(r"::\d+")
+
+RULES: dict[tuple[str, str], Rule] = {
+    ("", "Conv"): conv_forward,
+    ("", "MaxPool"): max_pool,
+    ("", "MaxPoolGrad"): max_pool_grad,
+    ("", "SoftmaxCrossEntropyLoss"): soft_cross_entropy,
+    ("com.microsoft", "SoftmaxCrossEntropyLossGrad"): soft_cross_entropy_grad,
+    ("com.microsoft", "BatchNormInternal"): batch_norm_forward,
+    ("com.microsoft", "BatchNormalizationGrad"): batch_norm_grad,
+    ("com.microsoft", "ConvGrad"): conv_grad,
+    ("com.microsoft", "ReluGrad"): relu_grad,
+    ("com.microsoft", "Scale"): scale,
+}
+
+FROZEN_RULES: dict[tuple[str, str], Rule] = {
+    ("com.microsoft", "BatchNormInternal"): batch_norm_frozen,
+}
+"""In the place of the others where a part of the network is in evaluation mode."""
+
+STANDARD = {
+    *("Add", "Expand", "Flatten", "Gemm", "GlobalAveragePool", "Identity"),
+    *("ReduceSum", "Relu", "Reshape", "Shape", "Sum"),
+}
+"""Operators of the gradient graph that are standard ONNX already and are copied as they are."""
+
+
+def lower(
+    op: GraphBuilder,
+    nodes: Sequence[ir.Node],
+    special: Mapping[tuple[str, str], Rule] = MappingProxyType({}),
+) -> None:
+    """Lowers ``nodes`` (in order) into ``op``.
+
+    Args:
+        op: receives the new nodes; its ``values`` map the old graph's inputs and initializers to
+            new values before the call, and every value after it.
+        nodes: the gradient graph's nodes, topologically sorted.
+        special: rules that win over the table.
+
+    Raises:
+        NotImplementedError: an operator has neither a rule nor a place among the standard ones.
+    """
+    for node in nodes:
+        inputs = [None if value is None else op.values[value] for value in node.inputs]
+        # onnxblock numbers its nodes through the life of the process; names must not tell.
+        op.scope = COUNTER.sub("", node.name or node.op_type).strip("/")
+        kind = (node.domain, node.op_type)
+        rule = special.get(kind, RULES.get(kind))
+        if rule is not None:
+            outputs = rule(op, node, inputs)
+        elif node.domain == "" and node.op_type in STANDARD:
+            outputs = op.copy(node, inputs)
+        else:
+            raise NotImplementedError(
+                f"expected an operator with a lowering rule, got {node.domain or 'ai.onnx'}."
+                f"{node.op_type} ({node.name}); add a rule for it to scripts/artifacts/lowering"
+            )
+        for old, new in zip(node.outputs, outputs, strict=True):
+            op.values[old] = new

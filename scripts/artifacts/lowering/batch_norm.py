@@ -1,0 +1,103 @@
+"""BatchNorm in training mode, forward and backward.
+
+M = N H W is the number of values a channel has; sums run over the axes N, H and W.
+Source: Ioffe and Szegedy, Batch Normalization (2015), section 3; running variance as PyTorch
+(unbiased, M / (M - 1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from scripts.artifacts.graph_builder import GraphBuilder, decimal, fixed, static_shape
+
+
+def _axes(x: ir.Value | None) -> list[int]:
+    rank = len(static_shape(x))
+    return [0, *range(2, rank)]
+
+
+def _per_channel(op: GraphBuilder, vector: ir.Value, x: ir.Value | None) -> ir.Value:
+    """[C] as [C, 1, 1], to broadcast over [N, C, H, W]."""
+    return op.Reshape(vector, op.ints([-1] + [1] * (len(static_shape(x)) - 2)))
+
+
+def _count(op: GraphBuilder, x: ir.Value | None, channels: int) -> ir.Value:
+    """M, as a float scalar; N is known only when the graph runs."""
+    return op.Div(op.cast(op.Size(x)), op.number(float(channels)))
+
+
+def batch_norm_forward(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """BatchNormInternal(X, gamma, beta, running_mean, running_var).
+
+    mean = sum X / M, var = sum (X - mean)^2 / M (two passes: no cancellation),
+    Y = gamma (X - mean) / sqrt(var + eps) + beta, written as the *inference* operator fed with the
+    batch's statistics: one fused pass that every provider has, where ``training_mode=1`` throws on
+    CUDA and does not exist on WebGPU.
+    running' = (1 - k) running + k statistic with k = 1 - momentum, var times M / (M - 1).
+    Outputs: Y, running_mean', running_var', mean, 1 / sqrt(var + eps).
+    """
+    x, gamma, beta, running_mean, running_var = inputs
+    original = node.inputs[0]
+    axes = _axes(original)
+    channels = fixed(static_shape(original)[1])
+    epsilon = decimal(node.attributes.get_float("epsilon", 1e-5))
+    keep = decimal(node.attributes.get_float("momentum", 0.9))
+
+    mean = op.ReduceMean(x, axes=axes, keepdims=0)
+    centred = op.Sub(x, _per_channel(op, mean, original))
+    var = op.ReduceMean(op.Mul(centred, centred), axes=axes, keepdims=0)
+    y = op.BatchNormalization(x, gamma, beta, mean, var, epsilon=epsilon)
+    inv_std = op.Reciprocal(op.Sqrt(op.Add(var, op.number(epsilon))))
+
+    count = _count(op, x, channels)
+    unbiased = op.Mul(var, op.Div(count, op.Sub(count, op.number(1.0))))
+    update = op.number(decimal(1.0 - keep))
+    new_mean = op.Add(op.Mul(running_mean, op.number(keep)), op.Mul(mean, update))
+    new_var = op.Add(op.Mul(running_var, op.number(keep)), op.Mul(unbiased, update))
+    return [y, new_mean, new_var, mean, inv_std]
+
+
+def batch_norm_frozen(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """BatchNormInternal of a network in evaluation mode.
+
+    Y = gamma (X - running_mean) / sqrt(running_var + eps) + beta; the running statistics stay.
+    """
+    epsilon = decimal(node.attributes.get_float("epsilon", 1e-5))
+    y = op.BatchNormalization(*inputs, epsilon=epsilon)
+    return [y, inputs[3], inputs[4], *[None] * (len(node.outputs) - 3)]
+
+
+def batch_norm_grad(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """BatchNormalizationGrad(dY, X, gamma, mean, r) with r = 1 / sqrt(var + eps).
+
+    dbeta = sum dY,  dgamma = r (sum dY X - mean dbeta),  dX = a dY + b X + c  per channel with
+    a = gamma r,  b = -a r dgamma / M,  c = -a dbeta / M - b mean.
+    b X + c is one pass of the inference operator with mean 0 and variance 1.
+    """
+    d_y, x, gamma, mean, inv_std = inputs
+    original = node.inputs[1]
+    axes = op.ints(_axes(original))
+    channels = fixed(static_shape(original)[1])
+
+    d_beta = op.ReduceSum(d_y, axes, keepdims=0)
+    d_y_x = op.ReduceSum(op.Mul(d_y, x), axes, keepdims=0)
+    d_gamma = op.Mul(inv_std, op.Sub(d_y_x, op.Mul(mean, d_beta)))
+
+    a = op.Mul(gamma, inv_std)
+    a_over_m = op.Div(a, _count(op, x, channels))
+    b = op.Neg(op.Mul(a_over_m, op.Mul(inv_std, d_gamma)))
+    c = op.Neg(op.Add(op.Mul(a_over_m, d_beta), op.Mul(b, mean)))
+    zeros = op.number([0.0] * channels)
+    ones = op.number([1.0] * channels)
+    affine = op.BatchNormalization(x, b, c, zeros, ones, epsilon=0.0)
+    d_x = op.Add(op.Mul(d_y, _per_channel(op, a, original)), affine)
+    return [d_x, d_gamma, d_beta]

@@ -1,0 +1,23 @@
+"""The convolution's forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+
+from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.lowering.convolution import winograd
+from scripts.artifacts.lowering.convolution.geometry import Convolution
+
+
+def conv_forward(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """Conv(X, W[, B]) -> Y: minimal filtering where it saves time, else the operator itself."""
+    x, weight = inputs[:2]
+    assert x is not None and weight is not None
+    conv = Convolution.of(node, node.inputs[0], node.inputs[1])
+    if len(inputs) == 2 and not op.large_nodes and winograd.suits(conv):
+        return [winograd.forward(op, conv, x, weight)]
+    return op.copy(node, inputs)

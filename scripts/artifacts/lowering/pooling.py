@@ -1,0 +1,165 @@
+"""Max pooling without the Indices output, which is slow on CPU and missing on WebGPU.
+
+A pool's window is a window of rows of windows of columns: first the largest of each row's window,
+then the largest of those. The gradient takes the same two steps backwards, each along one axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from scripts.artifacts.graph_builder import GraphBuilder, fixed, static_shape
+
+
+def max_pool(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """MaxPool(X) -> Y, Indices: only Y is kept; the gradient finds the maxima again."""
+    attributes = {name: value.value for name, value in node.attributes.items()}
+    return [op.record("MaxPool", inputs, attributes), *[None] * (len(node.outputs) - 1)]
+
+
+def max_pool_grad(
+    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
+) -> Sequence[ir.Value | None]:
+    """MaxPoolGrad(dY, Indices): dX[h, w] = sum of dY over the windows whose maximum is X[h, w].
+
+    With R[h, q] the maximum of row h in the columns of window q, dY goes to the first row whose R
+    is Y, and from there to the first column whose X is R: the first maximum in row-major order,
+    PyTorch's rule for ties.
+    """
+    d_y = inputs[0]
+    assert d_y is not None
+    indices = node.inputs[1]
+    forward = None if indices is None else indices.producer()
+    if forward is None or forward.op_type != "MaxPool":
+        raise NotImplementedError("expected MaxPoolGrad to read the Indices of a MaxPool node")
+    x, y = op.lowered(forward.inputs[0]), op.lowered(forward.outputs[0])
+    rows, columns = (_Windows.of(forward, axis) for axis in (0, 1))
+    channels = fixed(static_shape(forward.inputs[0])[1])
+    in_rows = _seen(op, columns, x, ())
+    row_maxima = op.Max(*in_rows)
+    in_columns = _seen(op, rows, row_maxima, (columns.out_size,))
+    d_rows = _line_grad(op, rows, in_columns, y, d_y, (columns.out_size,))
+    d_x = _line_grad(op, columns, in_rows, row_maxima, d_rows, ())
+    return [op.Reshape(d_x, op.ints([-1, channels, rows.size, columns.size]))]
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """The windows along one axis: tap j of window q is at s q + d j - pad."""
+
+    kernel: int
+    stride: int
+    dilation: int
+    pad: int
+    size: int
+    out_size: int
+
+    @property
+    def length(self) -> int:
+        """Places of a plane."""
+        return -(-self.size // self.stride)
+
+    def taps(self) -> list[tuple[int, int]]:
+        """Each tap's plane, and how far ahead of the window's number it looks in it."""
+        places = [self.dilation * tap - self.pad for tap in range(self.kernel)]
+        return [(place % self.stride, place // self.stride) for place in places]
+
+    @staticmethod
+    def of(pool: ir.Node, axis: int) -> _Windows:
+        attributes = pool.attributes
+        pads = list(attributes.get_ints("pads", (0, 0, 0, 0)))
+        return _Windows(
+            kernel=list(attributes.get_ints("kernel_shape"))[axis],
+            stride=list(attributes.get_ints("strides", (1, 1)))[axis],
+            dilation=list(attributes.get_ints("dilations", (1, 1)))[axis],
+            pad=pads[axis],
+            size=fixed(static_shape(pool.inputs[0])[2 + axis]),
+            out_size=fixed(static_shape(pool.outputs[0])[2 + axis]),
+        )
+
+
+Behind = tuple[int, ...]
+"""The axis after the one that is treated, if there is one; an axis of length 1 would be slow."""
+
+
+def _pads(behind: Behind, plane: tuple[int, int], place: tuple[int, int]) -> list[int]:
+    """Pads of [plane, _, place, behind], before and after."""
+    rest = [0] * len(behind)
+    return [plane[0], 0, place[0], *rest, plane[1], 0, place[1], *rest]
+
+
+def _seen(op: GraphBuilder, windows: _Windows, x: ir.Value, behind: Behind) -> list[ir.Value]:
+    """What each tap sees along one axis of windows: [1, _, out_size, behind].
+
+    Places of equal remainder modulo s are a plane; tap j of all windows is then one plane, moved.
+    """
+    planes = _planes(op, windows, x, behind)
+    found = []
+    for plane, shift in windows.taps():
+        after = windows.out_size - windows.length + shift
+        pads = _pads(behind, (-plane, plane + 1 - windows.stride), (-shift, after))
+        found.append(op.Pad(planes, op.ints(pads), op.number(float("-inf"))))
+    return found
+
+
+def _line_grad(
+    op: GraphBuilder,
+    windows: _Windows,
+    seen: Sequence[ir.Value],
+    y: ir.Value,
+    d_y: ir.Value,
+    behind: Behind,
+) -> ir.Value:
+    """Gradient of the pool along one axis: [_, size, behind].
+
+    What no tap but the last has taken, the last takes: one of them is the maximum.
+    """
+    shape = op.ints([1, -1, windows.out_size, *behind])
+    y, left = op.Reshape(y, shape), op.Reshape(d_y, shape)
+    sums: list[ir.Value | None] = [None] * windows.stride
+    for (plane, shift), view in zip(windows.taps(), seen, strict=True):
+        share = left
+        if view is not seen[-1]:
+            share = op.Mul(op.cast(op.Equal(view, y)), left)
+            left = op.Sub(left, share)
+        after = windows.length - windows.out_size - shift
+        back = _pads(behind, (0, 0), (shift, after))
+        moved = op.Pad(share, op.ints(back)) if any(back) else share
+        before = sums[plane]
+        sums[plane] = moved if before is None else op.Add(before, moved)
+    # Planes that no tap sees are zero; with a stride above the kernel there are some.
+    used = next(value for value in sums if value is not None)
+    filled = [op.Mul(used, op.number(0.0)) if value is None else value for value in sums]
+    together = filled[0] if windows.stride == 1 else op.Concat(*filled, axis=0)
+    return _interleaved(op, windows, together, behind)
+
+
+def _planes(op: GraphBuilder, windows: _Windows, x: ir.Value, behind: Behind) -> ir.Value:
+    """[_, size, behind] as [stride, _, size / stride, behind], -inf after the end."""
+    stride, size, length = windows.stride, windows.size, windows.length
+    line = op.Reshape(x, op.ints([1, -1, size, *behind]))
+    if stride == 1:
+        return line
+    if size % stride:
+        pads = _pads(behind, (0, 0), (0, length * stride - size))
+        line = op.Pad(line, op.ints(pads), op.number(float("-inf")))
+    parts = op.Reshape(line, op.ints([-1, stride, *behind]))
+    planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(behind))])
+    return op.Reshape(planes, op.ints([stride, -1, length, *behind]))
+
+
+def _interleaved(op: GraphBuilder, windows: _Windows, planes: ir.Value, behind: Behind) -> ir.Value:
+    """The way back: [_, size, behind]."""
+    stride, size, length = windows.stride, windows.size, windows.length
+    if stride > 1:
+        parts = op.Reshape(planes, op.ints([stride, -1, *behind]))
+        planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(behind))])
+    line = op.Reshape(planes, op.ints([-1, length * stride, *behind]))
+    if size % stride:
+        line = op.Slice(line, op.ints([0]), op.ints([size]), op.ints([1]))
+    return line

@@ -1,0 +1,138 @@
+"""manifest.json: the one definition of names, shapes, preprocessing constants and provenance.
+
+The shape of the document is typed on the reading side, in src/artifacts.ts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import onnx
+from torch import nn
+
+from scripts.artifacts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture, initializers
+from scripts.artifacts.graphs.data_parallel import GRADIENT_PREFIX
+from scripts.artifacts.graphs.gpu import PACKED
+from scripts.artifacts.graphs.inference import Fold
+from scripts.artifacts.graphs.training import OUTPUT_PREFIX
+from scripts.artifacts.network import Network
+from scripts.project import ROOT
+
+FORMAT_VERSION = 1
+
+TOOLS = ("numpy", "onnx", "onnx-ir", "onnxruntime-training-cpu", "torch", "torchvision")
+
+DTYPES: dict[int, str] = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.BOOL: "bool",
+}
+
+LOCK = ROOT / "scripts/requirements.lock"
+
+
+def preprocessing(architecture: Architecture, input_size: int) -> dict[str, Any]:
+    """Torchvision's constants; the crop's ranges are RandomResizedCrop's defaults."""
+    return {
+        "mean": IMAGENET_MEAN,
+        "std": IMAGENET_STD,
+        "inputSize": input_size,
+        "resizeSize": architecture.resize_size(input_size),
+        "interpolation": "bilinear",
+        "antialias": True,
+        "cropScale": [0.08, 1.0],
+        "cropRatio": [3 / 4, 4 / 3],
+        "flipProbability": 0.5,
+    }
+
+
+def graph_entry(file: str, content: bytes) -> dict[str, Any]:
+    """File name, SHA-256 and interface of one graph."""
+    graph = onnx.load_from_string(content).graph
+    return {
+        "file": file,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "inputs": [_tensor(v) for v in graph.input],
+        "outputs": [_tensor(v) for v in graph.output],
+    }
+
+
+def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    tensor = value.type.tensor_type
+    shape = [d.dim_param or d.dim_value for d in tensor.shape.dim]
+    return {"name": value.name, "dtype": DTYPES[tensor.elem_type], "shape": shape}
+
+
+def build_manifest(
+    architecture: Architecture,
+    model: nn.Module,
+    network: Network,
+    graphs: Mapping[str, tuple[str, bytes]],
+    folds: Sequence[Fold],
+) -> str:
+    """The manifest's text.
+
+    Args:
+        graphs: manifest key -> file name and content.
+        folds: how the inference template's weights follow from the state.
+    """
+    entries = {key: graph_entry(file, content) for key, (file, content) in graphs.items()}
+    for key in ("train", "trainExtended", "trainHead"):
+        entries[key] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
+    for key in ("trainCuda", "trainWebgpu", "packedState"):
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "packed": PACKED}
+    entries["trainCuda"] |= {"loop": "Scan"}
+    entries["trainWebgpu"] |= {"loop": "none"}
+    for key in ("gradients", "gradientsHead"):
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX}
+    for key in ("update", "updateExtended", "updateHead"):
+        entries[key] |= {"outputPrefix": OUTPUT_PREFIX, "gradientPrefix": GRADIENT_PREFIX}
+    entries["inference"]["fold"] = [
+        {"weight": f.weight, "bias": f.bias, "batchNorm": f.batch_norm, "epsilon": f.epsilon}
+        for f in folds
+    ]
+    init = initializers(model)
+    pretrained = architecture.pretrained
+    document = {
+        "formatVersion": FORMAT_VERSION,
+        "arch": architecture.name,
+        "preprocessing": preprocessing(architecture, network.input_size),
+        "graphs": entries,
+        "parameters": [
+            {
+                "name": name,
+                "shape": list(shape),
+                "role": "head" if name in network.head else "backbone",
+                "init": init[name],
+            }
+            for name, shape in network.parameters.items()
+        ],
+        "buffers": [
+            {"name": name, "shape": list(shape), "init": init[name]}
+            for name, shape in network.buffers.items()
+        ],
+        "counters": list(network.counters),
+        "pretrained": None
+        if pretrained is None
+        else {_camel(key): value for key, value in asdict(pretrained).items()},
+        "provenance": {
+            "network": architecture.source,
+            "forward": "torch.onnx.export(training=TRAINING, dynamo=False)",
+            "gradient": "onnxruntime.training.artifacts.generate_artifacts(CrossEntropyLoss)",
+            "lowering": "scripts/artifacts/lowering",
+            "requirementsSha256": hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+        },
+        "toolVersions": {tool: metadata.version(tool) for tool in TOOLS},
+    }
+    return json.dumps(document, indent=1) + "\n"
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

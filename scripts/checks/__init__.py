@@ -1,0 +1,1 @@
+"""Checks of a run, made with other software than this project."""

@@ -1,0 +1,87 @@
+"""Judges a finished run by other software than made it.
+
+The exported model is run by Python's ONNX Runtime on the validation images, which torchvision's own
+transforms prepare. Checked are: the class names stored in the file, its validation accuracy (at
+least ``--accuracy``, and at most two pictures away from what the run itself measured), and that the
+training loss fell.
+
+Run it with ``node scripts/python.mjs -m scripts.checks.exported_run --run RUN --data DIR``.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from torchvision import datasets, transforms  # type: ignore[import-untyped]
+
+# torchvision's preprocessing for IMAGENET1K_V1, written out rather than read from the run.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of ``metrics.jsonl``."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def predict(model: Path, folder: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
+    """Logits [N, C] and labels [N] of the images in ``folder/CLASS``, and the folder's classes."""
+    transform = transforms.Compose(
+        [
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    dataset = datasets.ImageFolder(str(folder), transform)
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    logits = [
+        session.run(["logits"], {"input": image.unsqueeze(0).numpy()})[0] for image, _ in dataset
+    ]
+    labels = np.array([label for _, label in dataset.samples], dtype=np.int64)
+    return np.concatenate(logits), labels, list(dataset.classes)
+
+
+def problems(run: Path, data: Path, accuracy: float) -> list[str]:
+    """What is wrong with the run in the folder ``run``, a sentence each; empty when all is well."""
+    found: list[str] = []
+    metrics = read_metrics(run)
+    losses = [line["loss"] for line in metrics if line["phase"] == "train"]
+    if len(losses) < 2 or not losses[-1] < losses[0]:
+        found.append(f"expected the training loss to fall, found {losses}")
+    best = max(line["accuracy"] for line in metrics if line["phase"] == "val")
+    logits, labels, classes = predict(run / "model.onnx", data / "val")
+    reached = float((logits.argmax(1) == labels).mean())
+    print(f"validation accuracy: {reached:.4f} by Python, {best:.4f} in the run")
+    if reached < accuracy:
+        found.append(f"expected an accuracy of at least {accuracy}, found {reached}")
+    if abs(reached - best) * len(labels) > 2.5:
+        found.append(f"expected about the run's own accuracy {best}, found {reached}")
+    session = onnxruntime.InferenceSession(str(run / "model.onnx"))
+    stored = session.get_modelmeta().custom_metadata_map.get("classes", "null")
+    if json.loads(stored) != classes:
+        found.append(f"expected the classes {classes} in the file, found {stored}")
+    return found
+
+
+def main() -> int:
+    """Command line: prints what is wrong; returns 1 if anything is."""
+    parser = argparse.ArgumentParser(description="Judge a finished run by other software.")
+    parser.add_argument("--run", type=Path, required=True, help="run folder with model.onnx")
+    parser.add_argument("--data", type=Path, required=True, help="the data set it was trained on")
+    parser.add_argument("--accuracy", type=float, default=0.95, help="least validation accuracy")
+    arguments = parser.parse_args()
+    found = problems(arguments.run, arguments.data, arguments.accuracy)
+    for problem in found:
+        print(problem)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

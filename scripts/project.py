@@ -1,0 +1,34 @@
+"""Folders of the project, and how its TypeScript is compiled. Every package may import this."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "samples/textures"
+RESULTS = ROOT / "docs/results"
+
+COMMITTED = {
+    **{name: ROOT / "artifacts" / name for name in ("resnet18", "resnet34", "resnet50")},
+    "tiny": ROOT / "test/fixtures/tiny",
+}
+"""Artifact folders under version control, by network."""
+
+
+class CompileError(Exception):
+    """TypeScript that does not compile; the message holds the compiler's output."""
+
+
+def compile_typescript() -> None:
+    """Brings ``dist/`` up to date with the sources.
+
+    Raises:
+        CompileError: the sources do not compile.
+    """
+    compiler = ROOT / "node_modules/typescript/bin/tsc"
+    found = subprocess.run(
+        ["node", str(compiler), "-b", str(ROOT)], capture_output=True, text=True, check=False
+    )
+    if found.returncode != 0:
+        raise CompileError(f"expected the sources to compile, got:\n{found.stdout}{found.stderr}")

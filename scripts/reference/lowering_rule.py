@@ -1,0 +1,97 @@
+"""Runs one lowering rule alone, in float64, on the ONNX reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import torch
+
+from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.graphs.training import standard_model
+from scripts.artifacts.lowering import lower
+from scripts.reference.evaluator import Array, run_reference
+
+DOUBLE = ir.DataType.DOUBLE
+MS = "com.microsoft"
+
+
+def placeholder(name: str, array: Array, symbolic_batch: bool = True) -> ir.Value:
+    """A typed graph input; the first dimension of an image tensor is symbolic, as in training."""
+    shape: list[int | str] = list(array.shape)
+    if symbolic_batch and len(shape) == 4:
+        shape[0] = "N"
+    return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(DOUBLE))
+
+
+def gradient_node(
+    domain: str,
+    op_type: str,
+    inputs: Sequence[ir.Value | None],
+    attributes: Mapping[str, Any],
+    outputs: Sequence[str],
+) -> ir.Node:
+    """A node of the gradient graph; an empty output name means that nobody reads it."""
+    node = ir.node(op_type, list(inputs), dict(attributes), domain=domain, num_outputs=len(outputs))
+    node.name = op_type
+    for value, name in zip(node.outputs, outputs, strict=True):
+        value.name = name
+    return node
+
+
+def evaluate(
+    nodes: Sequence[ir.Node], feeds: Mapping[ir.Value, Array], wanted: Sequence[ir.Value]
+) -> list[Array]:
+    """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``."""
+    model = _lowered(nodes, list(feeds), wanted, DOUBLE)
+    return list(run_reference(model, _named(feeds)).values())
+
+
+def _lowered(
+    nodes: Sequence[ir.Node],
+    inputs: Sequence[ir.Value],
+    wanted: Sequence[ir.Value],
+    dtype: ir.DataType,
+) -> onnx.ModelProto:
+    op = GraphBuilder(dtype)
+    op.values = {value: value for value in inputs}
+    lower(op, nodes)
+    results = [op.lowered(value) for value in wanted]
+    for result in results:
+        result.type = ir.TensorType(dtype)
+    return ir.to_proto(standard_model("rule", inputs, results, op.nodes, op.constants))
+
+
+def _named(feeds: Mapping[ir.Value, Array]) -> dict[str, Array]:
+    return {str(value.name): array for value, array in feeds.items()}
+
+
+def assert_close(found: Array, expected: Array, rtol: float = 1e-10, atol: float = 1e-11) -> None:
+    """Fails unless the two agree to float64 rounding."""
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Seeded normal numbers, float64."""
+    return torch.randn(*shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
+
+
+def numpy(tensor: torch.Tensor | None) -> Array:
+    """A tensor that must be there, as an array."""
+    assert tensor is not None
+    return tensor.detach().numpy()
+
+
+def backpropagate(y: torch.Tensor, d_y: torch.Tensor | None = None) -> None:
+    """PyTorch's backward pass."""
+    y.backward(d_y)  # type: ignore[no-untyped-call]
+
+
+def builder_with(value: ir.Value) -> GraphBuilder:
+    """A builder that knows one value."""
+    op = GraphBuilder()
+    op.values = {value: value}
+    return op

@@ -1,0 +1,124 @@
+"""The driver's counter-based random numbers (src/random.ts) and initial state, in NumPy.
+
+With it PyTorch can be given the very weights that the driver starts from, without a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scripts.project import COMMITTED
+from scripts.reference.torch_training import Tensors
+
+STREAM = {"shuffle": 0, "crop": 1, "head": 2, "weights": 3, "trial": 4}
+MASK = np.uint64(0xFFFFFFFF)
+SHIFT = np.uint64(32)
+
+Words = NDArray[np.uint64]
+
+
+def philox4x32(counter: Words, key: Words) -> Words:
+    """Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011).
+
+    Args:
+        counter: [..., 4], each below 2^32.
+        key: [2], each below 2^32.
+
+    Returns:
+        [..., 4], each below 2^32.
+    """
+    c0, c1, c2, c3 = (counter[..., word] for word in range(4))
+    k0, k1 = key
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * c0
+        product1 = np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (product1 >> SHIFT) ^ c1 ^ k0,
+            product1 & MASK,
+            (product0 >> SHIFT) ^ c3 ^ k1,
+            product0 & MASK,
+        )
+        k0 = (k0 + np.uint64(0x9E3779B9)) & MASK
+        k1 = (k1 + np.uint64(0xBB67AE85)) & MASK
+    return np.stack([c0, c1, c2, c3], axis=-1)
+
+
+def words(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -> Words:
+    """The first ``count`` draws of nextUint32() of ``new Philox(seed, stream, epoch, index)``."""
+    counter = np.zeros((-(-count // 4), 4), np.uint64)
+    counter[:, 0] = np.arange(len(counter))
+    counter[:, 1:] = (index, epoch, STREAM[stream])
+    key = np.array([seed % 2**32, seed // 2**32], np.uint64)
+    return philox4x32(counter, key).reshape(-1)[:count]
+
+
+def uniform(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -> Any:
+    """float64 in [0, 1), the first draws of the class's ``uniform``."""
+    pairs = words(2 * count, seed, stream, epoch, index).reshape(-1, 2)
+    high, low = pairs[:, 0] >> np.uint64(5), pairs[:, 1] >> np.uint64(6)
+    return (high.astype(np.float64) * 2**26 + low) / 2**53
+
+
+def normal(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -> Any:
+    """float64, the first draws of the class's ``normal``, by Box and Muller's transform."""
+    pairs = uniform(count + count % 2, seed, stream, epoch, index).reshape(-1, 2)
+    radius = np.sqrt(-2 * np.log(1 - pairs[:, 0]))
+    angle = 2 * np.pi * pairs[:, 1]
+    both = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return both.reshape(-1)[:count]
+
+
+def signs(count: int, projection: int, tensor: int) -> Any:
+    """The ±1 of random projection number ``projection`` of tensor number ``tensor``.
+
+    Element i takes bit i mod 32 of draw i // 32: set is +1.
+    """
+    draws = words(-(-count // 32), 0, "trial", projection, tensor)
+    bits = (draws[:, None] >> np.arange(32, dtype=np.uint64)) & np.uint64(1)
+    return bits.reshape(-1)[:count].astype(np.float64) * 2 - 1
+
+
+def manifest(arch: str) -> dict[str, Any]:
+    """The manifest of the committed artifacts."""
+    found: dict[str, Any] = json.loads((COMMITTED[arch] / "manifest.json").read_text())
+    return found
+
+
+def random_state(arch: str, classes: int, seed: int) -> Tensors:
+    """What ``--weights random`` starts from (src/weights.ts), without momentum."""
+    found = manifest(arch)
+    state: Tensors = {}
+    for index, entry in enumerate([*found["parameters"], *found["buffers"]]):
+        shape = [classes if size == "C" else size for size in entry["shape"]]
+        stream = "head" if entry.get("role") == "head" else "weights"
+        values = _initialize(entry["init"], int(np.prod(shape)), seed, stream, index)
+        state[entry["name"]] = torch.tensor(values, dtype=torch.float32).reshape(shape)
+    return state | {name: torch.tensor(0) for name in found["counters"]}
+
+
+def _initialize(
+    init: Mapping[str, Any], count: int, seed: int, stream: str, index: int
+) -> NDArray[np.float64]:
+    values: NDArray[np.float64]
+    match init["kind"]:
+        case "constant":
+            values = np.full(count, init["value"], np.float64)
+        case "uniform":
+            values = (2 * uniform(count, seed, stream, 0, index) - 1) * init["bound"]
+        case "kaiming_normal_fan_out":
+            values = np.sqrt(2 / init["fanOut"]) * normal(count, seed, stream, 0, index)
+        case kind:
+            raise NotImplementedError(f"expected a known initialiser, got {kind}")
+    return values
+
+
+def random_images(count: int, size: int, seed: int) -> torch.Tensor:
+    """Normal pixels [count, 3, size, size], as a test in TypeScript draws them."""
+    values = normal(count * 3 * size * size, seed, "trial", 1000)
+    return torch.tensor(values, dtype=torch.float32).reshape(count, 3, size, size)

@@ -1,0 +1,147 @@
+"""The build's promises: byte-identical, independent of weights and hash seeds, noticing changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from scripts.artifacts import initial_weights
+from scripts.artifacts.__main__ import main
+from scripts.artifacts.architectures import ARCHITECTURES, Pretrained
+from scripts.artifacts.build import build_graphs, differences
+from scripts.artifacts.initial_weights import WeightsError, write_initial_weights
+from scripts.project import COMMITTED, ROOT
+
+TINY = ARCHITECTURES["tiny"]
+
+
+def build_tiny(seed: int) -> dict[str, bytes]:
+    torch.manual_seed(seed)
+    return build_graphs(TINY, TINY.build(2), 32)
+
+
+def test_graphs_and_manifest_hold_nothing_of_the_weights() -> None:
+    assert build_tiny(1) == build_tiny(2)
+
+
+def test_another_hash_seed_gives_the_committed_bytes() -> None:
+    command = [sys.executable, "-m", "scripts.artifacts", "--check", "--arch", "tiny"]
+    environment = {**os.environ, "PYTHONHASHSEED": "4711"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "tiny: 16 files rebuilt, byte-identical" in done.stdout
+
+
+def test_check_notices_a_changed_a_missing_and_a_left_over_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(COMMITTED["tiny"], folder)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert differences(files, folder) == []
+    content = bytearray(files["train.onnx"])
+    content[500] ^= 1
+    (folder / "train.onnx").write_bytes(content)
+    (folder / "evaluate.onnx").unlink()
+    (folder / "left_over.onnx").write_bytes(b"")
+    assert main(["--check", "--arch", "tiny", "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().err
+    assert "train.onnx: expected" in printed
+    assert "evaluate.onnx: expected" in printed
+    assert "left_over.onnx: expected no such file" in printed
+    assert "npm run artifacts -- --weights none" in printed
+
+
+@pytest.mark.parametrize("arch", list(COMMITTED))
+def test_the_manifest_tells_the_truth(arch: str) -> None:
+    folder = COMMITTED[arch]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert str(ROOT) not in json.dumps(manifest)
+    for graph in manifest["graphs"].values():
+        content = (folder / graph["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == graph["sha256"]
+        model = onnx.load_from_string(content)
+        assert {opset.domain for opset in model.opset_import} == {""}
+        for side, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
+            assert [entry["name"] for entry in graph[side]] == [value.name for value in values]
+    network = ARCHITECTURES[arch].build(11)
+    expected = {n: ["C" if d == 11 else d for d in t.shape] for n, t in network.named_parameters()}
+    assert {p["name"]: p["shape"] for p in manifest["parameters"]} == expected
+    known = {entry["name"] for entry in manifest["parameters"] + manifest["buffers"]}
+    assert known | set(manifest["counters"]) == set(network.state_dict())
+
+
+def test_another_input_size(tmp_path: Path) -> None:
+    arguments = ["--arch", "tiny", "--out", str(tmp_path), "--weights", "none"]
+    assert main([*arguments, "--input-size", "48"]) == 0
+    manifest = json.loads((tmp_path / "tiny/manifest.json").read_text())
+    assert manifest["preprocessing"]["inputSize"] == 48
+    for key in ("train", "trainExtended", "trainHead"):
+        inputs = {entry["name"]: entry["shape"] for entry in manifest["graphs"][key]["inputs"]}
+        assert inputs["images"] == ["K", "N", 3, 48, 48]
+
+
+def test_random_initial_weights_are_a_backbone_in_torchvisions_names(tmp_path: Path) -> None:
+    model = TINY.build(2)
+    path = write_initial_weights("random", TINY, model, tmp_path)
+    found = load_file(path)
+    state = model.state_dict()
+    expected = {n for n in state if not n.startswith("fc.") and "num_batches" not in n}
+    assert set(found) == expected
+    assert all(torch.equal(found[name], state[name]) for name in expected)
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == {"arch": "tiny", "source": "random"}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_initial_weights_from_a_file(tmp_path: Path, suffix: str) -> None:
+    state = TINY.build(5).state_dict()
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    found = load_file(write_initial_weights(str(path), TINY, TINY.build(2), tmp_path))
+    assert torch.equal(found["layer3.0.conv2.weight"], state["layer3.0.conv2.weight"])
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    state = TINY.build(2).state_dict()
+    state["conv1.weight"] = torch.zeros(8, 3, 5, 5)
+    torch.save(state, tmp_path / "other.pth")
+    with pytest.raises(
+        WeightsError, match=r"\[8, 3, 7, 7\] for conv1\.weight, found \[8, 3, 5, 5\]"
+    ):
+        write_initial_weights(str(tmp_path / "other.pth"), TINY, TINY.build(2), tmp_path)
+    with pytest.raises(WeightsError, match="found none; use --weights random"):
+        write_initial_weights(str(tmp_path / "none.pth"), TINY, TINY.build(2), tmp_path)
+    with pytest.raises(WeightsError, match="expected an architecture with published weights"):
+        write_initial_weights("imagenet", TINY, TINY.build(2), tmp_path)
+
+
+def test_a_fetched_file_is_verified_before_it_is_read(tmp_path: Path) -> None:
+    published = tmp_path / "tiny-00000000.pth"
+    torch.save(TINY.build(2).state_dict(), published)
+    digest = hashlib.sha256(published.read_bytes()).hexdigest()
+
+    def fetch(sha256: str | None, prefix: str) -> dict[str, torch.Tensor]:
+        spec = Pretrained("TEST", published.as_uri(), sha256, prefix, None)
+        architecture = type(TINY)("tiny", TINY.build, 32, spec, "test")
+        return initial_weights._fetch(architecture)
+
+    assert set(fetch(digest, digest[:8])) == set(TINY.build(2).state_dict())
+    assert fetch(None, digest[:8])
+    for sha256, prefix in (("0" * 64, digest[:8]), (None, "00000000")):
+        with pytest.raises(WeightsError, match=r"expected to fetch .*hash.*use --weights random"):
+            fetch(sha256, prefix)

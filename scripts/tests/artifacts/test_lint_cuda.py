@@ -1,0 +1,99 @@
+"""The CUDA graphs hold only what ONNX Runtime's CUDA provider has; the lint notices the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from scripts.artifacts.lint_cuda import KERNELS, problems
+from scripts.project import COMMITTED
+
+
+@pytest.mark.parametrize("arch", list(COMMITTED))
+@pytest.mark.parametrize("graph", ["trainCuda", "inference"])
+def test_nothing_leaves_the_gpu(arch: str, graph: str) -> None:
+    """Training steps, and the exported model, with which an epoch ends."""
+    folder = COMMITTED[arch]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert problems(onnx.load(folder / manifest["graphs"][graph]["file"])) == []
+
+
+@pytest.mark.parametrize("arch", list(COMMITTED))
+def test_a_frozen_backbones_steps_stay_on_the_gpu(arch: str) -> None:
+    """The CPU's graph is taken there; it reads the number of images and steps, outside its loop."""
+    model = onnx.load(COMMITTED[arch] / "train_head.onnx")
+    (found,) = problems(model)
+    assert re.match(r"Reshape .*expected a constant for Concat_\d+, which", found)
+
+
+def test_each_kernel_of_the_table_is_needed() -> None:
+    """What no graph has, nobody would miss in the list."""
+    found = set()
+    for folder in COMMITTED.values():
+        for file in ("train_cuda.onnx", "train_head.onnx", "inference.onnx"):
+            model = onnx.load(folder / file)
+            graphs = [model.graph]
+            while graphs:
+                for node in graphs.pop().node:
+                    found.add(node.op_type)
+                    graphs += [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    assert found == set(KERNELS)
+
+
+def model_of(
+    nodes: list[onnx.NodeProto], *, opset: int = 17, element: int = TensorProto.FLOAT
+) -> onnx.ModelProto:
+    """Of X [N, 3] to Y, in a graph of the given operator set."""
+    x = helper.make_tensor_value_info("X", element, ["N", 3])
+    y = helper.make_value_info("Y", helper.make_tensor_type_proto(element, None))
+    axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
+    graph = helper.make_graph(nodes, "test", [x], [y], [axes])
+    imports = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=imports)
+
+
+def test_a_graph_of_known_operators_has_no_problems() -> None:
+    assert problems(model_of([helper.make_node("ReduceSum", ["X", "axes"], ["Y"])])) == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "message"),
+    [
+        (
+            [helper.make_node("Sign", ["X"], ["Y"], name="sign")],
+            {},
+            r"Sign \(sign\): expected an operator with a CUDA kernel, found none in the table",
+        ),
+        (
+            [
+                helper.make_node("Shape", ["X"], ["shape"], name="shape"),
+                helper.make_node("Reshape", ["X", "shape"], ["Y"], name="reshape"),
+            ],
+            {},
+            r"Reshape \(reshape\): expected a constant for shape, which the kernel reads on",
+        ),
+        (
+            [helper.make_node("Relu", ["X"], ["Y"], name="relu")],
+            {"opset": 13},
+            r"Relu \(relu\): expected a kernel for opset 13, found 14 to None",
+        ),
+        (
+            [helper.make_node("Exp", ["X"], ["Y"], name="exp")],
+            {"element": TensorProto.DOUBLE},
+            r"Exp \(exp\): expected \['float'\] for X, got double",
+        ),
+        (
+            [helper.make_node("Gemm", ["X", "X"], ["Y"], name="gemm", domain="com.microsoft")],
+            {},
+            r"Gemm \(gemm\): expected an operator with a CUDA kernel",
+        ),
+    ],
+)
+def test_what_would_leave_the_gpu_is_noticed(
+    nodes: list[onnx.NodeProto], options: dict[str, int], message: str
+) -> None:
+    assert any(re.match(message, line) for line in problems(model_of(nodes, **options)))
