@@ -6,7 +6,7 @@
 import { isMainThread } from 'node:worker_threads';
 
 if (isMainThread && /run\.mjs$/.test(process.argv[1] ?? '')) {
-  const { TrainSession } = await import('../../dist/src/session/train-session.js');
+  const { TrainSession } = await import('../../dist/src/internal.js');
   TrainSession.prototype.step = function () {
     process.stdout.write(`\nfirst step at ${Date.now() / 1000}\n`, () => {
       process.kill(process.pid, 'SIGKILL');

@@ -6,7 +6,7 @@
 import path from 'node:path';
 
 const [data, out, start] = process.argv.slice(2);
-const { TrainSession } = await import('../../dist/src/session/train-session.js');
+const { TrainSession } = await import('../../dist/src/internal.js');
 const marks = {};
 const since = () => Date.now() / 1000 - Number(start);
 const step = TrainSession.prototype.step;
@@ -14,8 +14,7 @@ TrainSession.prototype.step = function (chunk) {
   marks.firstStep ??= since();
   return step.call(this, chunk);
 };
-const { train } = await import('../../dist/src/index.js');
-const { exportInference } = await import('../../dist/src/export/export-inference.js');
+const { exportInference, train } = await import('../../dist/src/index.js');
 await train({
   data,
   out,
