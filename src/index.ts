@@ -27,15 +27,21 @@ export type { ClassScore } from './metrics/predictions.js';
 export {
   Classifier,
   type ClassifierOptions,
-  type Item,
-  type Outcome,
+  type InputImage,
+  type Classification,
+  /** @deprecated Use `InputImage`. */
+  type InputImage as Item,
+  /** @deprecated Use `Classification`. */
+  type Classification as Outcome,
 } from './inference/classifier.js';
 export {
   loadCheckpoint,
   type BestResult,
   type Checkpoint,
   type PartialEpoch,
-  type RunState,
+  type TrainerState,
+  /** @deprecated Use `TrainerState`. */
+  type TrainerState as RunState,
 } from './checkpoint/checkpoint.js';
 export {
   DEVICES,

@@ -9,7 +9,7 @@ import {
   ImageFolder,
   LoaderPool,
   openArtifacts,
-  preflight,
+  checkImages,
 } from '../../dist/src/internal.js';
 
 const artifacts = await openArtifacts(bundledArtifacts());
@@ -27,7 +27,7 @@ const folder = await ImageFolder.open(path.join(process.argv[2] ?? '', 'train'))
 const found = { files: folder.length, index: since(start) };
 found.indexBytes = process.memoryUsage.rss() - before;
 start = performance.now();
-const { known } = await preflight(folder, pool);
+const { known } = await checkImages(folder, pool);
 found.look = since(start);
 found.lookBytes = process.memoryUsage.rss() - before;
 found.known = known;

@@ -13,7 +13,7 @@ import {
   ImageFolder,
   LoaderPool,
   openArtifacts,
-  PixelCache,
+  ImageCache,
 } from '../../dist/src/internal.js';
 
 const artifacts = await openArtifacts(bundledArtifacts());
@@ -22,7 +22,7 @@ const dataset = await ImageFolder.open(path.join(process.argv[2] ?? '', 'train')
 const options = { artifacts, pool, dataset, mode: 'train', batchSize: 4, seed: 0 };
 const loaders = {
   none: new DataLoader(options),
-  ram: new DataLoader({ ...options, cache: new PixelCache(2e9) }),
+  ram: new DataLoader({ ...options, cache: new ImageCache(2e9) }),
 };
 let epoch = 0;
 const lines = createInterface({ input: process.stdin });

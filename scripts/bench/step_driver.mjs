@@ -9,16 +9,16 @@ import {
   bundledArtifacts,
   initialState,
   openArtifacts,
-  Runtime,
-  stepsPerCall,
-  toChunk,
+  OrtWorker,
+  stepsPerExecution,
+  stackBatches,
   TrainSession,
 } from '../../dist/src/internal.js';
 
 const CLASSES = 2;
 const threads = Number(process.argv[2] ?? 2);
 const artifacts = await openArtifacts(bundledArtifacts());
-const runtime = new Runtime('cpu', threads);
+const runtime = new OrtWorker('cpu', threads);
 const session = await TrainSession.create(runtime, artifacts, CLASSES);
 const options = { weights: 'random', classes: CLASSES, seed: 0 };
 await session.setState((await initialState(artifacts, options)).state);
@@ -39,12 +39,12 @@ lines.on('line', async (line) => {
   const { batch } = JSON.parse(line);
   const steps = Math.max(1, Math.min(8, Math.floor(32 / batch)));
   const groups = [];
-  for (let left = steps; left > 0; left -= stepsPerCall(batch)) {
-    groups.push(batches(batch, Math.min(left, stepsPerCall(batch))));
+  for (let left = steps; left > 0; left -= stepsPerExecution(batch)) {
+    groups.push(batches(batch, Math.min(left, stepsPerExecution(batch))));
   }
   const before = runtime.stepSeconds;
   const start = performance.now();
-  for (const group of groups) await session.step(toChunk(group, settings, loader));
+  for (const group of groups) await session.step(stackBatches(group, settings, loader));
   const ms = (performance.now() - start) / steps;
   const inside = (1000 * (runtime.stepSeconds - before)) / steps;
   process.stdout.write(`${JSON.stringify({ ms, outside: 1 - inside / ms })}\n`);

@@ -22,10 +22,10 @@ import {
   randomFlip,
   randomResizedCropBox,
   readSafetensors,
-  Runtime,
+  OrtWorker,
   stateLayout,
   stepLr,
-  stepsPerCall,
+  stepsPerExecution,
   STREAM,
   trainEpoch,
   TrainSession,
@@ -56,7 +56,7 @@ function weightFeeds({ manifest }, tensors) {
 }
 
 async function withRuntime(threads, use) {
-  const runtime = new Runtime('cpu', threads);
+  const runtime = new OrtWorker('cpu', threads);
   try {
     return await use(runtime);
   } finally {
@@ -155,7 +155,7 @@ const jobs = {
         const { preprocessing } = artifacts.manifest;
         const batches = recorded(loader.epoch(epoch), preprocessing, outputs);
         const rates = { ...settings, lr: stepLr(epoch, settings), classes };
-        const group = stepsPerCall(batchSize);
+        const group = stepsPerExecution(batchSize);
         await trainEpoch(session, loader, batches, group, rates, () => undefined);
       }
     } finally {

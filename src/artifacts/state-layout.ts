@@ -46,7 +46,7 @@ export function stateLayout(manifest: Manifest, classCount: number): StateEntry[
  * @param where the file it is looked up in, for messages.
  * @throws WeightsError if it is missing, or its shape or type differs; all are named.
  */
-export function takeTensor(
+export function requireTensor(
   tensors: ReadonlyMap<string, Tensor>,
   { name, dtype, shape }: StateEntry,
   arch: string,

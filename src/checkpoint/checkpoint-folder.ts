@@ -30,7 +30,7 @@ export class CheckpointFolder {
   }
 
   /** `last` is good, and of this step: the next save must keep it. */
-  adopt(step: number): void {
+  markLast(step: number): void {
     this.#lastStep = step;
   }
 

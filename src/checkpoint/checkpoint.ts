@@ -13,18 +13,18 @@ import {
   parseRun,
   type BestResult,
   type PartialEpoch,
-  type RunState,
+  type TrainerState,
 } from './trainer-state.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
-import { stateLayout, takeTensor } from '../artifacts/state-layout.js';
+import { stateLayout, requireTensor } from '../artifacts/state-layout.js';
 import { allFinite, type State, type Tensor } from '../common/tensor.js';
 
-export type { BestResult, PartialEpoch, RunState };
+export type { BestResult, PartialEpoch, TrainerState };
 
 /** What a checkpoint file holds. */
 export interface Checkpoint {
   readonly state: State;
-  readonly run: RunState;
+  readonly run: TrainerState;
 }
 
 /**
@@ -68,7 +68,7 @@ function checksum(
 /** A checkpoint whose tensors have not been compared with a network's. */
 export interface RawCheckpoint {
   readonly tensors: ReadonlyMap<string, Tensor>;
-  readonly run: RunState;
+  readonly run: TrainerState;
 }
 
 /**
@@ -105,7 +105,7 @@ export function checkState(
   }
   const state: State = new Map();
   for (const entry of stateLayout(manifest, run.classes.length)) {
-    state.set(entry.name, takeTensor(tensors, entry, manifest.arch, file));
+    state.set(entry.name, requireTensor(tensors, entry, manifest.arch, file));
   }
   for (const name of tensors.keys()) {
     if (state.has(name)) continue;

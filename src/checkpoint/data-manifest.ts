@@ -5,7 +5,8 @@ import path from 'node:path';
 import { ImageFolder } from '../data/dataset.js';
 import type { DataFile, RunData } from '../data/open-datasets.js';
 import { sampleNames } from './predictions-file.js';
-import { checkInputs, type Inputs, type ResumePoint } from './resume-point.js';
+import type { ResumePoint } from './resume-point.js';
+import { checkInputs, type RunInputs } from './resume-settings.js';
 import type { RunFolder } from './run-folder.js';
 
 /** A line for each image: its split and path below it, and the SHA-256 of its bytes. */
@@ -29,7 +30,7 @@ export async function writeDataFiles(folder: RunFolder, data: RunData): Promise<
 /** @throws ConfigError listing how the inputs of a resumed run differ from what they were. */
 export async function checkSameRun(
   point: ResumePoint,
-  inputs: Inputs,
+  inputs: RunInputs,
   { files }: RunData,
 ): Promise<void> {
   const same = point.run.fingerprints.data === inputs.fingerprints.data;

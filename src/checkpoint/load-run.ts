@@ -1,7 +1,7 @@
 /** The weights of an earlier run, and the artifacts they belong to. */
 
 import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
-import { loadCheckpoint, type RunState } from './checkpoint.js';
+import { loadCheckpoint, type TrainerState } from './checkpoint.js';
 import { ArtifactError } from '../common/errors.js';
 import { RunFolder, type CheckpointName, type RunConfig } from './run-folder.js';
 import type { State } from '../common/tensor.js';
@@ -19,7 +19,7 @@ export interface RunWeights {
   readonly config: RunConfig;
   readonly artifacts: Artifacts;
   readonly state: State;
-  readonly run: RunState;
+  readonly run: TrainerState;
 }
 
 /**

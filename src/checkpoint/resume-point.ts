@@ -3,15 +3,9 @@
 import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
-import { checkState, readCheckpoint, type RunState } from './checkpoint.js';
+import { checkState, readCheckpoint, type TrainerState } from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
-import {
-  TRAIN_DEFAULTS,
-  Validator,
-  type Naming,
-  type TrainOptions,
-  type TrainSettings,
-} from '../config/train-options.js';
+import type { TrainOptions } from '../config/train-options.js';
 import { ConfigError, WeightsError } from '../common/errors.js';
 import type { State } from '../common/tensor.js';
 
@@ -19,14 +13,14 @@ import type { State } from '../common/tensor.js';
 export interface ResumePoint {
   /** The checkpoint. */
   readonly file: string;
-  readonly run: RunState;
+  readonly run: TrainerState;
   readonly state: State;
   readonly artifacts: Artifacts;
   /** The run it is of; null for a file that is in no run folder. */
   readonly runDir: string | null;
 }
 
-type Options = Readonly<Partial<Record<keyof TrainOptions, unknown>>>;
+export type StoredSettings = Readonly<Partial<Record<keyof TrainOptions, unknown>>>;
 type Warn = (message: string) => void;
 
 const CHECKPOINTS = 'checkpoints';
@@ -123,13 +117,17 @@ async function load(
 }
 
 /** The artifacts that are given, or else those that the run was trained with. */
-export async function artifactsOf(run: RunState, given: string | undefined): Promise<Artifacts> {
+export async function artifactsOf(
+  run: TrainerState,
+  given: string | undefined,
+): Promise<Artifacts> {
   const stored = settingsOf(run).artifacts;
   const own = typeof stored === 'string' ? stored : bundledArtifacts(run.arch);
   return openArtifacts(given ?? own);
 }
 
-function settingsOf({ config }: RunState): Options {
+/** Returns the settings that a checkpoint stores; empty if it stores none. */
+export function settingsOf({ config }: TrainerState): StoredSettings {
   return typeof config === 'object' && config !== null ? config : {};
 }
 
@@ -141,10 +139,10 @@ function settingsOf({ config }: RunState): Options {
  * @param images training images.
  */
 export function underRanks(
-  run: RunState,
+  run: TrainerState,
   ranks: number,
   { images, batchSize, warn }: { images: number; batchSize: number; warn: Warn },
-): RunState {
+): TrainerState {
   const stored = (settingsOf(run) as { ranks?: unknown }).ranks;
   const before = typeof stored === 'number' ? stored : 1;
   if (before === ranks) return run;
@@ -162,7 +160,7 @@ export function underRanks(
 
 /** Whether nothing is left to do. */
 export function isFinished(
-  run: RunState,
+  run: TrainerState,
   { epochs, earlyStop }: { epochs: number; earlyStop: number },
 ): boolean {
   return run.partial === null && (run.epoch >= epochs || isStalled(run, earlyStop));
@@ -170,129 +168,8 @@ export function isFinished(
 
 /** Whether `patience` epochs have passed since the best one; 0 is never. */
 export function isStalled(
-  { epoch, best }: Pick<RunState, 'epoch' | 'best'>,
+  { epoch, best }: Pick<TrainerState, 'epoch' | 'best'>,
   patience: number,
 ): boolean {
   return patience > 0 && best !== null && epoch - best.epoch >= patience;
-}
-
-/**
- * The settings that do not alter the result, or are compared otherwise: `epochs` below, `device` by what it
- * was resolved to, `onBadImage` by the images that are left. Every other one must be as it was.
- */
-export const FREE = [
-  'epochs',
-  'earlyStop',
-  'workers',
-  'cache',
-  'cacheMegabytes',
-  'device',
-  'saveEvery',
-  'keep',
-  'onBadImage',
-] as const satisfies readonly (keyof TrainSettings)[];
-
-const SETTINGS = Object.keys(TRAIN_DEFAULTS) as (keyof TrainSettings)[];
-const FIXED = SETTINGS.filter((option) => !(FREE as readonly string[]).includes(option));
-
-/**
- * The options of the run, with those given now in their place.
- *
- * @throws ConfigError listing the ones that differ and would change the result.
- */
-export function resumedOptions(point: ResumePoint, given: Options, naming: Naming): Options {
-  const stored = settingsOf(point.run);
-  const validator = new Validator(naming);
-  const show = (value: unknown): string => JSON.stringify(value ?? null);
-  const differences = FIXED.flatMap((option) => {
-    // A checkpoint of an earlier version lacks what was not a setting then.
-    const [then, now] = [stored[option] ?? TRAIN_DEFAULTS[option], given[option]];
-    if (now === undefined || now === then || isSameFile(option, now, then)) return [];
-    return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
-  });
-  const [epochs, more] = [stored.epochs, given.epochs];
-  if (typeof epochs === 'number' && typeof more === 'number' && more < epochs) {
-    differences.push(`${validator.name('epochs')} was ${epochs}, is ${more} (it may only grow)`);
-  } else if (stored.schedule === 'cosine' && more !== undefined && more !== epochs) {
-    differences.push(
-      `${validator.name('epochs')} was ${show(epochs)}, is ${show(more)} (a cosine schedule depends on it)`,
-    );
-  }
-  if (given.arch !== undefined && given.arch !== point.run.arch) {
-    const [then, now] = [show(point.run.arch), show(given.arch)];
-    differences.push(`${validator.name('arch')} was ${then}, is ${now}`);
-  }
-  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
-  checkOut(point, given.out, validator);
-  const own = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'] as (keyof TrainOptions)[];
-  const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
-  for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
-  for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
-    // The artifacts of the checkpoint are of its network.
-    if (value !== undefined && option !== 'arch') merged[option] = value;
-  }
-  return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
-}
-
-function isSameFile(option: string, now: unknown, then: unknown): boolean {
-  const isPath = option === 'weights' || option === 'classWeights';
-  return isPath && typeof now === 'string' && path.resolve(now) === then;
-}
-
-function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {
-  if (typeof out !== 'string') return;
-  if (runDir === null) {
-    if (!existsSync(out) || readdirSync(out).length === 0) return;
-    throw validator.error('out', 'a new or empty folder', out, 'choose another name');
-  }
-  if (path.resolve(out) === path.resolve(runDir)) return;
-  const expected = `the folder of the resumed run (${runDir})`;
-  throw validator.error('out', expected, out, 'leave it out; to move a run, move its folder');
-}
-
-/** What the result of a run depends on beside its settings. */
-export interface Inputs {
-  readonly classes: readonly string[];
-  readonly fingerprints: RunState['fingerprints'];
-  readonly provider: string;
-}
-
-/**
- * Refuses to go on with other inputs than the run's.
- *
- * @param dataChanges how the images differ; null if that is not known.
- * @throws ConfigError listing the differences.
- */
-export function checkInputs(
-  point: ResumePoint,
-  { classes, fingerprints, provider }: Inputs,
-  dataChanges: readonly string[] | null = null,
-): void {
-  const { run } = point;
-  const differences: string[] = [];
-  if (run.classes.join('\0') !== classes.join('\0')) {
-    differences.push(`classes were ${run.classes.join(', ')}, are ${classes.join(', ')}`);
-  }
-  if (run.fingerprints.data !== fingerprints.data) {
-    const how = dataChanges?.join('; ') ?? '';
-    const weighted = (settingsOf(run).classWeights ?? 'none') !== 'none';
-    const unsure = dataChanges === null ? 'the images or the class weights' : 'the class weights';
-    const what = weighted && how === '' ? unsure : 'the images';
-    differences.push(`${what} are not the same${how === '' ? '' : ` (${how})`}`);
-  }
-  if (run.fingerprints.artifacts !== fingerprints.artifacts) {
-    differences.push("the artifacts' graphs or preprocessing are not the same");
-  }
-  const then = (settingsOf(run) as { provider?: unknown }).provider;
-  if (typeof then === 'string' && then !== provider) {
-    differences.push(`the device was ${then}, is ${provider}`);
-  }
-  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
-}
-
-function differenceText({ file }: ResumePoint, differences: readonly string[]): string {
-  return (
-    `expected the run of ${file} as it was, but: ${differences.join('; ')}; ` +
-    `undo this, or start a new run, with --weights ${file} if it is to begin with these weights`
-  );
 }

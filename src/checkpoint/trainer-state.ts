@@ -2,7 +2,7 @@
 
 import { WeightsError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
-import type { MeterSums } from '../metrics/average-meter.js';
+import type { MetricSums } from '../metrics/average-meter.js';
 
 /** Value of `format` in the metadata. */
 export const FORMAT = 'ort-finetune checkpoint 1';
@@ -16,7 +16,7 @@ export interface BestResult {
 }
 
 /** The part of an epoch's training that is done. */
-export interface PartialEpoch extends MeterSums {
+export interface PartialEpoch extends MetricSums {
   /** Batches done; all of them where only the validation is left. */
   readonly batch: number;
   readonly seconds: number;
@@ -24,7 +24,7 @@ export interface PartialEpoch extends MeterSums {
 }
 
 /** Where a run is. */
-export interface RunState {
+export interface TrainerState {
   readonly arch: string;
   readonly classes: readonly string[];
   /** Epochs completed, validation included. */
@@ -43,7 +43,7 @@ export interface RunState {
 }
 
 /** @throws WeightsError, naming `file`, unless everything is there and of the right type. */
-export function parseRun(file: string, metadata: ReadonlyMap<string, string>): RunState {
+export function parseRun(file: string, metadata: ReadonlyMap<string, string>): TrainerState {
   const format = metadata.get('format');
   if (format !== FORMAT) {
     throw new WeightsError(
@@ -87,9 +87,9 @@ function isListOf<T>(value: unknown, isItem: (item: unknown) => item is T): valu
 
 function isProgress(
   value: unknown,
-): value is Pick<RunState, 'epoch' | 'step' | 'partial' | 'best'> {
+): value is Pick<TrainerState, 'epoch' | 'step' | 'partial' | 'best'> {
   if (!isObject(value)) return false;
-  const { epoch, step, partial, best }: Fields<RunState> = value;
+  const { epoch, step, partial, best }: Fields<TrainerState> = value;
   const placed = isNatural(epoch) && isNatural(step);
   return placed && (partial === null || isPartial(partial)) && (best === null || isBest(best));
 }
@@ -120,9 +120,9 @@ function isRecord(value: unknown): value is PhaseRecord {
   );
 }
 
-function isFingerprints(value: unknown): value is RunState['fingerprints'] {
+function isFingerprints(value: unknown): value is TrainerState['fingerprints'] {
   if (!isObject(value)) return false;
-  const { data, artifacts }: Fields<RunState['fingerprints']> = value;
+  const { data, artifacts }: Fields<TrainerState['fingerprints']> = value;
   return typeof data === 'string' && typeof artifacts === 'string';
 }
 

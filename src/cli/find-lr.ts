@@ -1,7 +1,7 @@
 /** The command `find-lr`. */
 
 import { OUTPUT_FLAGS, voice } from './output.js';
-import { untilStopped } from './interrupt.js';
+import { runInterruptible } from './interrupt.js';
 import { commandLine, quote } from './train.js';
 import { Validator, flagName } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
@@ -13,7 +13,7 @@ import {
   resolveFindLr,
 } from '../config/find-lr-options.js';
 import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
-import { launchedPlace } from '../distributed/launcher.js';
+import { launchInfoFromEnv } from '../distributed/launcher.js';
 import { shownRate } from './progress.js';
 import { producer } from '../common/package-info.js';
 
@@ -41,7 +41,7 @@ export const FIND_LR_FLAGS: Readonly<Record<string, Flag>> = { ...sharedFlags(),
 
 /** Prints the suggestion, and writes the page with the plot. */
 export async function findLrCommand(given: Arguments): Promise<void> {
-  if ((launchedPlace()?.size ?? 1) > 1) {
+  if ((launchInfoFromEnv()?.size ?? 1) > 1) {
     throw new ConfigError(
       'expected find-lr in one process, got several ranks; start it without mpirun or srun',
     );
@@ -51,7 +51,7 @@ export async function findLrCommand(given: Arguments): Promise<void> {
   const options = findLrOptions(given);
   resolveFindLr(options, 'flag');
   const { findLr } = await import('../train/find-lr.js');
-  const result = await untilStopped(
+  const result = await runInterruptible(
     speak,
     'stopping after this step',
     // findLr() checks every value again.

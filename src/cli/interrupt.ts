@@ -1,6 +1,6 @@
 /** How a command that takes long is stopped by a signal. */
 
-import type { Voice } from './output.js';
+import type { Output } from './output.js';
 import type { TrainEvent } from '../common/events.js';
 import { StopListener } from './signals.js';
 
@@ -12,7 +12,7 @@ export class Stopped extends Error {
 }
 
 /** What the work is given to be shown and stopped by. */
-export interface Reins {
+export interface RunHooks {
   readonly signal: AbortSignal;
   readonly onEvent: (event: TrainEvent) => void;
 }
@@ -24,10 +24,10 @@ export interface Reins {
  * @param isStop whether an error of `work` means that it stopped as asked.
  * @throws Stopped if it did.
  */
-export async function untilStopped<T>(
-  { listener, warn }: Voice,
+export async function runInterruptible<T>(
+  { listener, warn }: Output,
   consequence: string,
-  work: (reins: Reins) => Promise<T>,
+  work: (reins: RunHooks) => Promise<T>,
   isStop: (error: unknown, signal: AbortSignal) => boolean,
 ): Promise<T> {
   const stop = new StopListener((name) => {

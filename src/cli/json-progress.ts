@@ -1,7 +1,7 @@
 /** Progress for programs: each event of a run as one line of JSON. */
 
 import type { TrainEvent } from '../common/events.js';
-import type { Output } from './progress.js';
+import type { TextStream } from './progress.js';
 
 /** Milliseconds between two events of progress; the last `step` of a pass is always shown. */
 const INTERVAL = 1000;
@@ -13,7 +13,7 @@ export class JsonProgress {
 
   /** @param now milliseconds on any clock that does not go back. */
   constructor(
-    private readonly output: Output,
+    private readonly output: TextStream,
     private readonly now: () => number = () => performance.now(),
   ) {}
 

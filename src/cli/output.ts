@@ -3,9 +3,9 @@
 import { ConfigError, DistributedError } from '../common/errors.js';
 import type { TrainEvent } from '../common/events.js';
 import type { Arguments, Flag } from './flags.js';
-import { launchedPlace, leads } from '../distributed/launcher.js';
+import { launchInfoFromEnv, isMainProcess } from '../distributed/launcher.js';
 import { JsonProgress } from './json-progress.js';
-import { Progress, type Output } from './progress.js';
+import { Progress, type TextStream } from './progress.js';
 
 export const OUTPUT_FLAGS: Readonly<Record<string, Flag>> = {
   quiet: { describe: 'Print problems only', boolean: true },
@@ -19,7 +19,7 @@ export interface Listener {
   clear(): void;
 }
 
-export interface Voice {
+export interface Output {
   readonly listener: Listener;
   /** A line for people; not printed where programs read, or nobody. */
   readonly note: (line: string) => void;
@@ -28,15 +28,15 @@ export interface Voice {
 }
 
 /** @throws ConfigError for both flags at once. */
-export function voice(given: Arguments, out: Output, problems: Output): Voice {
+export function voice(given: Arguments, out: TextStream, problems: TextStream): Output {
   const { quiet, json } = given;
   if (quiet === true && json === true) {
     throw new ConfigError('expected --quiet or --json, got both; choose one');
   }
   const nothing = (): void => undefined;
-  if (!leads())
+  if (!isMainProcess())
     return { listener: { handle: nothing, clear: nothing }, note: nothing, warn: nothing };
-  const line = (output: Output) => (text: string) => {
+  const line = (output: TextStream) => (text: string) => {
     output.write(`${text}\n`);
   };
   const silence = { note: () => undefined, warn: line(problems) };
@@ -48,19 +48,19 @@ export function voice(given: Arguments, out: Output, problems: Output): Voice {
     return { listener: { handle, clear: () => undefined }, ...silence };
   }
   // A launcher may put a terminal between, but what it passes on is a log.
-  const plain: Output = { write: (text) => out.write(text) };
-  const shown = launchedPlace() === null ? out : plain;
+  const plain: TextStream = { write: (text) => out.write(text) };
+  const shown = launchInfoFromEnv() === null ? out : plain;
   return { listener: new Progress(shown), note: line(out), warn: line(out) };
 }
 
 /** Before anything can go wrong: the other ranks of an MPI job must hear of it. */
 export async function joinRanks(): Promise<void> {
-  if (launchedPlace() === null) return;
+  if (launchInfoFromEnv() === null) return;
   const { openTeam } = await import('../distributed/process-group.js');
   await openTeam();
 }
 
 /** What every rank of an MPI job finds wrong, one says. */
 export function isToldByAnother(problem: Error): boolean {
-  return problem instanceof DistributedError && problem.everywhere && !leads();
+  return problem instanceof DistributedError && problem.everywhere && !isMainProcess();
 }

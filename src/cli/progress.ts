@@ -12,7 +12,7 @@ import type {
 import { TimeLeft } from './eta.js';
 
 /** Where the text goes; `process.stdout` is one. */
-export interface Output {
+export interface TextStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   write(text: string): unknown;
@@ -179,7 +179,7 @@ export class Progress {
   private fetchQuarter = -1;
 
   constructor(
-    private readonly output: Output,
+    private readonly output: TextStream,
     options: ProgressOptions = {},
   ) {
     const env = options.env ?? process.env;

@@ -1,8 +1,8 @@
 /** The commands `train` and `demo`. */
 
 import { exportCommand } from './export-inference.js';
-import { type Voice, joinRanks, voice } from './output.js';
-import { untilStopped } from './interrupt.js';
+import { type Output, joinRanks, voice } from './output.js';
+import { runInterruptible } from './interrupt.js';
 import { readConfigFile } from '../config/config-file.js';
 import {
   type TrainOptions,
@@ -70,12 +70,12 @@ export function quote(word: string): string {
 
 async function trainAndShow(
   options: ReturnType<typeof trainOptions>,
-  speak: Voice,
+  speak: Output,
 ): Promise<TrainResult> {
   // What a resumed run is to be is known only from its checkpoint.
   if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('../train/train.js');
-  return untilStopped(
+  return runInterruptible(
     speak,
     'stopping after this step, with a checkpoint',
     // train() checks every value again.

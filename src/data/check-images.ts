@@ -38,7 +38,7 @@ interface Pending {
   readonly stamp: FileStamp;
 }
 
-export async function preflight(
+export async function checkImages(
   folder: ImageFolder,
   pool: LoaderPool,
   { cache, onProgress, signal }: PreflightOptions = {},

@@ -5,7 +5,7 @@ import type { Dataset, Sample } from './dataset.js';
 import { ConfigError, DatasetError } from '../common/errors.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import type { LoaderItem, LoaderMode } from '../images/worker-messages.js';
-import type { PixelCache } from '../images/image-cache.js';
+import type { ImageCache } from '../images/image-cache.js';
 import { batches, epochOrder, shardLength, shardOf, type Shard } from './sampler.js';
 
 export interface LoaderOptions {
@@ -28,7 +28,7 @@ export interface LoaderOptions {
   /** Batches prepared ahead of the consumer; default two per worker, as in PyTorch. */
   readonly prefetch?: number;
   /** Keeps the decoded images of files for later epochs; may be shared with other loaders. Default: none. */
-  readonly cache?: PixelCache | undefined;
+  readonly cache?: ImageCache | undefined;
 }
 
 export interface EpochOptions {
@@ -48,7 +48,7 @@ export interface Batch {
 }
 
 /** An epoch under way: what its batches have in common, and the mark that it was left. */
-interface Pass {
+interface EpochIteration {
   readonly epoch: number;
   left: boolean;
 }
@@ -110,7 +110,7 @@ export class DataLoader {
     const order = shard === undefined ? whole : shardOf(whole, shard, mode === 'train');
     const remaining = batches(order, this.batchSize).slice(startBatch);
     const underWay: Promise<Batch>[] = [];
-    const pass: Pass = { epoch, left: false };
+    const pass: EpochIteration = { epoch, left: false };
     try {
       while (remaining.length > 0 || underWay.length > 0) {
         while (remaining.length > 0 && underWay.length < this.#prefetch) {
@@ -153,7 +153,7 @@ export class DataLoader {
     if (!this.#options.pool) await this.#pool.close();
   }
 
-  async #load(indices: Uint32Array, pass: Pass): Promise<Batch> {
+  async #load(indices: Uint32Array, pass: EpochIteration): Promise<Batch> {
     const items: LoaderItem[] = [];
     const labels = new Int32Array(indices.length);
     for (const [position, index] of indices.entries()) {

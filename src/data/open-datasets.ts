@@ -8,7 +8,7 @@ import { ImageFolder, type Dataset } from './dataset.js';
 import { BadImagesError, DatasetError, type BadImage } from '../common/errors.js';
 import type { TrainEvent } from '../common/events.js';
 import type { LoaderPool } from '../images/worker-pool.js';
-import { preflight } from './check-images.js';
+import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
 import { resolveClassWeights } from '../train/loss-targets.js';
 
@@ -128,7 +128,7 @@ async function inspectFolders(
     const onProgress = (done: number): void => {
       emit({ type: 'preflight', done: before + done, total });
     };
-    const result = await preflight(folder, pool, { onProgress, signal });
+    const result = await checkImages(folder, pool, { onProgress, signal });
     before += folder.length;
     known += result.known;
     skipped.push(...result.bad);

@@ -4,7 +4,7 @@ import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Device } from '../config/train-options.js';
 import { missingForCuda } from './cuda.js';
 import { DeviceError } from '../common/errors.js';
-import { Runtime } from '../session/ort-worker.js';
+import { OrtWorker } from '../session/ort-worker.js';
 import type { Provider } from '../session/ort-worker-messages.js';
 import { withoutRealGpu } from './vulkan.js';
 
@@ -17,7 +17,7 @@ const ADVICE: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
 
 /** A runtime on the chosen device, and why that one. */
 export interface OpenDevice {
-  readonly runtime: Runtime;
+  readonly runtime: OrtWorker;
   readonly reason: string;
 }
 
@@ -35,7 +35,7 @@ export async function openDevice(
   threads: number,
   artifacts: Artifacts,
 ): Promise<OpenDevice> {
-  if (device === 'cpu') return { runtime: new Runtime('cpu', threads), reason: 'as asked' };
+  if (device === 'cpu') return { runtime: new OrtWorker('cpu', threads), reason: 'as asked' };
   if (device !== 'auto') {
     const tried = await tryProvider(device, threads, artifacts);
     if (typeof tried !== 'string') return { runtime: tried, reason: 'as asked' };
@@ -49,7 +49,7 @@ export async function openDevice(
   const webgpu = (await withoutRealGpu()) ?? (await tryProvider('webgpu', threads, artifacts));
   if (typeof webgpu !== 'string') return { runtime: webgpu, reason: noCuda };
   const reason = `${noCuda}; WebGPU cannot be used: ${webgpu}`;
-  return { runtime: new Runtime('cpu', threads), reason };
+  return { runtime: new OrtWorker('cpu', threads), reason };
 }
 
 /** A runtime in which `provider` loaded a graph, or why there is none. */
@@ -57,11 +57,11 @@ export async function tryProvider(
   provider: Exclude<Provider, 'cpu'>,
   threads: number,
   artifacts: Artifacts,
-): Promise<Runtime | string> {
+): Promise<OrtWorker | string> {
   // Asked for first: the runtime itself only says that it failed to load a shared library.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) return missing;
-  const runtime = new Runtime(provider, threads);
+  const runtime = new OrtWorker(provider, threads);
   try {
     await runtime.release(await runtime.load(artifacts.graphPath('evaluate')));
     return runtime;

@@ -2,17 +2,17 @@
 
 import { availableParallelism, cpus, hostname } from 'node:os';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { DistributedSession } from './ddp-session.js';
-import type { FollowRun, Start, Team } from './process-group.js';
+import { DdpTrainSession } from './ddp-session.js';
+import type { FollowRun, InitialState, Team } from './process-group.js';
 import { DistributedError, InterruptedError, WeightsError } from '../common/errors.js';
 import type { Evaluation } from '../train/validate.js';
 import type { PhaseRecord, StartEvent } from '../common/events.js';
-import type { Place } from './launcher.js';
-import { Meter, type MeterSums } from '../metrics/average-meter.js';
+import type { LaunchInfo } from './launcher.js';
+import { AverageMeter, type MetricSums } from '../metrics/average-meter.js';
 import { artifactsOf, type ResumePoint } from '../checkpoint/resume-point.js';
-import type { Run } from '../train/training-run.js';
+import type { TrainingRun } from '../train/training-run.js';
 import type { Shard } from '../data/sampler.js';
-import type { Runtime } from '../session/ort-worker.js';
+import type { OrtWorker } from '../session/ort-worker.js';
 import type { GraphSettings, TrainSession } from '../session/train-session.js';
 import { stateLayout, type StateEntry } from '../artifacts/state-layout.js';
 import { elementCount, float32Tensor, type State, type Tensor } from '../common/tensor.js';
@@ -21,7 +21,7 @@ import { World } from './mpi-process-group.js';
 let opened: Promise<World> | null = null;
 
 /** MPI can be started once in a process; all of its runs share it. */
-export async function openRanks(place: Place): Promise<Team> {
+export async function openRanks(place: LaunchInfo): Promise<Team> {
   opened ??= World.open(place);
   const world = await opened;
   return new Ranks(world, await world.gather(hostname()));
@@ -104,10 +104,10 @@ export class Ranks implements Team {
   }
 
   async startingState(
-    make: () => Promise<Start>,
+    make: () => Promise<InitialState>,
     artifacts: Artifacts,
     classes: number,
-  ): Promise<Start> {
+  ): Promise<InitialState> {
     this.#layout = stateLayout(artifacts.manifest, classes);
     const own = this.leads ? await make() : null;
     const source = await this.#share(own?.source ?? '');
@@ -122,15 +122,15 @@ export class Ranks implements Team {
   }
 
   openSession(
-    runtime: Runtime,
+    runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
     settings: GraphSettings,
   ): Promise<TrainSession> {
-    return DistributedSession.open(this.world, runtime, artifacts, classes, settings);
+    return DdpTrainSession.open(this.world, runtime, artifacts, classes, settings);
   }
 
-  async openRun(open: () => Promise<Run>, follow: FollowRun): Promise<Run> {
+  async openRun(open: () => Promise<TrainingRun>, follow: FollowRun): Promise<TrainingRun> {
     const own = this.leads ? await open() : null;
     const shared = await this.#share(own && { dir: own.folder.dir, best: own.best });
     if (own !== null) return own;
@@ -148,7 +148,7 @@ export class Ranks implements Team {
     return this.#stop.signal;
   }
 
-  readonly reduce = async (batch: MeterSums): Promise<MeterSums> => {
+  readonly reduce = async (batch: MetricSums): Promise<MetricSums> => {
     const { images, lossSum, correct } = batch;
     const stop = this.#ownSignal?.aborted === true ? 1 : 0;
     const sums = await this.world.sum(Float64Array.of(images, lossSum, correct, stop));
@@ -188,11 +188,11 @@ export class Ranks implements Team {
       logits: await this.world.sum(allLogits),
     };
     this.#stop.signal.throwIfAborted();
-    return { ...own, meter: new Meter(sums), predictions };
+    return { ...own, meter: new AverageMeter(sums), predictions };
   }
 
   times(session: TrainSession): Pick<PhaseRecord, 'allReduceSeconds'> {
-    if (!(session instanceof DistributedSession)) return {};
+    if (!(session instanceof DdpTrainSession)) return {};
     const allReduceSeconds = session.allReduceSeconds - this.#reported;
     this.#reported = session.allReduceSeconds;
     return { allReduceSeconds };

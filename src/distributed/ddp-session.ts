@@ -3,12 +3,12 @@
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { TrainingError } from '../common/errors.js';
 import type { FloatTensors } from '../session/ort-worker-messages.js';
-import type { Runtime } from '../session/ort-worker.js';
+import type { OrtWorker } from '../session/ort-worker.js';
 import {
   TrainSession,
-  fedTo,
-  type Chunk,
-  type ChunkResult,
+  selectInputs,
+  type StackedBatches,
+  type StepResults,
   type GraphSettings,
 } from '../session/train-session.js';
 import { stateLayout } from '../artifacts/state-layout.js';
@@ -44,7 +44,7 @@ function stagesFor({ freeze, nesterov }: Omit<GraphSettings, 'clipGradNorm'>): S
 }
 
 /** Gradients of the rank's batch; their mean over the ranks, by one all-reduce; the update by it. */
-export class DistributedSession extends TrainSession {
+export class DdpTrainSession extends TrainSession {
   /** Seconds in which gradients were reduced, or other ranks' waited for, so far. */
   allReduceSeconds = 0;
   readonly #world: Pick<World, 'size' | 'sum'>;
@@ -56,7 +56,7 @@ export class DistributedSession extends TrainSession {
   /** @param update number of the update graph; `gradients` is that of the other. */
   private constructor(
     world: Pick<World, 'size' | 'sum'>,
-    runtime: Runtime,
+    runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
     stages: Stages,
@@ -75,15 +75,15 @@ export class DistributedSession extends TrainSession {
   /** @param settings those that decide which graphs can do what they ask for. */
   static async open(
     world: Pick<World, 'size' | 'sum'>,
-    runtime: Runtime,
+    runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
     settings: Omit<GraphSettings, 'clipGradNorm'>,
-  ): Promise<DistributedSession> {
+  ): Promise<DdpTrainSession> {
     const stages = stagesFor(settings);
     const gradients = await runtime.load(artifacts.graphPath(stages.gradients));
     const update = await runtime.load(artifacts.graphPath(stages.update));
-    return new DistributedSession(world, runtime, artifacts, classes, stages, gradients, update);
+    return new DdpTrainSession(world, runtime, artifacts, classes, stages, gradients, update);
   }
 
   /**
@@ -91,7 +91,7 @@ export class DistributedSession extends TrainSession {
    *
    * @returns loss and logits of this rank's batch.
    */
-  override async step(chunk: Chunk): Promise<ChunkResult> {
+  override async step(chunk: StackedBatches): Promise<StepResults> {
     const { steps, batchSize, momentum, weightDecay } = chunk;
     if (steps !== 1) throw new RangeError(`expected one step a call, got ${steps}`);
     const { graphs, preprocessing } = this.artifacts.manifest;
@@ -125,7 +125,7 @@ export class DistributedSession extends TrainSession {
       ...this.#named(mean),
     };
     const update = graphs[this.#stages.update];
-    await this.runtime.step(this.#update, fedTo(update, all), update.outputPrefix);
+    await this.runtime.step(this.#update, selectInputs(update, all), update.outputPrefix);
     // What is in evaluation mode counts no batches.
     if (!this.#stages.frozen) this.countSteps(1);
     const losses = Float32Array.of(Number(loss.data[0]) * size);

@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { ConfigError } from '../common/errors.js';
 
 /** Where a process is among those that a launcher started together. */
-export interface Place {
+export interface LaunchInfo {
   readonly launcher: 'Open MPI' | 'MPICH' | 'Slurm';
   readonly rank: number;
   /** Processes of the job, 1 or more. */
@@ -23,8 +23,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
  * @throws ConfigError under an `srun` of several tasks without MPI, or an `mpirun -pmi-port`, which does not tell the rank:
  * each would train for itself.
  */
-export function launchedPlace(env: Environment = process.env): Place | null {
-  const place = (launcher: Place['launcher'], rank?: string, size?: string): Place | null => {
+export function launchInfoFromEnv(env: Environment = process.env): LaunchInfo | null {
+  const place = (
+    launcher: LaunchInfo['launcher'],
+    rank?: string,
+    size?: string,
+  ): LaunchInfo | null => {
     const [at, of] = [Number(rank || NaN), Number(size || NaN)];
     return Number.isInteger(at) && Number.isInteger(of) ? { launcher, rank: at, size: of } : null;
   };
@@ -69,15 +73,15 @@ function isSocket(descriptor: number): boolean {
 }
 
 /** Of the ranks of a job one prints and writes; a process that was started alone is that one. */
-export function leads(): boolean {
-  return (launchedPlace()?.rank ?? 0) === 0;
+export function isMainProcess(): boolean {
+  return (launchInfoFromEnv()?.rank ?? 0) === 0;
 }
 
 /** For messages: which rank this is; nothing for a process that was started alone. */
 export function rankPrefix(): string {
-  let place: Place | null;
+  let place: LaunchInfo | null;
   try {
-    place = launchedPlace();
+    place = launchInfoFromEnv();
   } catch {
     // That is what the message is about: there is no rank.
     return '';
@@ -90,7 +94,7 @@ export const LIBRARY_VARIABLE = 'ORT_FINETUNE_MPI';
 
 /** Names under which the launcher's library may be found, the likeliest first. */
 export function libraryNames(
-  launcher: Place['launcher'],
+  launcher: LaunchInfo['launcher'],
   env: Environment = process.env,
 ): string[] {
   const given = env[LIBRARY_VARIABLE] ?? '';

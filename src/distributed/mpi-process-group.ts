@@ -2,9 +2,9 @@
 
 import { Worker } from 'node:worker_threads';
 import { ConfigError, DistributedError } from '../common/errors.js';
-import { LIBRARY_VARIABLE, checkConnection, libraryNames, type Place } from './launcher.js';
+import { LIBRARY_VARIABLE, checkConnection, libraryNames, type LaunchInfo } from './launcher.js';
 import type { Summable } from './mpi.js';
-import type { MpiReply, MpiRequest, Started } from './mpi-worker.js';
+import type { MpiReply, MpiRequest, MpiInfo } from './mpi-worker.js';
 
 /** Variable with the seconds for which a rank waits for the others where all are due at the same time. */
 const TIMEOUT_VARIABLE = 'ORT_FINETUNE_MPI_TIMEOUT';
@@ -44,7 +44,7 @@ export class World {
 
   private constructor(
     private readonly thread: MpiThread,
-    { rank, size, version }: Started,
+    { rank, size, version }: MpiInfo,
   ) {
     this.rank = rank;
     this.size = size;
@@ -61,7 +61,7 @@ export class World {
    * @throws DistributedError if it cannot be started, or is not that of the launcher: the ranks do not see
    * each other then.
    */
-  static async open(place: Place): Promise<World> {
+  static async open(place: LaunchInfo): Promise<World> {
     checkConnection();
     // In this thread's environment: that of a worker is a copy that C does not see.
     for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
@@ -71,7 +71,7 @@ export class World {
       // The thread is inside of MPI_Init: a process with such a thread has no other end.
       if (thread.busy) process.on('beforeExit', () => process.kill(process.pid, 'SIGKILL'));
       throw error;
-    })) as Started;
+    })) as MpiInfo;
     const world = new World(thread, started);
     if (started.size === place.size) return world;
     throw new DistributedError(

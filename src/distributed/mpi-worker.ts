@@ -16,13 +16,13 @@ export type MpiRequest =
   | { kind: 'abort'; code: number }
   | { kind: 'finalize' };
 
-export interface Started {
+export interface MpiInfo {
   readonly rank: number;
   readonly size: number;
   readonly version: string;
 }
 
-type Value = Started | Summable | Uint8Array | string[] | null;
+type Value = MpiInfo | Summable | Uint8Array | string[] | null;
 
 /** Answers come in the order of the requests. */
 export type MpiReply = { value: Value } | { error: string; typed: boolean };

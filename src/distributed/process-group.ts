@@ -4,20 +4,20 @@
  */
 
 import type { Artifacts, TrainingGraph } from '../artifacts/open-artifacts.js';
-import { stepsPerCall } from '../train/train-epoch.js';
+import { stepsPerExecution } from '../train/train-epoch.js';
 import type { Evaluation } from '../train/validate.js';
 import type { PhaseRecord, StartEvent } from '../common/events.js';
-import { launchedPlace } from './launcher.js';
-import type { MeterSums } from '../metrics/average-meter.js';
+import { launchInfoFromEnv } from './launcher.js';
+import type { MetricSums } from '../metrics/average-meter.js';
 import type { ResumePoint } from '../checkpoint/resume-point.js';
-import type { Run } from '../train/training-run.js';
+import type { TrainingRun } from '../train/training-run.js';
 import type { Shard } from '../data/sampler.js';
-import type { Runtime } from '../session/ort-worker.js';
+import type { OrtWorker } from '../session/ort-worker.js';
 import { TrainSession, trainingGraph, type GraphSettings } from '../session/train-session.js';
 import type { State } from '../common/tensor.js';
 
 /** The state to begin with, and where it comes from. */
-export interface Start {
+export interface InitialState {
   readonly state: State;
   readonly source: string;
 }
@@ -43,24 +43,28 @@ export interface Team {
   /** One rank of each host goes first: what it leaves in the host's caches, the others need not do. */
   oncePerHost<T>(task: () => Promise<T>): Promise<T>;
   /** The state that the leader makes. */
-  startingState(make: () => Promise<Start>, artifacts: Artifacts, classes: number): Promise<Start>;
+  startingState(
+    make: () => Promise<InitialState>,
+    artifacts: Artifacts,
+    classes: number,
+  ): Promise<InitialState>;
   /** @param given 0 for as many as there are for this rank. */
   threads(given: number): number;
   openSession(
-    runtime: Runtime,
+    runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
     settings: GraphSettings,
   ): Promise<TrainSession>;
   /** @param open opens the run folder; `follow` is given the leader's. */
-  openRun(open: () => Promise<Run>, follow: FollowRun): Promise<Run>;
+  openRun(open: () => Promise<TrainingRun>, follow: FollowRun): Promise<TrainingRun>;
   stepsPerCall(batchSize: number, graph: TrainingGraph): number;
   /** Aborts between two steps, on all ranks between the same two, when one is asked to stop. */
   signal(own: AbortSignal | undefined): AbortSignal | undefined;
   /** At the end of an epoch: every rank takes the leader's state, whose BatchNorm statistics are those that count. */
   shareState(session: TrainSession): Promise<void>;
   /** From the sums of this rank's batch to those of the whole step. */
-  readonly reduce?: ((batch: MeterSums) => Promise<MeterSums>) | undefined;
+  readonly reduce?: ((batch: MetricSums) => Promise<MetricSums>) | undefined;
   /** For the validation of a part; aborts it alone. */
   validationSignal(own: AbortSignal | undefined): AbortSignal | undefined;
   /** From the validation of this rank's part to that of all. */
@@ -70,7 +74,10 @@ export interface Team {
 }
 
 /** Takes the leader's run as it was opened, or taken up. */
-export type FollowRun = (opened: { readonly dir: string; readonly best: Run['best'] }) => Run;
+export type FollowRun = (opened: {
+  readonly dir: string;
+  readonly best: TrainingRun['best'];
+}) => TrainingRun;
 
 /** A process that trains alone. */
 export const ALONE: Team = {
@@ -87,7 +94,7 @@ export const ALONE: Team = {
   openSession: (runtime, artifacts, classes, settings) =>
     TrainSession.create(runtime, artifacts, classes, trainingGraph(settings)),
   openRun: (open) => open(),
-  stepsPerCall,
+  stepsPerCall: stepsPerExecution,
   signal: (own) => own,
   shareState: () => Promise.resolve(),
   validationSignal: (own) => own,
@@ -97,7 +104,7 @@ export const ALONE: Team = {
 
 /** The ranks that an MPI launcher started with this process; without one, MPI is not even looked for. */
 export async function openTeam(): Promise<Team> {
-  const place = launchedPlace();
+  const place = launchInfoFromEnv();
   if (place === null || place.size === 1) return ALONE;
   const { openRanks } = await import('./collectives.js');
   return openRanks(place);

@@ -11,7 +11,7 @@ import { ModelProtoSchema } from '../onnx/onnx_pb.js';
 import { formatShare } from '../cli/progress.js';
 import { Philox, STREAM } from '../common/philox.js';
 import {
-  replay,
+  verifyExport,
   savedDataset,
   savedValidation,
   validationFolder,
@@ -20,7 +20,7 @@ import {
 } from './verify-export.js';
 import type { CheckpointName } from '../checkpoint/run-folder.js';
 import { openRunWeights, type RunWeights } from '../checkpoint/load-run.js';
-import { Runtime } from '../session/ort-worker.js';
+import { OrtWorker } from '../session/ort-worker.js';
 import type { FloatTensors } from '../session/ort-worker-messages.js';
 import { float32Tensor, type State } from '../common/tensor.js';
 import { compressWeights, type Compression } from '../onnx/compress-weights.js';
@@ -84,21 +84,22 @@ export interface ExportResult {
 export async function exportInference(options: ExportOptions): Promise<ExportResult> {
   const { model, source, maxDifference } = await buildModel(options);
   const validation = options.skipReplay === true ? null : await findValidation(source, options);
-  const found = validation === null ? null : await replay(model, source.artifacts, validation);
+  const found =
+    validation === null ? null : await verifyExport(model, source.artifacts, validation);
   checkReplay(found, options);
   await writeFileAtomic(options.out, model);
   const { classes } = source.run;
   return { file: options.out, bytes: model.byteLength, classes, maxDifference, replay: found };
 }
 
-export interface Built {
+export interface BuiltModel {
   readonly model: Uint8Array;
   readonly source: RunWeights;
   readonly maxDifference: number;
 }
 
 /** Builds the model and compares it with the evaluation graph. */
-export async function buildModel(options: ExportOptions): Promise<Built> {
+export async function buildModel(options: ExportOptions): Promise<BuiltModel> {
   const source = await openRunWeights(options);
   const { artifacts, state, run } = source;
   const properties = describe(source, options);
@@ -196,7 +197,7 @@ export async function compareWithEvaluation(
     const tensor = state.get(name);
     if (tensor !== undefined) feeds[name] = tensor;
   }
-  const runtime = new Runtime('cpu');
+  const runtime = new OrtWorker('cpu');
   try {
     const exported = await runtime.load(model);
     const reference = await runtime.load(artifacts.graphPath('evaluate'));

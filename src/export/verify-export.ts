@@ -73,7 +73,7 @@ export function savedDataset(saved: SavedPredictions, dir: string): Dataset {
  *
  * @throws DatasetError if an image is gone or cannot be read.
  */
-export async function replay(
+export async function verifyExport(
   model: Uint8Array,
   artifacts: Artifacts,
   { dataset, expected }: Validation,

@@ -13,7 +13,7 @@ export interface SharedImage {
   readonly height: number;
 }
 
-export class PixelCache {
+export class ImageCache {
   readonly #images = new Map<string, SharedImage>();
   #bytes = 0;
   #isFull = false;

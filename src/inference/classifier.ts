@@ -5,11 +5,11 @@ import { decodeImage } from '../images/decode.js';
 import { DatasetError } from '../common/errors.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import { describeModel, type ModelFile } from './model-file.js';
-import { Runtime } from '../session/ort-worker.js';
+import { OrtWorker } from '../session/ort-worker.js';
 import { float32Tensor } from '../common/tensor.js';
 
 /** An image to classify. */
-export interface Item {
+export interface InputImage {
   /** What it is called, in results and messages. */
   readonly name: string;
   /** Path, or encoded bytes. */
@@ -17,7 +17,7 @@ export interface Item {
 }
 
 /** `logits` of one image, or why there are none. */
-export type Outcome<T extends Item> =
+export type Classification<T extends InputImage> =
   | { readonly item: T; readonly logits: Float32Array; readonly error?: undefined }
   | { readonly item: T; readonly error: DatasetError };
 
@@ -32,7 +32,7 @@ export interface ClassifierOptions {
 /** A trained network that answers for images. It holds threads until it is closed. */
 export class Classifier {
   readonly classes: readonly string[];
-  readonly #runtime: Runtime;
+  readonly #runtime: OrtWorker;
   readonly #pool: LoaderPool | null;
   readonly #ahead: number;
 
@@ -40,7 +40,7 @@ export class Classifier {
     readonly model: ModelFile,
     private readonly artifacts: Artifacts | null,
     private readonly session: number,
-    runtime: Runtime,
+    runtime: OrtWorker,
     { workers = 4 }: ClassifierOptions,
   ) {
     this.classes = model.classes;
@@ -61,7 +61,7 @@ export class Classifier {
     options: ClassifierOptions = {},
   ): Promise<Classifier> {
     const model = describeModel('the model', bytes);
-    const runtime = new Runtime('cpu', options.threads ?? 0);
+    const runtime = new OrtWorker('cpu', options.threads ?? 0);
     try {
       const session = await runtime.load(bytes);
       const preprocessed = model.input === 'image' ? null : artifacts;
@@ -83,10 +83,10 @@ export class Classifier {
    *
    * The logits of a model with probabilities are their logarithms: softmax of those gives them back.
    */
-  async *classify<T extends Item>(
+  async *classify<T extends InputImage>(
     items: AsyncIterable<T> | Iterable<T>,
-  ): AsyncGenerator<Outcome<T>> {
-    const underWay: Promise<Outcome<T>>[] = [];
+  ): AsyncGenerator<Classification<T>> {
+    const underWay: Promise<Classification<T>>[] = [];
     for await (const item of items) {
       const outcome = this.#one(item);
       // An error is thrown when its turn comes, or never, if the consumer leaves before.
@@ -99,7 +99,7 @@ export class Classifier {
     for (const outcome of underWay) yield await outcome;
   }
 
-  async #one<T extends Item>(item: T): Promise<Outcome<T>> {
+  async #one<T extends InputImage>(item: T): Promise<Classification<T>> {
     try {
       const feeds = this.artifacts === null ? await raw(item) : await this.#pixels(item);
       const { output } = this.model;
@@ -113,7 +113,7 @@ export class Classifier {
   }
 
   /** The very preprocessing of validation. */
-  async #pixels(item: Item): Promise<{ input: ReturnType<typeof float32Tensor> }> {
+  async #pixels(item: InputImage): Promise<{ input: ReturnType<typeof float32Tensor> }> {
     const side = this.artifacts?.manifest.preprocessing.inputSize ?? 0;
     const shape = [1, 3, side, side];
     const buffer = new ArrayBuffer(3 * side * side * Float32Array.BYTES_PER_ELEMENT);
@@ -124,7 +124,7 @@ export class Classifier {
   }
 }
 
-async function raw(item: Item): Promise<Parameters<Runtime['run']>[1]> {
+async function raw(item: InputImage): Promise<Parameters<OrtWorker['run']>[1]> {
   const { data, width, height } = await decodeImage(item.image, item.name);
   return { image: { dtype: 'uint8', shape: [height, width, 3], data } };
 }

@@ -8,7 +8,7 @@ import {
   type ClassScore,
   type Predictions,
 } from '../metrics/predictions.js';
-import { Classifier, type Item } from './classifier.js';
+import { Classifier, type InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { ImageFolder, type Dataset } from '../data/dataset.js';
 import { argmax, crossEntropy } from '../metrics/average-meter.js';
@@ -25,7 +25,7 @@ export interface EvaluationResult {
   readonly confusion: readonly (readonly number[])[];
 }
 
-interface Labelled extends Item {
+interface Labelled extends InputImage {
   readonly index: number;
   readonly label: number;
 }

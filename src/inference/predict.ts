@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { topClasses } from '../metrics/predictions.js';
-import type { Classifier, Item } from './classifier.js';
+import type { Classifier, InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/dataset.js';
 import { ConfigError } from '../common/errors.js';
@@ -21,7 +21,7 @@ export type Prediction =
 /** Classifies images in order; one that cannot be read is reported and the rest go on. */
 export async function* predict(
   classifier: Classifier,
-  items: AsyncIterable<Item> | Iterable<Item>,
+  items: AsyncIterable<InputImage> | Iterable<InputImage>,
   top = 5,
 ): AsyncGenerator<Prediction> {
   const { classes } = classifier;
@@ -48,7 +48,7 @@ export async function* predict(
 export async function* findImages(
   words: readonly string[],
   input: AsyncIterable<Uint8Array>,
-): AsyncGenerator<Item> {
+): AsyncGenerator<InputImage> {
   for (const word of words) {
     if (word === '-') {
       yield* fromInput(input);
@@ -70,7 +70,7 @@ export async function* findImages(
   }
 }
 
-async function* fromInput(input: AsyncIterable<Uint8Array>): AsyncGenerator<Item> {
+async function* fromInput(input: AsyncIterable<Uint8Array>): AsyncGenerator<InputImage> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of input) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);

@@ -32,8 +32,8 @@ export function meanTargets(labels: Int32Array, classes: number): Float32Array<A
   return targets;
 }
 
-/** What a {@link Meter} has summed up. Written as JSON and read back, the numbers are the same. */
-export interface MeterSums {
+/** What a {@link AverageMeter} has summed up. Written as JSON and read back, the numbers are the same. */
+export interface MetricSums {
   readonly images: number;
   /** Of losses, each counted once for every image of its batch. */
   readonly lossSum: number;
@@ -52,7 +52,7 @@ export function batchSums(
   labels: Int32Array,
   classes: number,
   offset = 0,
-): MeterSums {
+): MetricSums {
   let correct = 0;
   labels.forEach((label, row) => {
     if (argmax(logits, offset + row * classes, classes) === label) correct += 1;
@@ -61,19 +61,19 @@ export function batchSums(
 }
 
 /** Sums over one pass. */
-export class Meter {
+export class AverageMeter {
   images: number;
   #lossSum: number;
   #correct: number;
 
   /** @param sums of the part of the pass that is done already. */
-  constructor(sums: MeterSums = { images: 0, lossSum: 0, correct: 0 }) {
+  constructor(sums: MetricSums = { images: 0, lossSum: 0, correct: 0 }) {
     this.images = sums.images;
     this.#lossSum = sums.lossSum;
     this.#correct = sums.correct;
   }
 
-  get sums(): MeterSums {
+  get sums(): MetricSums {
     return { images: this.images, lossSum: this.#lossSum, correct: this.#correct };
   }
 
@@ -87,7 +87,7 @@ export class Meter {
     this.addSums(batchSums(loss, logits, labels, classes, offset));
   }
 
-  addSums({ images, lossSum, correct }: MeterSums): void {
+  addSums({ images, lossSum, correct }: MetricSums): void {
     this.images += images;
     this.#lossSum += lossSum;
     this.#correct += correct;

@@ -6,7 +6,7 @@ import type { Feeds, FloatTensors, Provider, Reply, Request } from './ort-worker
 type Value = FloatTensors | number | undefined;
 
 /** A worker thread that holds ONNX Runtime sessions. Requests are carried out in order. */
-export class Runtime {
+export class OrtWorker {
   readonly #worker: Worker;
   readonly #exited: Promise<void>;
   readonly #pending = new Map<

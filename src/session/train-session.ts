@@ -3,7 +3,7 @@
 import type { Artifacts, GraphSpec, TrainingGraph } from '../artifacts/open-artifacts.js';
 import { TrainingError } from '../common/errors.js';
 import { pack, packingOf, unpack, type Packing } from '../artifacts/state-vector.js';
-import type { Runtime } from './ort-worker.js';
+import type { OrtWorker } from './ort-worker.js';
 import type { FloatTensors, Provider } from './ort-worker-messages.js';
 import type { TrainSettings } from '../config/train-settings.js';
 import {
@@ -15,7 +15,7 @@ import {
 } from '../common/tensor.js';
 
 /** K batches of N images and how to step on them. */
-export interface Chunk {
+export interface StackedBatches {
   /** K. */
   readonly steps: number;
   /** N. */
@@ -36,7 +36,7 @@ export interface Chunk {
 }
 
 /** What K steps gave. */
-export interface ChunkResult {
+export interface StepResults {
   /** [K]. */
   readonly losses: Float32Array;
   /** [K, N, C], computed before each step's update. */
@@ -53,13 +53,13 @@ export function trainingGraph({ freeze, nesterov, clipGradNorm }: GraphSettings)
 }
 
 /** The same on a device: GPUs have graphs of their own, which can do all that `trainExtended` can. */
-export function graphOn(provider: Provider, graph: TrainingGraph): TrainingGraph {
+export function graphForProvider(provider: Provider, graph: TrainingGraph): TrainingGraph {
   if (graph === 'trainHead' || provider === 'cpu') return graph;
   return provider === 'cuda' ? 'trainCuda' : 'trainWebgpu';
 }
 
 /** Those of the tensors that the graph has an input for. */
-export function fedTo({ inputs }: GraphSpec, tensors: FloatTensors): FloatTensors {
+export function selectInputs({ inputs }: GraphSpec, tensors: FloatTensors): FloatTensors {
   const known = new Set(inputs.map(({ name }) => name));
   return Object.fromEntries(Object.entries(tensors).filter(([name]) => known.has(name)));
 }
@@ -76,7 +76,7 @@ export class TrainSession {
   readonly #sessions = new Map<number, number>();
 
   protected constructor(
-    protected readonly runtime: Runtime,
+    protected readonly runtime: OrtWorker,
     protected readonly artifacts: Artifacts,
     protected readonly session: number,
     protected readonly classes: number,
@@ -86,19 +86,19 @@ export class TrainSession {
   ) {}
 
   /** Begins to load the graph that {@link create} will be asked for. */
-  static prepare(runtime: Runtime, artifacts: Artifacts, wanted: TrainingGraph): void {
-    const graph = graphOn(runtime.provider, wanted);
+  static prepare(runtime: OrtWorker, artifacts: Artifacts, wanted: TrainingGraph): void {
+    const graph = graphForProvider(runtime.provider, wanted);
     // With its outputs in the GPU's memory it is another session.
     if (graph !== 'trainWebgpu') runtime.prepare(artifacts.graphPath(graph));
   }
 
   static async create(
-    runtime: Runtime,
+    runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
     wanted: TrainingGraph = 'train',
   ): Promise<TrainSession> {
-    const graph = graphOn(runtime.provider, wanted);
+    const graph = graphForProvider(runtime.provider, wanted);
     const { graphs } = artifacts.manifest;
     const { outputs, outputPrefix } = graphs[graph];
     const states = outputs.map(({ name }) => name).filter((name) => name.startsWith(outputPrefix));
@@ -172,7 +172,7 @@ export class TrainSession {
   }
 
   /** Takes K steps. The chunk's arrays are given away: they cannot be used afterwards. */
-  async step(chunk: Chunk): Promise<ChunkResult> {
+  async step(chunk: StackedBatches): Promise<StepResults> {
     const session = await this.#sessionFor(chunk.batchSize);
     const result =
       this.graph === 'trainWebgpu'
@@ -203,13 +203,13 @@ export class TrainSession {
     return found;
   }
 
-  async #stepAll(session: number, chunk: Chunk): Promise<ChunkResult> {
+  async #stepAll(session: number, chunk: StackedBatches): Promise<StepResults> {
     const { steps, images, targets, lr, headLr } = chunk;
     return this.#run(session, chunk, [steps], { images, targets, lr, headLr });
   }
 
   /** One call a step: the state stays in the GPU's memory. */
-  async #stepEach(session: number, chunk: Chunk): Promise<ChunkResult> {
+  async #stepEach(session: number, chunk: StackedBatches): Promise<StepResults> {
     const losses: number[] = [];
     const logits: number[] = [];
     for (let k = 0; k < chunk.steps; k++) {
@@ -230,10 +230,10 @@ export class TrainSession {
   /** @param lead the shape's beginning: [K], or [] for a graph of one step. */
   async #run(
     session: number,
-    { batchSize, momentum, weightDecay, nesterov, maxNorm }: Chunk,
+    { batchSize, momentum, weightDecay, nesterov, maxNorm }: StackedBatches,
     lead: readonly number[],
     varying: Readonly<Record<'images' | 'targets' | 'lr' | 'headLr', Float32Array>>,
-  ): Promise<ChunkResult> {
+  ): Promise<StepResults> {
     const { preprocessing, graphs } = this.artifacts.manifest;
     const { inputSize } = preprocessing;
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
@@ -249,7 +249,7 @@ export class TrainSession {
       batch_size: scalar(batchSize),
     };
     const graph = graphs[this.graph];
-    const feeds = fedTo(graph, all);
+    const feeds = selectInputs(graph, all);
     const { losses, logits } = await this.runtime.step(session, feeds, graph.outputPrefix);
     if (losses === undefined || logits === undefined) {
       throw new TrainingError('expected the training graph to give losses and logits, got neither');

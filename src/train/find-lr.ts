@@ -3,12 +3,12 @@
 import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
-import { groupBatches, stepsPerCall, toChunk } from './train-epoch.js';
+import { groupBatches, stepsPerExecution, stackBatches } from './train-epoch.js';
 import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr-options.js';
 import { type Batch, DataLoader } from '../data/data-loader.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from '../metrics/lr-curve.js';
-import { Meter, batchSums } from '../metrics/average-meter.js';
+import { AverageMeter, batchSums } from '../metrics/average-meter.js';
 import { openData, type RunData } from '../data/open-datasets.js';
 import { startingState } from './prepare.js';
 import { TrainSession, trainingGraph } from '../session/train-session.js';
@@ -95,13 +95,13 @@ async function sweep(
   const rates = rangeOfRates(minLr, maxLr, steps);
   const settings = { ...config, headLr: 0, classes: classes.length, classWeights };
   const curve = new LrCurve();
-  const meter = new Meter();
+  const meter = new AverageMeter();
   const began = performance.now();
-  for await (const group of groupBatches(endless(loader, signal), stepsPerCall(batchSize))) {
+  for await (const group of groupBatches(endless(loader, signal), stepsPerExecution(batchSize))) {
     const done = curve.points.length;
     const taken = group.slice(0, steps - done);
     const own = rates.slice(done, done + taken.length);
-    const chunk = toChunk(taken, settings, loader);
+    const chunk = stackBatches(taken, settings, loader);
     chunk.lr.set(own);
     chunk.headLr.set(own);
     const { losses, logits } = await session.step(chunk);

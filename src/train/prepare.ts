@@ -15,7 +15,7 @@ import type { StartEvent, TrainEvent } from '../common/events.js';
 import type { RunData } from '../data/open-datasets.js';
 import type { DataLoader } from '../data/data-loader.js';
 import { openResumePoint, underRanks, type ResumePoint } from '../checkpoint/resume-point.js';
-import { FollowingRun, Run, type RunIdentity } from './training-run.js';
+import { FollowingRun, TrainingRun, type RunIdentity } from './training-run.js';
 import { RunFolder, type RunConfig } from '../checkpoint/run-folder.js';
 import type { TrainSession } from '../session/train-session.js';
 import type { State } from '../common/tensor.js';
@@ -124,7 +124,7 @@ export async function openRun(
   identity: RunIdentity & { readonly config: RunConfig },
   loader: DataLoader,
   emit: Emit,
-): Promise<Run> {
+): Promise<TrainingRun> {
   const { batchSize, dataset, batchCount } = loader;
   const options = { images: dataset.length, batchSize, warn: warner(emit) };
   const point = found && { ...found, run: underRanks(found.run, team.ranks, options) };
@@ -147,11 +147,11 @@ async function openRunFolder(
   identity: RunIdentity & { readonly config: RunConfig },
   stepsPerEpoch: number,
   emit: Emit,
-): Promise<Run> {
+): Promise<TrainingRun> {
   const folder = await RunFolder.create(config.out, identity.config);
   const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep);
-  const open = (from: ConstructorParameters<typeof Run>[5]): Run =>
-    new Run(folder, checkpoints, session, identity, stepsPerEpoch, from);
+  const open = (from: ConstructorParameters<typeof TrainingRun>[5]): TrainingRun =>
+    new TrainingRun(folder, checkpoints, session, identity, stepsPerEpoch, from);
   if (point === null) {
     const run = open(null);
     await run.save(state);
@@ -160,8 +160,8 @@ async function openRunFolder(
   const { run: reached, file, runDir } = point;
   await folder.writeMetrics(reached.records);
   if (path.resolve(file) === path.resolve(checkpoints.file('last')))
-    checkpoints.adopt(reached.step);
-  const best = await tidyCheckpoints(point, config, emit);
+    checkpoints.markLast(reached.step);
+  const best = await repairCheckpoints(point, config, emit);
   const run = open({ ...reached, best });
   if (runDir === null) await run.save(state);
   return run;
@@ -173,7 +173,7 @@ async function openRunFolder(
  *
  * @returns the best result so far; null, with a warning, if its weights are lost.
  */
-export async function tidyCheckpoints(
+export async function repairCheckpoints(
   { run, file }: ResumePoint,
   { out, keep }: ResolvedOptions,
   emit: Emit,
@@ -194,7 +194,10 @@ export async function tidyCheckpoints(
 }
 
 /** For the start event. */
-export function resumedFrom(point: ResumePoint | null, run: Run): Pick<StartEvent, 'resumed'> {
+export function resumedFrom(
+  point: ResumePoint | null,
+  run: TrainingRun,
+): Pick<StartEvent, 'resumed'> {
   if (point === null) return {};
   const { epoch, step, best, progress } = run;
   return { resumed: { file: point.file, epoch, step, best, batch: progress.batch } };

@@ -5,8 +5,8 @@ import type { PartialEpoch } from '../checkpoint/checkpoint.js';
 import type { Team } from '../distributed/process-group.js';
 import { TrainingError } from '../common/errors.js';
 import type { Batch, DataLoader } from '../data/data-loader.js';
-import { batchSums, Meter } from '../metrics/average-meter.js';
-import type { Chunk, ChunkResult, TrainSession } from '../session/train-session.js';
+import { batchSums, AverageMeter } from '../metrics/average-meter.js';
+import type { StackedBatches, StepResults, TrainSession } from '../session/train-session.js';
 import { targetRows, type TargetSettings } from './loss-targets.js';
 
 /** Steps a call are chosen so that a call holds at most about this many images. */
@@ -22,7 +22,7 @@ const IMAGES_ON_CUDA = 1536;
 const MAX_STEPS_ON_CUDA = 128;
 
 /** Training steps that share one call, whose fixed cost is one copy of the state. */
-export function stepsPerCall(batchSize: number, graph: TrainingGraph = 'train'): number {
+export function stepsPerExecution(batchSize: number, graph: TrainingGraph = 'train'): number {
   if (graph === 'trainCuda') {
     return Math.max(1, Math.min(MAX_STEPS_ON_CUDA, Math.floor(IMAGES_ON_CUDA / batchSize)));
   }
@@ -71,7 +71,11 @@ export interface StepSettings extends TargetSettings {
 }
 
 /** Batches of one size as one chunk: [K, N, 3, S, S]. Their buffers go back to the loader. */
-export function toChunk(group: Batch[], settings: StepSettings, loader: DataLoader): Chunk {
+export function stackBatches(
+  group: Batch[],
+  settings: StepSettings,
+  loader: DataLoader,
+): StackedBatches {
   const [first] = group;
   if (first === undefined) throw new RangeError('a chunk holds at least one batch');
   const steps = group.length;
@@ -98,26 +102,26 @@ export function toChunk(group: Batch[], settings: StepSettings, loader: DataLoad
 }
 
 /** A finished pass. */
-export interface Pass {
-  readonly meter: Meter;
+export interface EpochMetrics {
+  readonly meter: AverageMeter;
   readonly seconds: number;
   /** Part of `seconds` in which the runtime had nothing to do because no batch was ready. */
   readonly dataWaitSeconds: number;
 }
 
 /** Called after each call of the runtime: how many batches are done, and the pass's sums so far. */
-export type OnBatch = (batch: number, meter: Meter, seconds: number) => void;
+export type OnBatch = (batch: number, meter: AverageMeter, seconds: number) => void;
 
 /** How far the training of an epoch is. */
 export class EpochProgress {
-  readonly meter: Meter;
+  readonly meter: AverageMeter;
   batch: number;
   seconds: number;
   dataWaitSeconds: number;
 
   /** @param partial what is done already. */
   constructor(partial: PartialEpoch | null = null) {
-    this.meter = new Meter(partial ?? undefined);
+    this.meter = new AverageMeter(partial ?? undefined);
     this.batch = partial?.batch ?? 0;
     this.seconds = partial?.seconds ?? 0;
     this.dataWaitSeconds = partial?.dataWaitSeconds ?? 0;
@@ -170,10 +174,10 @@ export async function trainEpoch(
   settings: StepSettings,
   onBatch: OnBatch,
   run: EpochOfRun = alone(),
-): Promise<Pass> {
+): Promise<EpochMetrics> {
   const { progress, firstStep, saveEvery, signal } = run;
   const { meter, batch: firstBatch } = progress;
-  const clock = new PassClock(progress);
+  const clock = new EpochTimer(progress);
   const isSavePoint = (batch: number): boolean =>
     saveEvery > 0 && batch > firstBatch && (firstStep + batch) % saveEvery === 0;
   let running = Promise.resolve();
@@ -190,7 +194,7 @@ export async function trainEpoch(
   const groups = groupBatches(batches, groupSize, (seen) => isSavePoint(firstBatch + seen));
   try {
     for await (const group of groups) {
-      const chunk = toChunk(group, settings, loader);
+      const chunk = stackBatches(group, settings, loader);
       await settle();
       clock.dataReady();
       running = session.step(chunk).then(async (results) => {
@@ -214,7 +218,7 @@ export async function trainEpoch(
 
 /** Counts the batches of one call into the epoch. @throws TrainingError at a loss that is not finite. */
 async function addResults(
-  { losses, logits }: ChunkResult,
+  { losses, logits }: StepResults,
   group: readonly Batch[],
   { lr, classes }: StepSettings,
   { progress, firstStep, imageNames, reduce }: EpochOfRun,
@@ -244,7 +248,7 @@ export function notFinite(
 }
 
 /** Wall time of a pass and the time in which the runtime waited for data. */
-export class PassClock {
+export class EpochTimer {
   readonly #start: number;
   #idleSince: number | null;
   #waited: number;

@@ -12,26 +12,22 @@ import {
 import type { Dataset } from '../data/dataset.js';
 import { checkSameRun, writeDataFiles } from '../checkpoint/data-manifest.js';
 import { openDevice } from '../devices/choose-device.js';
-import { openTeam, type Start, type Team } from '../distributed/process-group.js';
-import { trainEpoch, type OnBatch, type Pass } from './train-epoch.js';
+import { openTeam, type InitialState, type Team } from '../distributed/process-group.js';
+import { trainEpoch, type OnBatch, type EpochMetrics } from './train-epoch.js';
 import { InterruptedError, WeightsError } from '../common/errors.js';
 import { evaluate } from './validate.js';
 import type { PhaseRecord, TrainResult } from '../common/events.js';
 import { DataLoader } from '../data/data-loader.js';
 import { LoaderPool } from '../images/worker-pool.js';
-import { PixelCache } from '../images/image-cache.js';
-import {
-  isFinished,
-  isStalled,
-  resumedOptions,
-  type ResumePoint,
-} from '../checkpoint/resume-point.js';
-import type { Run } from './training-run.js';
+import { ImageCache } from '../images/image-cache.js';
+import { isFinished, isStalled, type ResumePoint } from '../checkpoint/resume-point.js';
+import { resumedOptions } from '../checkpoint/resume-settings.js';
+import type { TrainingRun } from './training-run.js';
 import { RunFolder } from '../checkpoint/run-folder.js';
 import type { RunReport } from '../report/run-report.js';
 import { scheduledLr } from './lr-schedule.js';
-import type { Runtime } from '../session/ort-worker.js';
-import { TrainSession, graphOn, trainingGraph } from '../session/train-session.js';
+import type { OrtWorker } from '../session/ort-worker.js';
+import { TrainSession, graphForProvider, trainingGraph } from '../session/train-session.js';
 import {
   findResumePoint,
   identify,
@@ -39,7 +35,7 @@ import {
   resumedFrom,
   sharedSettings,
   startingState,
-  tidyCheckpoints,
+  repairCheckpoints,
   warner,
   type Emit,
 } from './prepare.js';
@@ -51,7 +47,7 @@ interface Workshop {
   readonly team: Team;
   readonly config: ResolvedOptions;
   readonly artifacts: Artifacts;
-  readonly runtime: Runtime;
+  readonly runtime: OrtWorker;
   readonly session: TrainSession;
   readonly trainLoader: DataLoader;
   readonly valLoader: DataLoader;
@@ -98,8 +94,8 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch)));
   const pool = new LoaderPool({ artifacts, workers: config.workers });
   const signal = team.signal(config.signal);
-  let runtime: Runtime | null = null;
-  let run: Run | null = null;
+  let runtime: OrtWorker | null = null;
+  let run: TrainingRun | null = null;
   try {
     // First: that a device is not there should show before images and weights have taken their time.
     const device = await openDevice(config.device, team.threads(config.threads), artifacts);
@@ -113,12 +109,12 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
     const identity = identify(config, artifacts, data, provider, team.ranks);
     await team.agree({ classes, provider, ...identity.fingerprints });
     if (point !== null && team.leads) await checkSameRun(point, { ...identity, provider }, data);
-    const start = (): Promise<Start> =>
+    const start = (): Promise<InitialState> =>
       startingState(point, config, artifacts, classes.length, emit);
     // Read while the runtime still optimises the graph.
     const { state, source } = await team.startingState(start, artifacts, classes.length);
     const session = await team.openSession(runtime, artifacts, classes.length, config);
-    const cache = config.cache === 'ram' ? new PixelCache(config.cacheMegabytes * 1e6) : undefined;
+    const cache = config.cache === 'ram' ? new ImageCache(config.cacheMegabytes * 1e6) : undefined;
     const { batchSize, seed } = config;
     const shared = { artifacts, pool, batchSize, seed, cache, ...team.shard };
     const trainLoader = new DataLoader({ ...shared, dataset: data.train, mode: 'train' });
@@ -175,15 +171,15 @@ async function finishedBefore(
   if (runDir === null) return { ...toResult(path.dirname(file), run.best), checkpoint: file };
   if (!team.leads) return toResult(runDir, run.best);
   await new RunFolder(runDir).sweep();
-  return toResult(runDir, await tidyCheckpoints(point, config, emit));
+  return toResult(runDir, await repairCheckpoints(point, config, emit));
 }
 
 /** The epochs that are left. */
-async function fit(run: Run, workshop: Workshop): Promise<void> {
+async function fit(run: TrainingRun, workshop: Workshop): Promise<void> {
   const { team, config, artifacts, runtime, session, trainLoader, valLoader } = workshop;
   const { classes, classWeights, report, signal, emit } = workshop;
   const { saveEvery } = config;
-  const graph = graphOn(runtime.provider, trainingGraph(config));
+  const graph = graphForProvider(runtime.provider, trainingGraph(config));
   const groupSize = team.stepsPerCall(config.batchSize, graph);
   const sizes = {
     classes: classes.length,
@@ -254,7 +250,12 @@ function reporter(
   };
 }
 
-function toRecord(epoch: number, phase: 'train' | 'val', lr: number, pass: Pass): PhaseRecord {
+function toRecord(
+  epoch: number,
+  phase: 'train' | 'val',
+  lr: number,
+  pass: EpochMetrics,
+): PhaseRecord {
   const { meter, seconds, dataWaitSeconds } = pass;
   const { loss, accuracy, images } = meter;
   return { epoch: epoch + 1, phase, loss, accuracy, lr, images, seconds, dataWaitSeconds };

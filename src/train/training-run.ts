@@ -1,6 +1,6 @@
 /** A run under way: where it is, how that is saved, and what becomes of it when it is stopped. */
 
-import type { BestResult, RunState } from '../checkpoint/checkpoint.js';
+import type { BestResult, TrainerState } from '../checkpoint/checkpoint.js';
 import type { CheckpointFolder } from '../checkpoint/checkpoint-folder.js';
 import { EpochProgress } from './train-epoch.js';
 import { DatasetError, InterruptedError } from '../common/errors.js';
@@ -10,9 +10,9 @@ import type { TrainSession } from '../session/train-session.js';
 import type { State } from '../common/tensor.js';
 
 /** What stays the same through a run, and is in every checkpoint of it. */
-export type RunIdentity = Pick<RunState, 'arch' | 'classes' | 'fingerprints' | 'config'>;
+export type RunIdentity = Pick<TrainerState, 'arch' | 'classes' | 'fingerprints' | 'config'>;
 
-export class Run {
+export class TrainingRun {
   /** Epochs completed. */
   epoch: number;
   /** Of the training of the epoch under way. */
@@ -32,7 +32,7 @@ export class Run {
     private readonly session: Pick<TrainSession, 'getState'>,
     private readonly identity: RunIdentity,
     private readonly stepsPerEpoch: number,
-    from: Pick<RunState, 'epoch' | 'step' | 'partial' | 'best' | 'records'> | null,
+    from: Pick<TrainerState, 'epoch' | 'step' | 'partial' | 'best' | 'records'> | null,
   ) {
     this.epoch = from?.epoch ?? 0;
     this.progress = new EpochProgress(from?.partial ?? null);
@@ -58,7 +58,7 @@ export class Run {
     });
   }
 
-  #state(): RunState {
+  #state(): TrainerState {
     const { epoch, step, best, progress, records } = this;
     // The training record of an epoch whose validation is not done is made again from `partial`.
     const done = records.filter((record) => record.epoch <= epoch);
@@ -112,7 +112,7 @@ export class Run {
 }
 
 /** The run as ranks that do not lead see it: they keep count, and leave the writing to rank 0. */
-export class FollowingRun extends Run {
+export class FollowingRun extends TrainingRun {
   override save(): Promise<void> {
     return Promise.resolve();
   }

@@ -1,15 +1,15 @@
 /** One pass over labelled images with the very model that ships. */
 
 import { PredictionList, type Predictions } from '../metrics/predictions.js';
-import { PassClock, type OnBatch, type Pass } from './train-epoch.js';
+import { EpochTimer, type OnBatch, type EpochMetrics } from './train-epoch.js';
 import { TrainingError } from '../common/errors.js';
 import type { Batch, DataLoader } from '../data/data-loader.js';
-import { Meter, crossEntropy } from '../metrics/average-meter.js';
-import type { Runtime } from '../session/ort-worker.js';
+import { AverageMeter, crossEntropy } from '../metrics/average-meter.js';
+import type { OrtWorker } from '../session/ort-worker.js';
 import { float32Tensor } from '../common/tensor.js';
 
 /** A finished pass, and what the model said of each image. */
-export interface Evaluation extends Pass {
+export interface Evaluation extends EpochMetrics {
   readonly predictions: Predictions;
 }
 
@@ -24,7 +24,7 @@ export interface Evaluation extends Pass {
  * @throws TrainingError if the loss is not finite.
  */
 export async function evaluate(
-  runtime: Runtime,
+  runtime: OrtWorker,
   model: Uint8Array<ArrayBuffer>,
   loader: DataLoader,
   batches: AsyncIterable<Batch>,
@@ -32,8 +32,8 @@ export async function evaluate(
   onBatch: OnBatch,
   signal?: AbortSignal,
 ): Promise<Evaluation> {
-  const clock = new PassClock();
-  const meter = new Meter();
+  const clock = new EpochTimer();
+  const meter = new AverageMeter();
   const predictions = new PredictionList(classes);
   const session = await runtime.loadGiven(model);
   let done = 0;

@@ -10,7 +10,7 @@ import { type FetchOptions, fetchPretrained } from './download.js';
 import { isPth, readPth } from './pth/read-pth.js';
 import { Philox, STREAM } from '../common/philox.js';
 import { readSafetensors } from './safetensors.js';
-import { type StateEntry, stateLayout, takeTensor } from '../artifacts/state-layout.js';
+import { type StateEntry, stateLayout, requireTensor } from '../artifacts/state-layout.js';
 import { elementCount, type State, type Tensor } from '../common/tensor.js';
 
 /** With the fetch's options, for `imagenet` if it must be fetched. */
@@ -28,7 +28,7 @@ export interface InitialState {
 }
 
 /** Tensors to start from, and where they were found. */
-interface Found {
+interface WeightSource {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly source: string;
 }
@@ -51,7 +51,7 @@ export async function initialState(
   for (const [index, entry] of stateLayout(manifest, classes).entries()) {
     const given = found !== null && isLoaded(entry, found.tensors);
     const tensor = given
-      ? takeTensor(found.tensors, entry, manifest.arch, found.source)
+      ? requireTensor(found.tensors, entry, manifest.arch, found.source)
       : freshTensor(entry, index, seed);
     state.set(entry.name, tensor);
   }
@@ -76,7 +76,10 @@ function freshTensor(
   return { dtype, shape, data: initialize(init, count, new Philox(seed, stream, 0, index)) };
 }
 
-async function findWeights(artifacts: Artifacts, options: InitialStateOptions): Promise<Found> {
+async function findWeights(
+  artifacts: Artifacts,
+  options: InitialStateOptions,
+): Promise<WeightSource> {
   const { weights } = options;
   if (weights !== 'imagenet') {
     return { tensors: await readWeightFile(weights), source: weights };

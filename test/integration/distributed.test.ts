@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { clip } from '../../src/distributed/ddp-session.js';
 import type { PhaseRecord } from '../../src/common/events.js';
-import type { RunState } from '../../src/checkpoint/checkpoint.js';
+import type { TrainerState } from '../../src/checkpoint/checkpoint.js';
 import { underRanks } from '../../src/checkpoint/resume-point.js';
 import { shardLength, shardOf } from '../../src/data/sampler.js';
 import { TrainSession, trainingGraph } from '../../src/session/train-session.js';
@@ -74,7 +74,7 @@ describe('a run taken up under another number of ranks', () => {
   const under = (before: number | undefined, batch: number, now: number): unknown => {
     const warnings: string[] = [];
     const config = before === undefined ? {} : { ranks: before };
-    const run = { config, partial: { ...partial, batch } } as unknown as RunState;
+    const run = { config, partial: { ...partial, batch } } as unknown as TrainerState;
     const warn = (message: string): void => void warnings.push(message);
     const found = underRanks(run, now, { images: 26, batchSize: 4, warn });
     return [found.partial?.batch, warnings.length];

@@ -8,7 +8,7 @@ import { openArtifacts } from '../../src/artifacts/open-artifacts.js';
 import { loadCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.js';
 import { InterruptedError } from '../../src/common/errors.js';
 import { train, type TrainOptions, type TrainSettings } from '../../src/index.js';
-import { FREE } from '../../src/checkpoint/resume-point.js';
+import { FREE } from '../../src/checkpoint/resume-settings.js';
 import { makeData, outcome, type Outcome } from '../support/run-process.js';
 import { TINY } from '../support/paths.js';
 

@@ -3,30 +3,30 @@
 import { execFileSync } from 'node:child_process';
 
 /** A claim and how it is shown. */
-export interface Proof {
-  readonly claim: string;
+export interface Check {
+  readonly name: string;
   /** @returns what was found, in a few words. @throws where the claim does not hold, or {@link Skipped}. */
-  readonly show: () => Promise<string>;
+  readonly run: () => Promise<string>;
 }
 
 /** Cannot be shown on this machine. */
 export class Skipped extends Error {}
 
 /** Shows each claim and prints its line. @returns whether none fails. */
-export async function showAll(proofs: Iterable<Proof> | AsyncIterable<Proof>): Promise<boolean> {
+export async function showAll(proofs: Iterable<Check> | AsyncIterable<Check>): Promise<boolean> {
   let [held, failed, skipped] = [0, 0, 0];
-  for await (const { claim, show } of proofs) {
+  for await (const { name, run } of proofs) {
     const began = performance.now();
     let line: string;
     try {
-      line = `holds    ${claim}: ${await show()}`;
+      line = `holds    ${name}: ${await run()}`;
       held++;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const verdict = error instanceof Skipped ? 'skipped ' : 'FAILED  ';
       if (error instanceof Skipped) skipped++;
       else failed++;
-      line = `${verdict} ${claim}: ${reason}`;
+      line = `${verdict} ${name}: ${reason}`;
     }
     const seconds = (performance.now() - began) / 1000;
     process.stdout.write(`${line} (${seconds.toFixed(0)} s)\n`);

@@ -11,10 +11,10 @@ import {
 } from '../../src/artifacts/open-artifacts.js';
 import { TrainingError } from '../../src/common/errors.js';
 import { pack, packingOf, unpack } from '../../src/artifacts/state-vector.js';
-import { Runtime } from '../../src/session/ort-worker.js';
+import { OrtWorker } from '../../src/session/ort-worker.js';
 import { stateLayout } from '../../src/artifacts/state-layout.js';
 import { elementCount, float32Tensor, type State } from '../../src/common/tensor.js';
-import { TrainSession, graphOn } from '../../src/session/train-session.js';
+import { TrainSession, graphForProvider } from '../../src/session/train-session.js';
 import { CHROMIUM_ADVICE, findSwiftShader } from '../support/chromium.js';
 import { median } from './parity-fixtures.js';
 import { fresh, sgd, sgdDistance, sgdSteps, type SgdDistance } from './sgd-cases.js';
@@ -23,10 +23,10 @@ import { TINY, testProgram } from '../support/paths.js';
 
 const { classes, torchError } = sgd;
 let tiny: Artifacts;
-let runtime: Runtime;
+let runtime: OrtWorker;
 beforeAll(async () => {
   tiny = await openArtifacts(TINY);
-  runtime = new Runtime('cpu', 1);
+  runtime = new OrtWorker('cpu', 1);
 });
 afterAll(() => runtime.close());
 
@@ -85,7 +85,9 @@ describe('the packed state', () => {
 
 test('each device has its graph', () => {
   const all = (['cpu', 'cuda', 'webgpu'] as const).map((provider) =>
-    (['train', 'trainExtended', 'trainHead'] as const).map((graph) => graphOn(provider, graph)),
+    (['train', 'trainExtended', 'trainHead'] as const).map((graph) =>
+      graphForProvider(provider, graph),
+    ),
   );
   expect(all).toEqual([
     ['train', 'trainExtended', 'trainHead'],
@@ -119,7 +121,7 @@ describe('the CUDA graph, on the CPU', () => {
         return typeof value === 'function' ? (value.bind(target) as unknown) : value;
       },
     });
-    const end = async (of: Runtime, graph: 'trainCuda' | 'trainExtended'): Promise<State> => {
+    const end = async (of: OrtWorker, graph: 'trainCuda' | 'trainExtended'): Promise<State> => {
       const session = await TrainSession.create(of, tiny, classes, graph);
       await session.setState(await fresh(tiny, 1));
       for (const batchSize of [4, 2, 4, 2]) {

@@ -2,7 +2,7 @@
 
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { meanTargets } from '../../src/metrics/average-meter.js';
-import type { Runtime } from '../../src/session/ort-worker.js';
+import type { OrtWorker } from '../../src/session/ort-worker.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import { MOMENTUM_PREFIX } from '../../src/common/tensor.js';
 import { initialState } from '../../src/weights/initial-weights.js';
@@ -56,7 +56,7 @@ export async function stepErrors(
 
 /** The errors of every case, in no particular order. */
 export async function allStepErrors(
-  runtime: Runtime,
+  runtime: OrtWorker,
   artifacts: Artifacts,
   lr: number,
   { cases }: StepFixture,

@@ -11,7 +11,7 @@
  */
 
 import { bundledArtifacts, openArtifacts } from '../../src/artifacts/open-artifacts.js';
-import { Runtime } from '../../src/session/ort-worker.js';
+import { OrtWorker } from '../../src/session/ort-worker.js';
 import { allStepErrors } from './one-step.js';
 import { readFixture, type Steps, type TrajectoryFixture } from './parity-fixtures.js';
 import { placements } from './placements.js';
@@ -21,12 +21,12 @@ import { TINY } from '../support/paths.js';
 
 const [command, argument] = process.argv.slice(2);
 
-async function steps(runtime: Runtime): Promise<unknown> {
+async function steps(runtime: OrtWorker): Promise<unknown> {
   const { lr, resnet18 } = readFixture('steps.json') as Steps;
   return allStepErrors(runtime, await openArtifacts(bundledArtifacts()), lr, resnet18);
 }
 
-async function webgpu(runtime: Runtime): Promise<unknown> {
+async function webgpu(runtime: OrtWorker): Promise<unknown> {
   const fixture = readFixture('trajectories.json') as TrajectoryFixture;
   const expected = fixture.cases.find((one) => one.seed === Number(argument));
   if (!expected) throw new Error(`no references of seed ${String(argument)}`);
@@ -36,7 +36,7 @@ async function webgpu(runtime: Runtime): Promise<unknown> {
   return { distance, placements: await placements(artifacts, 'webgpu') };
 }
 
-async function settings(runtime: Runtime): Promise<unknown> {
+async function settings(runtime: OrtWorker): Promise<unknown> {
   const artifacts = await openArtifacts(TINY);
   const found = [];
   for (const one of sgd.cases.filter(({ freeze }) => freeze === argument)) {
@@ -45,14 +45,14 @@ async function settings(runtime: Runtime): Promise<unknown> {
   return found;
 }
 
-const commands: Readonly<Record<string, (runtime: Runtime) => Promise<unknown>>> = {
+const commands: Readonly<Record<string, (runtime: OrtWorker) => Promise<unknown>>> = {
   steps,
   webgpu,
   settings,
 };
 const run = commands[command ?? ''];
 if (run === undefined) throw new Error(`expected a command, got ${String(command)}`);
-const runtime = new Runtime(command === 'steps' ? 'cpu' : 'webgpu');
+const runtime = new OrtWorker(command === 'steps' ? 'cpu' : 'webgpu');
 try {
   console.log(JSON.stringify(await run(runtime)));
 } finally {

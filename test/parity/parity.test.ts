@@ -11,9 +11,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { ImageFolder } from '../../src/data/dataset.js';
 import { buildInferenceModel } from '../../src/onnx/inference-model.js';
-import { Meter } from '../../src/metrics/average-meter.js';
+import { AverageMeter } from '../../src/metrics/average-meter.js';
 import { readSafetensors } from '../../src/weights/safetensors.js';
-import { Runtime } from '../../src/session/ort-worker.js';
+import { OrtWorker } from '../../src/session/ort-worker.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import { float32Tensor, type State, type Tensor } from '../../src/common/tensor.js';
 import {
@@ -40,10 +40,10 @@ import { SAMPLES, distanceFrom, loadImages, twentySteps } from './provider-steps
 import { FIXTURES, testProgram } from '../support/paths.js';
 
 let tiny: Artifacts;
-let runtime: Runtime;
+let runtime: OrtWorker;
 beforeAll(async () => {
   tiny = await openArtifacts(path.join(FIXTURES, 'tiny'));
-  runtime = new Runtime('cpu');
+  runtime = new OrtWorker('cpu');
 });
 afterAll(() => runtime.close());
 
@@ -181,7 +181,7 @@ describe('rows 5 and 7: evaluation and the exported model', () => {
     }
     const logits = await logitsOf(tiny.graphPath('evaluate'), feeds);
     expect(largestDifference(logits, fixture.logits.flat())).toBeLessThanOrEqual(1e-4);
-    const meter = new Meter();
+    const meter = new AverageMeter();
     meter.add(0, logits, labels, 2);
     expect(meter.accuracy).toBeCloseTo(fixture.torchvisionAccuracy, 6);
     expect(fixture.torchvisionAccuracy).toBeGreaterThan(0.6);

@@ -7,7 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { missingForCuda } from '../../src/devices/cuda.js';
 import type { Provider } from '../../src/session/ort-worker-messages.js';
-import { graphOn } from '../../src/session/train-session.js';
+import { graphForProvider } from '../../src/session/train-session.js';
 
 interface ProfileEvent {
   readonly cat: string;
@@ -24,7 +24,7 @@ export async function placements(
   provider: Provider,
   batchSize = 2,
 ): Promise<Record<string, Record<string, number>>> {
-  const graph = graphOn(provider, 'train');
+  const graph = graphForProvider(provider, 'train');
   const sizes: Readonly<Record<string, number>> = { K: 1, N: batchSize, C: 2 };
   // It loads what the provider will ask for.
   const missing = provider === 'cuda' ? missingForCuda() : null;

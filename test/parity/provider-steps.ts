@@ -3,10 +3,10 @@
 import path from 'node:path';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { ImageFolder, type Dataset } from '../../src/data/dataset.js';
-import { stepsPerCall, trainEpoch } from '../../src/train/train-epoch.js';
+import { stepsPerExecution, trainEpoch } from '../../src/train/train-epoch.js';
 import { DataLoader } from '../../src/data/data-loader.js';
 import { stepLr } from '../../src/train/lr-schedule.js';
-import type { Runtime } from '../../src/session/ort-worker.js';
+import type { OrtWorker } from '../../src/session/ort-worker.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import type { State } from '../../src/common/tensor.js';
 import { initialState } from '../../src/weights/initial-weights.js';
@@ -59,7 +59,7 @@ function recordLosses(session: TrainSession): number[] {
 
 /** Trains from random weights, the learning rate dropping after every epoch. */
 export async function twentySteps(
-  runtime: Runtime,
+  runtime: OrtWorker,
   artifacts: Artifacts,
   fixture: TrajectoryFixture,
   seed: number,
@@ -82,7 +82,7 @@ export async function twentySteps(
         session,
         loader,
         batches,
-        stepsPerCall(batchSize),
+        stepsPerExecution(batchSize),
         settings,
         () => undefined,
       );

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { readFileSync } from 'node:fs';
 import type { Artifacts, TrainingGraph } from '../../src/artifacts/open-artifacts.js';
 import { meanTargets } from '../../src/metrics/average-meter.js';
-import type { Runtime } from '../../src/session/ort-worker.js';
+import type { OrtWorker } from '../../src/session/ort-worker.js';
 import type { TrainSettings } from '../../src/config/train-settings.js';
 import type { State } from '../../src/common/tensor.js';
 import { TrainSession, trainingGraph } from '../../src/session/train-session.js';
@@ -44,7 +44,7 @@ export async function fresh(artifacts: Artifacts, seed: number): Promise<State> 
 
 /** The case's steps under `settings`: losses, and the state before and after. */
 export async function sgdSteps(
-  runtime: Runtime,
+  runtime: OrtWorker,
   artifacts: Artifacts,
   { seed, losses: { length: count } }: SgdCase,
   settings: Settings,

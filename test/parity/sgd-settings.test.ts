@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { Runtime } from '../../src/session/ort-worker.js';
+import { OrtWorker } from '../../src/session/ort-worker.js';
 import type { State } from '../../src/common/tensor.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import { median } from './parity-fixtures.js';
@@ -20,10 +20,10 @@ import { TINY } from '../support/paths.js';
 
 const { classes, torchError } = sgd;
 let artifacts: Artifacts;
-let runtime: Runtime;
+let runtime: OrtWorker;
 beforeAll(async () => {
   artifacts = await openArtifacts(TINY);
-  runtime = new Runtime('cpu', 1);
+  runtime = new OrtWorker('cpu', 1);
 });
 afterAll(() => runtime.close());
 

@@ -3,9 +3,9 @@
  * rank's number. Tells its process on standard error.
  */
 
-import { launchedPlace } from '../../src/distributed/launcher.js';
+import { launchInfoFromEnv } from '../../src/distributed/launcher.js';
 
-const rank = launchedPlace()?.rank ?? 0;
+const rank = launchInfoFromEnv()?.rank ?? 0;
 process.stderr.write(`rank ${rank} is process ${process.pid}\n`);
 process.argv.splice(2, Infinity, ...process.argv.slice(2).map(forRank));
 await import('../../src/cli.js');

@@ -1,7 +1,7 @@
 /** Steps of the tiny network that ranks take together, or one process alone. */
 
 import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { Runtime } from '../../src/session/ort-worker.js';
+import { OrtWorker } from '../../src/session/ort-worker.js';
 import { type GraphSettings, type TrainSession } from '../../src/session/train-session.js';
 import type { State } from '../../src/common/tensor.js';
 import { initialState } from '../../src/weights/initial-weights.js';
@@ -24,10 +24,10 @@ export const WAYS = {
 /** Three steps, on the same batches wherever they are taken; the last with its gradients clipped. */
 export async function threeSteps(
   { nesterov }: Ways,
-  open: (runtime: Runtime, artifacts: Artifacts) => Promise<TrainSession>,
+  open: (runtime: OrtWorker, artifacts: Artifacts) => Promise<TrainSession>,
 ): Promise<{ losses: number[]; state: State }> {
   const artifacts = await openArtifacts(TINY);
-  const runtime = new Runtime('cpu', 1);
+  const runtime = new OrtWorker('cpu', 1);
   try {
     const session = await open(runtime, artifacts);
     const start = { weights: 'random', classes: CLASSES, seed: 1 };

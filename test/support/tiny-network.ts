@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import type { Dataset, Sample } from '../../src/data/dataset.js';
 import { meanTargets } from '../../src/metrics/average-meter.js';
 import { Philox } from '../../src/common/philox.js';
-import type { Chunk } from '../../src/session/train-session.js';
+import type { StackedBatches } from '../../src/session/train-session.js';
 
 export const INPUT_SIZE = 32;
 const HUES = [
@@ -16,9 +16,9 @@ const HUES = [
 /** K batches of N random images and labels. */
 export function randomChunk(
   options: { steps: number; batchSize: number; classes: number; seed?: number } & Partial<
-    Pick<Chunk, 'momentum' | 'weightDecay'> & { lr: number; headLr: number }
+    Pick<StackedBatches, 'momentum' | 'weightDecay'> & { lr: number; headLr: number }
   >,
-): Chunk & { labels: Int32Array } {
+): StackedBatches & { labels: Int32Array } {
   const { steps, batchSize, classes, lr = 0.01, headLr = lr } = options;
   const random = new Philox(options.seed ?? 0, 100);
   const count = steps * batchSize;

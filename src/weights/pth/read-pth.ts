@@ -43,7 +43,7 @@ interface Location {
   readonly crc32: number | null;
 }
 
-interface Opened {
+interface OpenedPth {
   readonly root: PickleValue;
   readonly locate: (storage: TorchStorage) => Promise<Location>;
 }
@@ -80,7 +80,7 @@ function startsAsLegacy(bytes: Uint8Array): boolean {
 }
 
 /** `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds a storage each, `NAME/byteorder` says it. */
-async function openZip(source: ByteSource): Promise<Opened> {
+async function openZip(source: ByteSource): Promise<OpenedPth> {
   const zip = await readZipEntries(source);
   const pickles = [...zip.names].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
@@ -105,7 +105,7 @@ async function openZip(source: ByteSource): Promise<Opened> {
 }
 
 /** Five pickles (magic number, version, system, state_dict, keys), then each key's element count and data. */
-async function openLegacy(source: ByteSource): Promise<Opened> {
+async function openLegacy(source: ByteSource): Promise<OpenedPth> {
   const bytes = await source.read(0, Math.min(source.size, MAX_PICKLE_BYTES));
   if (!startsAsLegacy(bytes)) throw new FormatProblem("neither of PyTorch's formats");
   const host = new TorchHost();

@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { bundledArtifacts } from '../../../src/artifacts/open-artifacts.js';
 import type { Spec } from './epochs.js';
 import { runJob, type Launcher } from '../../support/mpi-job.js';
-import type { Proof } from '../checks.js';
+import type { Check } from '../checks.js';
 import { ROOT, TINY, testProgram } from '../../support/paths.js';
 
 const SAMPLES = path.join(ROOT, 'samples', 'textures', 'train');
@@ -69,12 +69,12 @@ function assertShared({ sampler, sameWeights }: Checks): void {
 const shown = (value: number): string => value.toExponential(1);
 
 /** @param seeds of the twenty steps of ResNet-18. */
-export function ddpProofs(launcher: Launcher, seeds: number): Proof[] {
+export function ddpProofs(launcher: Launcher, seeds: number): Check[] {
   const few = Array.from({ length: seeds }, (_, seed) => seed);
   const many = Array.from({ length: 16 }, (_, seed) => seed);
   const firstGradients = [2, 4].map((ranks) => ({
-    claim: `${ranks} ranks: averaged gradients of the first step as DDP's, to float32 rounding (tiny network)`,
-    async show() {
+    name: `${ranks} ranks: averaged gradients of the first step as DDP's, to float32 rounding (tiny network)`,
+    async run() {
       const one = { arch: 'tiny', artifacts: TINY, epochs: 1, compare: 'gradients' } as const;
       const found = (await compare(launcher, { ...one, ranks, seeds: many })) as Gradients;
       assertShared(found);
@@ -93,8 +93,8 @@ export function ddpProofs(launcher: Launcher, seeds: number): Proof[] {
     { arch: 'resnet18', artifacts: bundledArtifacts(), seeds: few, called: 'ResNet-18' },
   ];
   const twentySteps = networks.map(({ called, ...network }) => ({
-    claim: `two ranks: twenty steps of ${called} within twice DDP's own spread (one thread against two)`,
-    async show() {
+    name: `two ranks: twenty steps of ${called} within twice DDP's own spread (one thread against two)`,
+    async run() {
       const job = { ...network, ranks: 2, epochs: 4, compare: 'trajectories' } as const;
       const found = (await compare(launcher, job)) as Trajectories;
       assertShared(found);

@@ -7,14 +7,14 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { openArtifacts } from '../../../src/artifacts/open-artifacts.js';
 import { ImageFolder } from '../../../src/data/dataset.js';
-import { DistributedSession } from '../../../src/distributed/ddp-session.js';
+import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
 import { trainEpoch } from '../../../src/train/train-epoch.js';
 import { writeFileAtomic } from '../../../src/platform/node/files.js';
-import { launchedPlace } from '../../../src/distributed/launcher.js';
+import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
 import { DataLoader, type Batch } from '../../../src/data/data-loader.js';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { stepLr } from '../../../src/train/lr-schedule.js';
-import { Runtime } from '../../../src/session/ort-worker.js';
+import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { float32Tensor, MOMENTUM_PREFIX, type Tensor } from '../../../src/common/tensor.js';
 import { initialState } from '../../../src/weights/initial-weights.js';
 import { World } from '../../../src/distributed/mpi-process-group.js';
@@ -61,7 +61,7 @@ function int64(values: Int32Array | Uint32Array): Tensor {
 }
 
 const spec = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as Spec;
-const place = launchedPlace();
+const place = launchInfoFromEnv();
 if (place === null) throw new Error('expected an MPI launcher, found none');
 const world = await World.open(place);
 const { rank, size: ranks } = world;
@@ -69,8 +69,8 @@ const artifacts = await openArtifacts(spec.artifacts);
 const { inputSize } = artifacts.manifest.preprocessing;
 const dataset = await ImageFolder.open(spec.data);
 const { classes, batchSize, momentum } = spec;
-const runtime = new Runtime('cpu', 1);
-const session = await DistributedSession.open(world, runtime, artifacts, classes, WAYS.plain);
+const runtime = new OrtWorker('cpu', 1);
+const session = await DdpTrainSession.open(world, runtime, artifacts, classes, WAYS.plain);
 
 for (const seed of spec.seeds) {
   const start = { weights: 'random', classes, seed };
@@ -79,7 +79,7 @@ for (const seed of spec.seeds) {
   const loader = new DataLoader({ ...options, mode: 'train' });
   const found = new Map<string, Tensor>();
   const losses: number[] = [];
-  const stepping: Pick<DistributedSession, 'step'> = {
+  const stepping: Pick<DdpTrainSession, 'step'> = {
     async step(chunk) {
       const result = await session.step(chunk);
       losses.push(...result.losses);

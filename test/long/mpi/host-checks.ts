@@ -19,7 +19,7 @@ import {
   succeeds,
   type Strike,
 } from './runs.js';
-import type { Proof } from '../checks.js';
+import type { Check } from '../checks.js';
 import { makeData, outcome, type Outcome } from '../../support/run-process.js';
 import { TINY } from '../../support/paths.js';
 
@@ -29,7 +29,7 @@ const TIMEOUT = 10;
 const AT_ONCE = 10;
 
 /** Claims about jobs on `hosts`, to be shown in this order. @param local `mpirun` without other hosts. */
-export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
+export function hostProofs(hosts: Hosts, local: Launcher): Check[] {
   const env = {
     ORT_FINETUNE_CACHE: path.join(hosts.folder, 'cache'),
     ORT_FINETUNE_MPI_TIMEOUT: String(TIMEOUT),
@@ -53,9 +53,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
 
   return [
     {
-      claim:
-        'two hosts with their own read-only copies of the data, over TCP: the bits of two ranks on one host',
-      async show() {
+      name: 'two hosts with their own read-only copies of the data, over TCP: the bits of two ranks on one host',
+      async run() {
         await makeData(hosts.own(1, 'data'), IMAGES, 8);
         await cp(hosts.own(1, 'data'), hosts.own(2, 'data'), { recursive: true });
         const started = job(words('hosts'));
@@ -69,8 +68,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'the same bits under MPICH, over TCP too',
-      async show() {
+      name: 'the same bits under MPICH, over TCP too',
+      async run() {
         await succeeds(job(words('mpich'), 1, hosts.mpich(1)));
         const found = await outcome(out('mpich'));
         assertSame(found, whole);
@@ -78,8 +77,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'two ranks on each host, and one shared, read-only folder',
-      async show() {
+      name: 'two ranks on each host, and one shared, read-only folder',
+      async run() {
         await rm(hosts.own(2, 'data'), { recursive: true });
         const shared = hosts.shared('data');
         await cp(hosts.own(1, 'data'), shared, { recursive: true });
@@ -90,21 +89,21 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'a rank killed on the other host in the middle of an epoch',
-      show: () =>
+      name: 'a rank killed on the other host in the middle of an epoch',
+      run: () =>
         endedBy('killed', { strike: (started) => started.signal(1, 'SIGKILL'), within: AT_ONCE }),
     },
     {
-      claim: 'rank 0 killed in the middle of an epoch',
-      show: () =>
+      name: 'rank 0 killed in the middle of an epoch',
+      run: () =>
         endedBy('leader-killed', {
           strike: (started) => started.signal(0, 'SIGKILL'),
           within: AT_ONCE,
         }),
     },
     {
-      claim: 'the link cut in the middle of an epoch',
-      show: () =>
+      name: 'the link cut in the middle of an epoch',
+      run: () =>
         endedBy('cut', {
           strike: () => {
             hosts.link('down');
@@ -116,8 +115,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
         }),
     },
     {
-      claim: 'data that differ between the hosts are found before the first step',
-      async show() {
+      name: 'data that differ between the hosts are found before the first step',
+      async run() {
         const [name = ''] = await readdir(hosts.own(2, 'data', 'train', 'red'));
         const file = hosts.own(2, 'data', 'train', 'red', name);
         const bytes = await readFile(file);
@@ -133,8 +132,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'so are artifacts and settings',
-      async show() {
+      name: 'so are artifacts and settings',
+      async run() {
         for (const host of [1, 2] as const) {
           await cp(TINY, hosts.own(host, 'artifacts'), { recursive: true });
         }
@@ -152,8 +151,8 @@ export function hostProofs(hosts: Hosts, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'a run of two ranks goes on with four',
-      async show() {
+      name: 'a run of two ranks goes on with four',
+      async run() {
         const started = job(words('more'));
         await started.printed(MIDDLE_OF_AN_EPOCH);
         await started.signal(0, 'SIGTERM');

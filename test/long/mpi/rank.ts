@@ -3,8 +3,8 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { DistributedSession } from '../../../src/distributed/ddp-session.js';
-import { launchedPlace } from '../../../src/distributed/launcher.js';
+import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
+import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
 import { World } from '../../../src/distributed/mpi-process-group.js';
 import { CLASSES, WAYS, threeSteps, type Ways } from '../../support/rank-steps.js';
 
@@ -42,7 +42,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     if (settings === undefined)
       throw new Error(`expected ${Object.keys(WAYS).join(', ')}, got ${way}`);
     const { losses, state } = await threeSteps(settings, (runtime, artifacts) =>
-      DistributedSession.open(world, runtime, artifacts, CLASSES, settings),
+      DdpTrainSession.open(world, runtime, artifacts, CLASSES, settings),
     );
     world.leave();
     const tensors = [...state].map(([tensor, { data }]) => [tensor, [...data].map(Number)]);
@@ -74,7 +74,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   absent: () => Promise.resolve(),
 };
 
-const place = launchedPlace();
+const place = launchInfoFromEnv();
 if (place === null) throw new Error('expected an MPI launcher, found none');
 if (name === 'absent' && place.rank === place.size - 1) await setTimeout(60_000);
 try {

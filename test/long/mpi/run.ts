@@ -14,7 +14,7 @@ import { installedLaunchers, type Launcher } from '../../support/mpi-job.js';
 import { measureThroughput } from './throughput.js';
 import { slurmProofs } from './slurm-checks.js';
 import { Slurm } from './slurm.js';
-import { Skipped, showAll, type Proof } from '../checks.js';
+import { Skipped, showAll, type Check } from '../checks.js';
 import { ROOT } from '../../support/paths.js';
 
 /** Of the twenty steps: a minute each. */
@@ -23,13 +23,13 @@ const SEEDS = 3;
 const ROUNDS = 3;
 const MEGABYTE = 2 ** 20;
 
-async function* tests(): AsyncGenerator<Proof> {
-  for (const name of ['mpi', 'distributed']) {
+async function* tests(): AsyncGenerator<Check> {
+  for (const name of ['unit/distributed/mpi', 'integration/distributed']) {
     yield await Promise.resolve({
-      claim: `test/${name}.test.ts, under ${installedLaunchers()
+      name: `test/${name}.test.ts, under ${installedLaunchers()
         .map((launcher) => launcher.name)
         .join(' and ')}`,
-      async show() {
+      async run() {
         const words = ['run', '-s', 'jest', '--', `test/${name}.test`];
         const options = { cwd: ROOT, maxBuffer: 64 * MEGABYTE };
         const { stderr } = await promisify(execFile)('npm', words, options);
@@ -39,19 +39,19 @@ async function* tests(): AsyncGenerator<Proof> {
   }
 }
 
-async function* ddp(): AsyncGenerator<Proof> {
+async function* ddp(): AsyncGenerator<Check> {
   yield* await Promise.resolve(ddpProofs(openMpi(), SEEDS));
 }
 
 /** Proofs on something that is made for them, where this machine can have it. */
 async function* on<T extends { remove(): Promise<void> }>(
-  claim: string,
+  name: string,
   kind: { whyNot(): string | null; create(): Promise<T> },
-  proofs: (made: T, local: Launcher) => Proof[],
-): AsyncGenerator<Proof> {
+  proofs: (made: T, local: Launcher) => Check[],
+): AsyncGenerator<Check> {
   const whyNot = kind.whyNot();
   if (whyNot !== null) {
-    yield { claim, show: () => Promise.reject(new Skipped(whyNot)) };
+    yield { name, run: () => Promise.reject(new Skipped(whyNot)) };
     return;
   }
   const made = await kind.create();
@@ -62,11 +62,11 @@ async function* on<T extends { remove(): Promise<void> }>(
   }
 }
 
-async function* throughput(): AsyncGenerator<Proof> {
+async function* throughput(): AsyncGenerator<Check> {
   yield* await Promise.resolve([
     {
-      claim: 'two ranks with a thread each against one with two: at least 0.9 of the throughput',
-      async show() {
+      name: 'two ranks with a thread each against one with two: at least 0.9 of the throughput',
+      async run() {
         const found = await measureThroughput(openMpi(), ROUNDS);
         const { oneRank, twoRanks, ratio, allReduceShare } = found;
         const figures =
@@ -86,7 +86,7 @@ function openMpi(): Launcher {
   return found;
 }
 
-const PARTS: Readonly<Record<string, () => AsyncGenerator<Proof>>> = {
+const PARTS: Readonly<Record<string, () => AsyncGenerator<Check>>> = {
   tests,
   ddp,
   hosts: () => on('two hosts', Hosts, hostProofs),
@@ -94,7 +94,7 @@ const PARTS: Readonly<Record<string, () => AsyncGenerator<Proof>>> = {
   throughput,
 };
 
-async function* chosen(names: readonly string[]): AsyncGenerator<Proof> {
+async function* chosen(names: readonly string[]): AsyncGenerator<Check> {
   for (const name of names.length > 0 ? names : Object.keys(PARTS)) {
     const part = PARTS[name];
     if (part === undefined) {

@@ -19,7 +19,7 @@ import {
   type Strike,
 } from './runs.js';
 import { KILL_WAIT, type Slurm } from './slurm.js';
-import type { Proof } from '../checks.js';
+import type { Check } from '../checks.js';
 import { makeData, outcome, type Outcome } from '../../support/run-process.js';
 import { CLI as USER_CLI } from '../../support/paths.js';
 
@@ -29,7 +29,7 @@ const MARGIN = 15;
 const ONE_NODE = '--nodes=1';
 
 /** Claims about jobs under `slurm`, to be shown in this order. @param local `mpirun` without it. */
-export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
+export function slurmProofs(slurm: Slurm, local: Launcher): Check[] {
   const data = path.join(slurm.folder, 'data');
   const out = (name: string): string => path.join(slurm.folder, `run-${name}`);
   const options = {
@@ -49,8 +49,8 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
 
   return [
     {
-      claim: 'srun --mpi=pmix with Open MPI: the bits of two ranks under mpirun',
-      async show() {
+      name: 'srun --mpi=pmix with Open MPI: the bits of two ranks under mpirun',
+      async run() {
         await makeData(data, IMAGES, 8);
         await succeeds(job(words('mpirun'), local));
         whole = await outcome(out('mpirun'));
@@ -61,8 +61,8 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'srun --mpi=pmi2 with MPICH, a rank on each of two nodes: the same bits',
-      async show() {
+      name: 'srun --mpi=pmi2 with MPICH, a rank on each of two nodes: the same bits',
+      async run() {
         const stdout = await succeeds(job(words('pmi2'), pmi2));
         assert.match(stdout, /"ranks":\{"size":2,[^}]*"MPICH/);
         const found = await outcome(out('pmi2'));
@@ -71,8 +71,8 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'srun without --mpi is refused: a line for each task, and no run',
-      async show() {
+      name: 'srun without --mpi is refused: a line for each task, and no run',
+      async run() {
         // The command line itself: the ranks of the tests would have to be told which they are.
         const given = [USER_CLI, ...words('refused')];
         const stderr = await fails(new Job(slurm.srun(ONE_NODE), 2, given, options));
@@ -84,8 +84,8 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
       },
     },
     {
-      claim: 'a rank killed in the middle of an epoch ends the job',
-      async show() {
+      name: 'a rank killed in the middle of an epoch ends the job',
+      async run() {
         const { seconds } = await struck(job(words('killed')), kill);
         const step = await goesOn(job, out('killed'), whole);
         return `after ${seconds.toFixed(1)} s, KillWait=${KILL_WAIT}; resumed from step ${step}: the same bits`;
@@ -93,15 +93,15 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Proof[] {
     },
     {
       // PMIx ends a job without -K, too.
-      claim: 'under MPICH too (-K)',
-      async show() {
+      name: 'under MPICH too (-K)',
+      async run() {
         const { seconds } = await struck(job(words('killed-pmi2'), pmi2), kill);
         return `after ${seconds.toFixed(1)} s, KillWait=${KILL_WAIT}`;
       },
     },
     {
-      claim: 'one SIGINT to srun stops it with a checkpoint (-X), and it goes on with four tasks',
-      async show() {
+      name: 'one SIGINT to srun stops it with a checkpoint (-X), and it goes on with four tasks',
+      async run() {
         const started = job(words('stopped'));
         await started.printed(MIDDLE_OF_AN_EPOCH);
         started.child.kill('SIGINT');

@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { bundledArtifacts, openArtifacts } from '../../../src/artifacts/open-artifacts.js';
-import { DistributedSession } from '../../../src/distributed/ddp-session.js';
+import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
 import type { PhaseRecord } from '../../../src/common/events.js';
 import { Philox } from '../../../src/common/philox.js';
-import { Runtime } from '../../../src/session/ort-worker.js';
-import { TrainSession, type Chunk } from '../../../src/session/train-session.js';
+import { OrtWorker } from '../../../src/session/ort-worker.js';
+import { TrainSession, type StackedBatches } from '../../../src/session/train-session.js';
 import { initialState } from '../../../src/weights/initial-weights.js';
 import { environment, runJob, type Launcher } from '../../support/mpi-job.js';
 import { median } from '../../parity/parity-fixtures.js';
@@ -109,17 +109,17 @@ export async function measureSteps(rounds: number): Promise<StepTimes> {
   const artifacts = await openArtifacts(bundledArtifacts());
   const classes = 2;
   const { state } = await initialState(artifacts, { weights: 'random', classes, seed: 0 });
-  const runtimes = [new Runtime('cpu', 2), new Runtime('cpu', 2)] as const;
+  const runtimes = [new OrtWorker('cpu', 2), new OrtWorker('cpu', 2)] as const;
   try {
     const alone = { size: 1, sum: <T>(values: T) => Promise.resolve(values) };
     const single = await TrainSession.create(runtimes[0], artifacts, classes);
-    const pair = await DistributedSession.open(alone, runtimes[1], artifacts, classes, WAYS.plain);
+    const pair = await DdpTrainSession.open(alone, runtimes[1], artifacts, classes, WAYS.plain);
     await single.setState(state);
     await pair.setState(state);
     const side = artifacts.manifest.preprocessing.inputSize;
     const random = new Philox(0, 100);
     const pixels = Float32Array.from({ length: BATCH * 3 * side ** 2 }, () => random.normal());
-    const chunk = (steps: number): Chunk => ({
+    const chunk = (steps: number): StackedBatches => ({
       steps,
       batchSize: BATCH,
       images: Float32Array.from(

@@ -3,7 +3,7 @@
  * medians as JSON.
  */
 
-import { launchedPlace } from '../../../src/distributed/launcher.js';
+import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
 import { World } from '../../../src/distributed/mpi-process-group.js';
 import { median } from '../../parity/parity-fixtures.js';
 
@@ -12,7 +12,7 @@ const BYTES = 3e8;
 const [FEWEST, MOST] = [10, 500];
 const WARM_UP = 3;
 
-const place = launchedPlace();
+const place = launchInfoFromEnv();
 if (place === null) throw new Error('expected an MPI launcher, found none');
 const world = await World.open(place);
 const found: { bytes: number; seconds: number }[] = [];

@@ -26,7 +26,7 @@ import {
 } from '../../../src/common/errors.js';
 import type { TrainEvent } from '../../../src/common/events.js';
 import { train, type TrainOptions, type TrainResult } from '../../../src/index.js';
-import { ImageFolder, LoaderPool, openArtifacts, preflight } from '../../../src/internal.js';
+import { ImageFolder, LoaderPool, openArtifacts, checkImages } from '../../../src/internal.js';
 import { decodeFixture } from '../../parity/pixel-fixtures.js';
 import { makeData } from '../../support/run-process.js';
 import { TINY } from '../../support/paths.js';
@@ -196,8 +196,8 @@ describe('what is unusual is told, and does not stop the run', () => {
 
 describe('the cache', () => {
   const cache = (): string => path.join(dir, `cache-${number}`);
-  const look = async (): Promise<Awaited<ReturnType<typeof preflight>>> =>
-    preflight(await ImageFolder.open(path.join(data, 'train')), pool, { cache: cache() });
+  const look = async (): Promise<Awaited<ReturnType<typeof checkImages>>> =>
+    checkImages(await ImageFolder.open(path.join(data, 'train')), pool, { cache: cache() });
 
   test('spares a second look, at broken files, too, until they change', async () => {
     await writeFile(inTrain('broken.jpg'), 'no image');
@@ -293,7 +293,7 @@ test.each(['gray.jpg', 'palette-alpha.png', 'gray-16bit.png', 'cmyk.jpg', 'exif-
   async (name) => {
     await copyFile(decodeFixture(name), inTrain(name));
     const folder = await ImageFolder.open(path.join(data, 'train'));
-    const { bad } = await preflight(folder, pool);
+    const { bad } = await checkImages(folder, pool);
     expect(bad).toEqual([]);
   },
 );

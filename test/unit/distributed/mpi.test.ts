@@ -1,7 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import { openSync } from 'node:fs';
 import { ConfigError } from '../../../src/common/errors.js';
-import { checkConnection, launchedPlace, libraryNames } from '../../../src/distributed/launcher.js';
+import {
+  checkConnection,
+  launchInfoFromEnv,
+  libraryNames,
+} from '../../../src/distributed/launcher.js';
 import { installedLaunchers, runJob } from '../../support/mpi-job.js';
 import { testProgram } from '../../support/paths.js';
 
@@ -15,7 +19,7 @@ describe('the environment', () => {
     ['Slurm', { PMIX_RANK: '3', SLURM_STEP_NUM_TASKS: '4', SLURM_PROCID: '3' }],
     ['Slurm', { PMI_RANK: '3', PMI_SIZE: '4', SLURM_STEP_NUM_TASKS: '4' }],
   ])('of %s tells rank and size', (launcher, env) => {
-    expect(launchedPlace(env)).toEqual({ launcher, rank: 3, size: 4 });
+    expect(launchInfoFromEnv(env)).toEqual({ launcher, rank: 3, size: 4 });
   });
 
   test.each([
@@ -24,17 +28,18 @@ describe('the environment', () => {
     ['with half of what a launcher sets', { PMI_RANK: '1', PMI_SIZE: '' }],
     ['of srun with one task', { SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '1' }],
   ])('%s tells of no launcher', (_, env) => {
-    expect(launchedPlace(env)).toBeNull();
+    expect(launchInfoFromEnv(env)).toBeNull();
   });
 
   test('of srun without MPI is refused: every task would train for itself', () => {
-    const attempt = (): unknown => launchedPlace({ SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2' });
+    const attempt = (): unknown =>
+      launchInfoFromEnv({ SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2' });
     expect(attempt).toThrow(ConfigError);
     expect(attempt).toThrow('srun --mpi=pmix');
   });
 
   test('of mpirun -pmi-port is refused, too', () => {
-    expect(() => launchedPlace({ PMI_PORT: 'host:1', PMI_ID: '1' })).toThrow('-pmi-port');
+    expect(() => launchInfoFromEnv({ PMI_PORT: 'host:1', PMI_ID: '1' })).toThrow('-pmi-port');
   });
 
   test('names a connection, which must be there and be one', () => {

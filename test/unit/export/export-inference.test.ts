@@ -7,17 +7,17 @@ import { ArtifactError, WeightsError } from '../../../src/common/errors.js';
 import { buildInferenceModel, parseModel } from '../../../src/onnx/inference-model.js';
 import { readPth } from '../../../src/weights/pth/read-pth.js';
 import { readSafetensors } from '../../../src/weights/safetensors.js';
-import { Runtime } from '../../../src/session/ort-worker.js';
+import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { float32Tensor, type State, type Tensor } from '../../../src/common/tensor.js';
 import { FIXTURES } from '../../support/paths.js';
 
 const CLASSES = ['ants', 'bees', 'größer "x"'];
 
 let artifacts: Artifacts;
-let runtime: Runtime;
+let runtime: OrtWorker;
 beforeAll(async () => {
   artifacts = await openArtifacts(path.join(FIXTURES, 'tiny'));
-  runtime = new Runtime('cpu', 1);
+  runtime = new OrtWorker('cpu', 1);
 });
 afterAll(async () => {
   await runtime.close();

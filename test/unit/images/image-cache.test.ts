@@ -7,7 +7,7 @@ import { InterruptedError } from '../../../src/common/errors.js';
 import { train, type TrainOptions } from '../../../src/index.js';
 import { LoaderPool } from '../../../src/images/worker-pool.js';
 import type { DataLoader, LoaderOptions } from '../../../src/data/data-loader.js';
-import { PixelCache } from '../../../src/images/image-cache.js';
+import { ImageCache } from '../../../src/images/image-cache.js';
 import {
   Files,
   PATHS,
@@ -44,7 +44,7 @@ async function copies(): Promise<string[]> {
 describe('decoded images that are kept', () => {
   test('later epochs, and other loaders, read no file and have the same pixels to the bit', async () => {
     const files = await copies();
-    const cache = new PixelCache(decodedBytes);
+    const cache = new ImageCache(decodedBytes);
     const [cached, plain] = [loader({ dataset: new Files(files), cache }), loader({})];
     expect(bytes(await collect(cached.epoch(0)))).toEqual(bytes(await collect(plain.epoch(0))));
     expect(cache.bytes).toBe(decodedBytes);
@@ -59,7 +59,7 @@ describe('decoded images that are kept', () => {
   });
 
   test('are bounded in bytes; what does not fit is decoded again', async () => {
-    const cache = new PixelCache(Math.floor(decodedBytes / 2));
+    const cache = new ImageCache(Math.floor(decodedBytes / 2));
     const one = loader({ dataset: new Files(await copies()), cache });
     for (const epoch of [0, 1, 2]) {
       expect(bytes(await collect(one.epoch(epoch)))).toEqual(
@@ -73,7 +73,7 @@ describe('decoded images that are kept', () => {
 
   test('are those of files: bytes in code may be others each time', async () => {
     const encoded = await readFile(PATHS[0] ?? '');
-    const cache = new PixelCache(decodedBytes);
+    const cache = new ImageCache(decodedBytes);
     const dataset = new Files(PATHS.slice(0, 1), { 0: () => ({ image: encoded, label: 0 }) });
     await collect(loader({ dataset, cache }).epoch(0));
     expect(cache.bytes).toBe(0);

@@ -1,5 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import { Meter, argmax, crossEntropy, meanTargets } from '../../../src/metrics/average-meter.js';
+import {
+  AverageMeter,
+  argmax,
+  crossEntropy,
+  meanTargets,
+} from '../../../src/metrics/average-meter.js';
 import { stepLr } from '../../../src/train/lr-schedule.js';
 
 test('argmax takes the first of equals, within its row', () => {
@@ -21,7 +26,7 @@ test('targets are one-hot rows that sum to 1 over the batch', () => {
 
 describe('Meter', () => {
   test('weights batches by their images', () => {
-    const meter = new Meter();
+    const meter = new AverageMeter();
     meter.add(1, Float32Array.of(0, 1, 0, 1, 0, 1), Int32Array.of(1, 1, 0), 2);
     meter.add(5, Float32Array.of(8, 8, 3, 2), Int32Array.of(0), 2, 2);
     expect(meter.images).toBe(4);

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Artifacts, openArtifacts } from '../../../src/artifacts/open-artifacts.js';
 import { TrainingError } from '../../../src/common/errors.js';
 import { crossEntropy } from '../../../src/metrics/average-meter.js';
-import { Runtime } from '../../../src/session/ort-worker.js';
+import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { TrainSession } from '../../../src/session/train-session.js';
 import type { State } from '../../../src/common/tensor.js';
 import { initialState } from '../../../src/weights/initial-weights.js';
@@ -11,13 +11,13 @@ import { TINY } from '../../support/paths.js';
 
 const CLASSES = 3;
 let artifacts: Artifacts;
-let runtime: Runtime;
+let runtime: OrtWorker;
 let session: TrainSession;
 let start: State;
 
 beforeAll(async () => {
   artifacts = await openArtifacts(TINY);
-  runtime = new Runtime('cpu', 1);
+  runtime = new OrtWorker('cpu', 1);
   session = await TrainSession.create(runtime, artifacts, CLASSES);
   ({ state: start } = await initialState(artifacts, {
     weights: 'random',
@@ -176,7 +176,7 @@ describe('Runtime', () => {
   });
 
   test('closing waits for what is under way, twice is once, and later requests fail', async () => {
-    const other = new Runtime('cpu', 1);
+    const other = new OrtWorker('cpu', 1);
     const loading = other.load(artifacts.graphPath('train'));
     await other.close();
     await expect(loading).resolves.toBe(1);

@@ -1,17 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   EpochProgress,
-  PassClock,
+  EpochTimer,
   groupBatches,
-  stepsPerCall,
-  toChunk,
+  stepsPerExecution,
+  stackBatches,
   trainEpoch,
   type EpochOfRun,
   type OnBatch,
 } from '../../../src/train/train-epoch.js';
 import { TrainingError } from '../../../src/common/errors.js';
 import type { Batch, DataLoader } from '../../../src/data/data-loader.js';
-import type { Chunk, ChunkResult, TrainSession } from '../../../src/session/train-session.js';
+import type {
+  StackedBatches,
+  StepResults,
+  TrainSession,
+} from '../../../src/session/train-session.js';
 
 const SETTINGS = { lr: 0.1, momentum: 0.9, weightDecay: 0.01, classes: 2 };
 
@@ -40,9 +44,9 @@ function recycler(): { loader: DataLoader; recycled: number[] } {
 }
 
 /** A session whose losses are given and whose logits always say class 1. */
-function session(losses: number[]): { session: TrainSession; chunks: Chunk[] } {
-  const chunks: Chunk[] = [];
-  const step = (chunk: Chunk): Promise<ChunkResult> => {
+function session(losses: number[]): { session: TrainSession; chunks: StackedBatches[] } {
+  const chunks: StackedBatches[] = [];
+  const step = (chunk: StackedBatches): Promise<StepResults> => {
     chunks.push(chunk);
     const logits = new Float32Array(chunk.steps * chunk.batchSize * 2).map((_, i) => i % 2);
     return Promise.resolve({ losses: Float32Array.from(losses.splice(0, chunk.steps)), logits });
@@ -65,15 +69,15 @@ function place(more: Partial<EpochOfRun> = {}): EpochOfRun {
 const ignore = (): undefined => undefined;
 
 test('a call holds two steps, or one of 32 images', () => {
-  expect([1, 4, 5, 16, 32, 64].map((size) => stepsPerCall(size))).toEqual([2, 2, 2, 2, 1, 1]);
+  expect([1, 4, 5, 16, 32, 64].map((size) => stepsPerExecution(size))).toEqual([2, 2, 2, 2, 1, 1]);
 });
 
 test('on CUDA, where a call moves the state, it holds up to 128 steps', () => {
-  const steps = [1, 4, 16, 64, 2000].map((size) => stepsPerCall(size, 'trainCuda'));
+  const steps = [1, 4, 16, 64, 2000].map((size) => stepsPerExecution(size, 'trainCuda'));
   expect(steps).toEqual([128, 128, 96, 24, 1]);
-  expect(stepsPerCall(4, 'trainWebgpu')).toBe(2);
+  expect(stepsPerExecution(4, 'trainWebgpu')).toBe(2);
   // A frozen backbone sees all images of a call at once, which a GPU's memory must hold.
-  expect(stepsPerCall(4, 'trainHead')).toBe(2);
+  expect(stepsPerExecution(4, 'trainHead')).toBe(2);
 });
 
 test('batches are grouped up to the count, and never with one of another size', async () => {
@@ -95,7 +99,7 @@ test('a group ends where it is asked to, full groups before it or not', async ()
 
 test('a chunk puts batches one after the other and gives their buffers back', () => {
   const { loader, recycled } = recycler();
-  const chunk = toChunk([batch(0, 2), batch(2, 2)], SETTINGS, loader);
+  const chunk = stackBatches([batch(0, 2), batch(2, 2)], SETTINGS, loader);
   expect([chunk.steps, chunk.batchSize]).toEqual([2, 2]);
   expect([...chunk.images]).toEqual([0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2]);
   expect([...chunk.targets]).toEqual([0.5, 0, 0, 0.5, 0.5, 0, 0, 0.5]);
@@ -217,7 +221,7 @@ describe('an epoch of a run', () => {
 });
 
 test('data wait is the time in which the runtime was idle', async () => {
-  const clock = new PassClock();
+  const clock = new EpochTimer();
   const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
   await pause(30);
   clock.dataReady();

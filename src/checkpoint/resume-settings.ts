@@ -1,0 +1,139 @@
+/** Compares the settings and inputs of a resumed run with those it had, and refuses what would change its result. */
+
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { ConfigError } from '../common/errors.js';
+import {
+  TRAIN_DEFAULTS,
+  Validator,
+  type Naming,
+  type TrainOptions,
+  type TrainSettings,
+} from '../config/train-options.js';
+import { settingsOf, type ResumePoint, type StoredSettings } from './resume-point.js';
+import type { TrainerState } from './trainer-state.js';
+
+/**
+ * The settings that do not alter the result, or are compared otherwise: `epochs` below, `device` by what it
+ * was resolved to, `onBadImage` by the images that are left. Every other one must be as it was.
+ */
+export const FREE = [
+  'epochs',
+  'earlyStop',
+  'workers',
+  'cache',
+  'cacheMegabytes',
+  'device',
+  'saveEvery',
+  'keep',
+  'onBadImage',
+] as const satisfies readonly (keyof TrainSettings)[];
+
+const SETTINGS = Object.keys(TRAIN_DEFAULTS) as (keyof TrainSettings)[];
+const FIXED = SETTINGS.filter((option) => !(FREE as readonly string[]).includes(option));
+
+/**
+ * The options of the run, with those given now in their place.
+ *
+ * @throws ConfigError listing the ones that differ and would change the result.
+ */
+export function resumedOptions(
+  point: ResumePoint,
+  given: StoredSettings,
+  naming: Naming,
+): StoredSettings {
+  const stored = settingsOf(point.run);
+  const validator = new Validator(naming);
+  const show = (value: unknown): string => JSON.stringify(value ?? null);
+  const differences = FIXED.flatMap((option) => {
+    // A checkpoint of an earlier version lacks what was not a setting then.
+    const [then, now] = [stored[option] ?? TRAIN_DEFAULTS[option], given[option]];
+    if (now === undefined || now === then || isSameFile(option, now, then)) return [];
+    return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
+  });
+  const [epochs, more] = [stored.epochs, given.epochs];
+  if (typeof epochs === 'number' && typeof more === 'number' && more < epochs) {
+    differences.push(`${validator.name('epochs')} was ${epochs}, is ${more} (it may only grow)`);
+  } else if (stored.schedule === 'cosine' && more !== undefined && more !== epochs) {
+    differences.push(
+      `${validator.name('epochs')} was ${show(epochs)}, is ${show(more)} (a cosine schedule depends on it)`,
+    );
+  }
+  if (given.arch !== undefined && given.arch !== point.run.arch) {
+    const [then, now] = [show(point.run.arch), show(given.arch)];
+    differences.push(`${validator.name('arch')} was ${then}, is ${now}`);
+  }
+  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+  checkOut(point, given.out, validator);
+  const own = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'] as (keyof TrainOptions)[];
+  const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
+  for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
+  for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
+    // The artifacts of the checkpoint are of its network.
+    if (value !== undefined && option !== 'arch') merged[option] = value;
+  }
+  return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
+}
+
+function isSameFile(option: string, now: unknown, then: unknown): boolean {
+  const isPath = option === 'weights' || option === 'classWeights';
+  return isPath && typeof now === 'string' && path.resolve(now) === then;
+}
+
+function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {
+  if (typeof out !== 'string') return;
+  if (runDir === null) {
+    if (!existsSync(out) || readdirSync(out).length === 0) return;
+    throw validator.error('out', 'a new or empty folder', out, 'choose another name');
+  }
+  if (path.resolve(out) === path.resolve(runDir)) return;
+  const expected = `the folder of the resumed run (${runDir})`;
+  throw validator.error('out', expected, out, 'leave it out; to move a run, move its folder');
+}
+
+/** What the result of a run depends on beside its settings. */
+export interface RunInputs {
+  readonly classes: readonly string[];
+  readonly fingerprints: TrainerState['fingerprints'];
+  readonly provider: string;
+}
+
+/**
+ * Refuses to go on with other inputs than the run's.
+ *
+ * @param dataChanges how the images differ; null if that is not known.
+ * @throws ConfigError listing the differences.
+ */
+export function checkInputs(
+  point: ResumePoint,
+  { classes, fingerprints, provider }: RunInputs,
+  dataChanges: readonly string[] | null = null,
+): void {
+  const { run } = point;
+  const differences: string[] = [];
+  if (run.classes.join('\0') !== classes.join('\0')) {
+    differences.push(`classes were ${run.classes.join(', ')}, are ${classes.join(', ')}`);
+  }
+  if (run.fingerprints.data !== fingerprints.data) {
+    const how = dataChanges?.join('; ') ?? '';
+    const weighted = (settingsOf(run).classWeights ?? 'none') !== 'none';
+    const unsure = dataChanges === null ? 'the images or the class weights' : 'the class weights';
+    const what = weighted && how === '' ? unsure : 'the images';
+    differences.push(`${what} are not the same${how === '' ? '' : ` (${how})`}`);
+  }
+  if (run.fingerprints.artifacts !== fingerprints.artifacts) {
+    differences.push("the artifacts' graphs or preprocessing are not the same");
+  }
+  const then = (settingsOf(run) as { provider?: unknown }).provider;
+  if (typeof then === 'string' && then !== provider) {
+    differences.push(`the device was ${then}, is ${provider}`);
+  }
+  if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+}
+
+function differenceText({ file }: ResumePoint, differences: readonly string[]): string {
+  return (
+    `expected the run of ${file} as it was, but: ${differences.join('; ')}; ` +
+    `undo this, or start a new run, with --weights ${file} if it is to begin with these weights`
+  );
+}
