@@ -9,7 +9,8 @@ import onnx_ir as ir
 from torch import nn
 
 from scripts.artifacts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
-from scripts.artifacts.differentiate import differentiate, export_forward
+from scripts.artifacts.differentiate import differentiate
+from scripts.artifacts.export_forward import export_forward
 from scripts.artifacts.graphs.data_parallel import build_gradients_graph, build_update_graph
 from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph
 from scripts.artifacts.graphs.head import build_head_graph
@@ -28,7 +29,7 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
     network = Network.of(model, input_size)
     forward = export_forward(model, input_size)
     gradient = differentiate(forward, list(network.parameters))
-    head_gradient = differentiate(forward, list(network.head_alone().parameters))
+    head_gradient = differentiate(forward, list(network.head_only().parameters))
     template, folds = build_inference_template(network, forward)
     resize = architecture.resize_size(input_size)
     graphs = {
@@ -59,7 +60,7 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
         ),
         "updateHead": (
             "update_head.onnx",
-            _checked(build_update_graph(network.head_alone(), extended=True)),
+            _checked(build_update_graph(network.head_only(), extended=True)),
         ),
         "evaluate": ("evaluate.onnx", _checked(build_evaluation_graph(network, forward))),
         "inference": ("inference.onnx", _checked(template)),

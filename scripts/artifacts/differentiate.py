@@ -1,64 +1,30 @@
-"""From a PyTorch module to a gradient graph, with torch.onnx and onnxruntime-training.
+"""Adds the loss and the gradients to a forward graph, with onnxruntime-training.
 
-Nothing here is ours but the calls: the forward graph comes from torch.onnx.export, the backward
-nodes from onnxruntime.training.artifacts.generate_artifacts.
+This module only calls onnxruntime.training.artifacts.generate_artifacts and reads its result.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
-import io
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
-import torch
-from torch import nn
-
-from scripts.artifacts.graph_builder import IR_VERSION, OPSET
-
-
-def export_forward(model: nn.Module, input_size: int) -> onnx.ModelProto:
-    """Exports ``model`` in training mode: images [N, 3, S, S] -> logits, BatchNorm not folded."""
-    buffer = io.BytesIO()
-    model = copy.deepcopy(model).train()
-    # onnxruntime-training merges small tensors that are equal, and at the start all running means
-    # are. Distinct numbers keep the graph the same whatever the weights.
-    with torch.no_grad():
-        for number, tensor in enumerate(model.state_dict().values()):
-            if tensor.is_floating_point():
-                tensor.fill_(number + 1)
-    with warnings.catch_warnings():
-        # The exporter without dynamo is deprecated and prints so; its graphs are the ones that
-        # onnxruntime-training 1.19.2 can differentiate.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            model,
-            (torch.zeros(2, 3, input_size, input_size),),
-            buffer,  # type: ignore[arg-type]  # a stream works, the annotation lags
-            input_names=["images"],
-            output_names=["logits"],
-            opset_version=OPSET,
-            training=torch.onnx.TrainingMode.TRAINING,
-            do_constant_folding=False,
-            dynamic_axes={"images": {0: "N"}, "logits": {0: "N"}},
-            dynamo=False,
-        )
-    exported = onnx.load_from_string(buffer.getvalue())
-    exported.ir_version = IR_VERSION
-    return onnx.shape_inference.infer_shapes(exported)
 
 
 @dataclass(frozen=True)
 class GradientGraph:
-    """Forward and backward nodes, and where the interesting values are in them."""
+    """Forward and backward nodes, and the values in them that the later stages need.
+
+    Attributes:
+        gradients: the gradient of each parameter, by the parameter's name.
+        nodes: forward and backward nodes, topologically sorted.
+    """
 
     model: ir.Model
     images: ir.Value
@@ -70,12 +36,16 @@ class GradientGraph:
 
 
 def differentiate(forward: onnx.ModelProto, parameters: list[str]) -> GradientGraph:
-    """Adds cross entropy and the gradients of ``parameters`` with onnxruntime-training."""
-    # Imported here: it loads a second copy of much of torch's stack, which tests of single rules
-    # do not need.
+    """Adds cross entropy and the gradients of ``parameters``.
+
+    Raises:
+        ValueError: onnxruntime-training gave no gradient for a parameter.
+    """
+    # Import here: this loads a second copy of much of PyTorch's native code, which the tests of
+    # single lowering rules do not need.
     from onnxruntime.training import artifacts
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _silent_stderr():
         artifacts.generate_artifacts(
             forward,
             requires_grad=parameters,
@@ -89,7 +59,8 @@ def differentiate(forward: onnx.ModelProto, parameters: list[str]) -> GradientGr
     nodes: list[ir.Node] = []
     for node in graph:
         if node.op_type == "InPlaceAccumulatorV2":
-            # Accumulation over several backward passes; here a step is one pass.
+            # This node adds up gradients over several backward passes. A step here is one pass,
+            # so the gradient itself takes its place.
             buffer, gradient = node.inputs[0], node.inputs[1]
             assert buffer is not None and buffer.name is not None and gradient is not None
             gradients[buffer.name.removesuffix("_grad.accumulation.buffer")] = gradient
@@ -112,8 +83,8 @@ def differentiate(forward: onnx.ModelProto, parameters: list[str]) -> GradientGr
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Sends what the native code logs to stderr nowhere, unless the body fails."""
+def _silent_stderr() -> Iterator[None]:
+    """Hides what native code writes to stderr, unless the body raises an exception."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as sink:

@@ -1,18 +1,19 @@
-"""A small recorder of ONNX nodes, so that a rule reads like the formula it implements."""
+"""Records ONNX nodes, so that a lowering rule reads like the formula it implements."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 OPSET = 17
-"""Operator set of the training and inference graphs. 17 is read by every runtime since 1.12."""
+"""Operator set of the training and inference graphs. Every runtime since 1.12 reads 17."""
 
 IR_VERSION = 8
-"""The IR version that belongs to opset 17; onnxruntime-training 1.19.2 refuses newer ones."""
+"""IR version that belongs to opset 17; onnxruntime-training 1.19.2 refuses newer versions."""
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -26,8 +27,12 @@ class GraphBuilder:
     Equal constants are stored once. Names depend only on the order of calls, so that the same
     calls give the same bytes.
 
-    ``large_nodes`` asks the rules for few, large nodes, as a GPU wants them: convolutions stay one
-    operator each.
+    Attributes:
+        for_gpu: asks the rules for few, large nodes, because a GPU launches each one on its own.
+        scope: first part of the names of the nodes recorded from now on.
+        values: for each value of the old graph, the value that replaces it in the new one.
+        batch_size: N as a scalar, if it is an input of the graph. Reading N from a shape would
+            move data from the GPU to the CPU.
     """
 
     def __init__(
@@ -35,39 +40,38 @@ class GraphBuilder:
         dtype: ir.DataType = ir.DataType.FLOAT,
         prefix: str = "",
         *,
-        large_nodes: bool = False,
+        for_gpu: bool = False,
     ) -> None:
         self.dtype = dtype
-        self.large_nodes = large_nodes
+        self.for_gpu = for_gpu
         self.nodes: list[ir.Node] = []
         self.scope = ""
         self._prefix = prefix
         self._constants: dict[tuple[str, tuple[int, ...], bytes], ir.Value] = {}
-        self._made: dict[Hashable, ir.Value] = {}
+        self._memoized: dict[Hashable, ir.Value] = {}
         self.values: dict[ir.Value, ir.Value | None] = {}
         self.batch_size: ir.Value | None = None
-        """N as a scalar, where a graph is given it: reading it off a shape is a CPU's work."""
 
     def lowered(self, value: ir.Value | None) -> ir.Value:
-        """The new value that stands for one of the old graph.
+        """Returns the new value that replaces a value of the old graph.
 
         Raises:
-            ValueError: the old value was dropped by its rule.
+            ValueError: no rule gave a new value for it.
         """
         new = None if value is None else self.values[value]
         if new is None:
             raise ValueError(f"expected a value of the new graph, got none for {value}")
         return new
 
-    def once(self, key: Hashable, make: Callable[[], ir.Value]) -> ir.Value:
-        """What ``make`` records, recorded at the first call with ``key`` and shared afterwards."""
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
+    def memoize(self, key: Hashable, make: Callable[[], ir.Value]) -> ir.Value:
+        """Calls ``make`` at the first call with ``key``; returns the same value afterwards."""
+        if key not in self._memoized:
+            self._memoized[key] = make()
+        return self._memoized[key]
 
     @property
     def constants(self) -> list[ir.Value]:
-        """The constants so far, in the order of their first use."""
+        """The constants recorded so far, in the order of their first use."""
         return list(self._constants.values())
 
     def __getattr__(self, op_type: str) -> Callable[..., ir.Value]:
@@ -82,7 +86,7 @@ class GraphBuilder:
     def record(
         self, op_type: str, inputs: Sequence[ir.Value | None], attributes: dict[str, object]
     ) -> ir.Value:
-        """Appends a node of one output."""
+        """Appends a node with one output."""
         number = len(self.nodes)
         node = ir.node(op_type, list(inputs), attributes)  # type: ignore[arg-type]
         node.name = f"{self._prefix}{self.scope}/{op_type}_{number}"
@@ -91,7 +95,7 @@ class GraphBuilder:
         return node.outputs[0]
 
     def split(self, value: ir.Value, sizes: Sequence[int]) -> Sequence[ir.Value]:
-        """Parts of a vector, one after the other."""
+        """Splits a vector into parts of the given sizes, in order."""
         number = len(self.nodes)
         node = ir.node("Split", [value, self.ints(sizes)], {"axis": 0}, num_outputs=len(sizes))
         node.name = f"{self._prefix}{self.scope}/Split_{number}"
@@ -101,7 +105,7 @@ class GraphBuilder:
         return node.outputs
 
     def copy(self, node: ir.Node, inputs: Sequence[ir.Value | None]) -> Sequence[ir.Value]:
-        """Appends a copy of ``node`` that reads ``inputs`` instead."""
+        """Appends a copy of ``node`` that reads ``inputs``; returns its outputs."""
         duplicate = ir.Node(
             node.domain,
             node.op_type,
@@ -116,7 +120,7 @@ class GraphBuilder:
         return duplicate.outputs
 
     def array(self, array: Array) -> ir.Value:
-        """A constant tensor."""
+        """Returns a constant tensor."""
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
             name = f"{self._prefix}constant_{len(self._constants)}"
@@ -130,35 +134,71 @@ class GraphBuilder:
         return self._constants[key]
 
     def number(self, value: float | Sequence[float] | Array) -> ir.Value:
-        """A constant of the builder's floating-point type, of any rank."""
+        """Returns a constant of the builder's floating-point type, of any rank."""
         return self.array(np.array(value, dtype=NUMPY_DTYPES[self.dtype]))
 
     def ints(self, values: int | Sequence[int]) -> ir.Value:
-        """A constant int64, scalar or vector, as shapes and axes need it."""
+        """Returns a constant int64 scalar or vector, for shapes and axes."""
         return self.array(np.array(values, dtype=np.int64))
+
+    def total(self, terms: Sequence[ir.Value]) -> ir.Value:
+        """Returns the sum of the terms; for GPUs by additions, because WebGPU lacks Sum."""
+        return reduce(self.Add, terms) if self.for_gpu else self.Sum(*terms)
 
     def cast(self, value: ir.Value) -> ir.Value:
         """Converts to the builder's floating-point type."""
         return self.Cast(value, to=self.dtype.value)
 
 
-def decimal(value: float) -> float:
-    """The short decimal that a float32 attribute stands for: 0.1, not 0.10000000149.
+def typed_value(name: str, dtype: ir.DataType, shape: Sequence[int | str]) -> ir.Value:
+    """Returns a value with a type and a shape, such as a graph input."""
+    return ir.Value(name=name, shape=ir.Shape(shape), type=ir.TensorType(dtype))
 
-    ONNX attributes are float32, PyTorch computes with the Python number that was written.
+
+def standard_model(
+    name: str,
+    inputs: Sequence[ir.Value],
+    outputs: Sequence[ir.Value],
+    nodes: Sequence[ir.Node],
+    constants: Sequence[ir.Value] = (),
+) -> ir.Model:
+    """Returns a model that has only standard operators."""
+    graph = ir.Graph(
+        inputs=inputs,
+        outputs=outputs,
+        nodes=nodes,
+        initializers=constants,
+        opset_imports={"": OPSET},
+        name=name,
+    )
+    return ir.Model(graph, ir_version=IR_VERSION, producer_name="ort-finetune")
+
+
+def decimal(value: float) -> float:
+    """Returns the short decimal that a float32 attribute stands for: 0.1, not 0.10000000149.
+
+    ONNX attributes are float32, but PyTorch computes with the Python number in its source.
     """
     return float(str(np.float32(value)))
 
 
 def static_shape(value: ir.Value | None) -> list[int | None]:
-    """The shape of a value with ``None`` for symbolic dimensions."""
+    """Returns the shape of a value, with ``None`` for symbolic dimensions.
+
+    Raises:
+        ValueError: the value is missing or its rank is unknown.
+    """
     if value is None or value.shape is None:
         raise ValueError(f"expected a value of known rank, got {value}")
     return [d if isinstance(d, int) else None for d in value.shape]
 
 
 def fixed(dimension: int | None) -> int:
-    """A dimension that a rule needs as a number."""
+    """Returns a dimension that must be a number.
+
+    Raises:
+        ValueError: the dimension is symbolic.
+    """
     if dimension is None:
         raise ValueError("expected a fixed dimension, got a symbolic one; only N and C may vary")
     return dimension

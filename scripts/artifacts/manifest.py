@@ -19,8 +19,7 @@ from scripts.artifacts.architectures import IMAGENET_MEAN, IMAGENET_STD, Archite
 from scripts.artifacts.graphs.data_parallel import GRADIENT_PREFIX
 from scripts.artifacts.graphs.gpu import PACKED
 from scripts.artifacts.graphs.inference import Fold
-from scripts.artifacts.graphs.training import OUTPUT_PREFIX
-from scripts.artifacts.network import Network
+from scripts.artifacts.network import OUTPUT_PREFIX, Network
 from scripts.project import ROOT
 
 FORMAT_VERSION = 1

@@ -8,7 +8,10 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 HEAD = "fc"
-"""torchvision's name of the ResNets' last layer, the only one whose shape has the class count."""
+"""torchvision's name of a ResNet's last layer, the only one whose shape depends on the classes."""
+
+OUTPUT_PREFIX = "next."
+"""Prefix of a state output: the new value of the tensor NAME is called next.NAME."""
 
 Shape = Sequence[int | str]
 
@@ -25,7 +28,7 @@ class Network:
 
     @staticmethod
     def of(model: nn.Module, input_size: int) -> Network:
-        """Reads names and shapes off a module in torchvision's naming."""
+        """Reads names and shapes from a module that uses torchvision's names."""
         parameters: dict[str, Shape] = {}
         for name, parameter in model.named_parameters():
             shape: list[int | str] = list(parameter.shape)
@@ -41,12 +44,12 @@ class Network:
             input_size=input_size,
         )
 
-    def head_alone(self) -> Network:
-        """What a step changes where the backbone is frozen: the head and its momentum."""
+    def head_only(self) -> Network:
+        """Returns the part that a step changes if the backbone is frozen: the head."""
         head = {name: shape for name, shape in self.parameters.items() if name in self.head}
         return replace(self, parameters=head, buffers={}, counters=[])
 
     def state(self) -> dict[str, Shape]:
-        """Everything that a step changes: parameters, their momentum, BatchNorm statistics."""
+        """Returns all that a step changes: parameters, their momentum, BatchNorm statistics."""
         momentum = {f"momentum.{name}": shape for name, shape in self.parameters.items()}
         return {**self.parameters, **momentum, **self.buffers}

@@ -10,8 +10,7 @@ import onnx
 import onnx_ir as ir
 import torch
 
-from scripts.artifacts.graph_builder import GraphBuilder
-from scripts.artifacts.graphs.training import standard_model
+from scripts.artifacts.graph_builder import GraphBuilder, standard_model
 from scripts.artifacts.lowering import lower
 from scripts.reference.evaluator import Array, run_reference
 

@@ -15,11 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.differentiate import differentiate, export_forward
+from scripts.artifacts.differentiate import differentiate
+from scripts.artifacts.export_forward import export_forward
 from scripts.artifacts.graph_builder import NUMPY_DTYPES
 from scripts.artifacts.graphs.head import build_head_graph
-from scripts.artifacts.graphs.training import OUTPUT_PREFIX, build_training_graph
-from scripts.artifacts.network import Network
+from scripts.artifacts.graphs.training import build_training_graph
+from scripts.artifacts.network import OUTPUT_PREFIX, Network
 from scripts.reference.evaluator import Array, run_reference
 
 DOUBLE = ir.DataType.DOUBLE
@@ -67,7 +68,7 @@ def training_graph(
     network = Network.of(model, size)
     forward = export_forward(model, size)
     if key == "trainHead":
-        head_gradient = differentiate(forward, list(network.head_alone().parameters))
+        head_gradient = differentiate(forward, list(network.head_only().parameters))
         return network, ir.to_proto(build_head_graph(network, head_gradient, dtype))
     gradient = differentiate(forward, list(network.parameters))
     extended = key == "trainExtended"

@@ -1,8 +1,8 @@
-"""The training step for GPUs: the stages of training_graph.py with few nodes and a packed state.
+"""The training step for GPUs, with few nodes and a packed state.
 
-Backbone parameters are one vector, and so are their momentum and the running statistics: the update
-is a handful of nodes instead of some hundred. The head, whose size is known only when a run begins,
-stays apart.
+The backbone's parameters are one vector, and so are their momentum and the running statistics. The
+update is then a handful of nodes instead of some hundred. The head stays apart, because its size is
+known only when a run begins.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ import numpy as np
 import onnx_ir as ir
 
 from scripts.artifacts.differentiate import GradientGraph
-from scripts.artifacts.graph_builder import GraphBuilder, decimal, fixed, static_shape
-from scripts.artifacts.graphs.training import (
-    OUTPUT_PREFIX,
-    Gradients,
-    gradient_stage,
+from scripts.artifacts.gradient_stage import Gradients, gradient_stage
+from scripts.artifacts.graph_builder import (
+    GraphBuilder,
+    decimal,
+    fixed,
     standard_model,
-    step_inputs,
-    value,
+    static_shape,
+    typed_value,
 )
 from scripts.artifacts.lowering.gpu.table import GPU_RULES
-from scripts.artifacts.network import Network, Shape
+from scripts.artifacts.network import OUTPUT_PREFIX, Network, Shape
+from scripts.artifacts.optimizer import EXTRA_SCALARS, SCALARS, Sgd, clip_factor
+from scripts.artifacts.step_scan import PREFIX, StepScan, step_inputs
 
 BACKBONE = "packed.backbone"
 MOMENTUM = "packed.momentum"
 STATISTICS = "packed.statistics"
-SCALARS = ("momentum", "weight_decay", "nesterov", "max_norm", "batch_size")
-
 
 PACKED = {"backbone": BACKBONE, "momentum": MOMENTUM, "statistics": STATISTICS}
-"""Names of the packed vectors, as the manifest gives them. What they hold follows from its lists:
-the backbone's parameters, their momentum, the buffers, each in the manifest's order."""
+"""Names of the packed vectors in the manifest: the backbone's parameters, their momentum and the
+buffers. Each vector follows the order of the manifest's list."""
+
+GPU_SCALARS = (*SCALARS, *EXTRA_SCALARS, "batch_size")
+"""Scalar inputs of these graphs."""
 
 
 def packing(network: Network) -> dict[str, list[str]]:
-    """What each packed vector holds, in its order: names of the state."""
+    """Returns the names of the tensors that each packed vector holds, in its order."""
     backbone = [name for name in network.parameters if name not in network.head]
     return {
         BACKBONE: backbone,
@@ -49,7 +52,7 @@ def packing(network: Network) -> dict[str, list[str]]:
 
 
 def packed_state(network: Network) -> dict[str, Shape]:
-    """Names and shapes of the state as these graphs take it."""
+    """Returns names and shapes of the state that these graphs read and write."""
     shapes = network.state()
     packed: dict[str, Shape] = {
         name: [sum(_size(shapes[part]) for part in parts)]
@@ -66,74 +69,44 @@ def build_gpu_training_graph(
     *,
     loop: bool,
 ) -> ir.Model:
-    """Training steps on a GPU.
+    """Returns the graph of training steps on a GPU.
 
     Inputs: images, targets, lr, head_lr, then scalars: momentum, weight_decay, nesterov (0 or 1),
     max_norm (infinity: no clipping) and batch_size (N), then the packed state. Outputs: losses,
     logits, then the new state under ``next.``.
 
     Args:
-        loop: K steps a call in a Scan: images [K, N, 3, S, S], targets [K, N, C], lr [K], head_lr
-            [K], losses [K], logits [K, N, C]. Otherwise one step, all of these without K.
+        loop: True for K steps per call in a Scan: images [K, N, 3, S, S], targets [K, N, C], lr
+            [K], head_lr [K], losses [K], logits [K, N, C]. False for one step without the K.
     """
-    varying = step_inputs(network)
-    prefix = "step." if loop else ""
-    scalars = {name: value(name, dtype, []) for name in SCALARS}
+    slices = step_inputs(network)
+    scalars = {name: typed_value(name, dtype, []) for name in GPU_SCALARS}
     shapes = packed_state(network)
-    inner = {name: value(prefix + name, dtype, shape) for name, shape in varying.items()}
-    state = {name: value(prefix + name, dtype, shape) for name, shape in shapes.items()}
-    op = GraphBuilder(dtype, prefix=prefix, large_nodes=True)
+    dimensions = ["K"] if loop else []
+    batch = {name: typed_value(name, dtype, [*dimensions, *s]) for name, s in slices.items()}
+    state = {name: typed_value(name, dtype, shape) for name, shape in shapes.items()}
+    inputs = [*batch.values(), *scalars.values(), *state.values()]
+    op = GraphBuilder(dtype, PREFIX if loop else "", for_gpu=True)
     op.batch_size = scalars["batch_size"]
-    stage = _gradients(op, network, graph, state, inner, one_split=loop)
-    updated = _update(op, network, state, stage, inner | scalars)
-    updated[STATISTICS] = _running_statistics(op, network, graph, state[STATISTICS], stage)
-    results = {"losses": stage.loss, "logits": stage.logits} | {
-        OUTPUT_PREFIX + name: updated[name] for name in shapes
-    }
-    result_shapes: dict[str, Shape] = {"losses": [], "logits": ["N", "C"]} | {
-        OUTPUT_PREFIX + name: shape for name, shape in shapes.items()
-    }
-    for name, result in results.items():
-        result.shape, result.type = ir.Shape(result_shapes[name]), ir.TensorType(dtype)
-        result.name = prefix + name
     if not loop:
-        inputs = [*inner.values(), *scalars.values(), *state.values()]
-        return standard_model(
-            "training_step", inputs, list(results.values()), op.nodes, op.constants
-        )
-    body_outputs = [results[OUTPUT_PREFIX + name] for name in shapes]
-    body = ir.Graph(
-        inputs=[*state.values(), *inner.values()],
-        outputs=[*body_outputs, results["losses"], results["logits"]],
-        nodes=op.nodes,
-        initializers=op.constants,
-        name="training_step",
-    )
-    outer = {name: value(name, dtype, ["K", *shape]) for name, shape in varying.items()}
-    outer_state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
-    scan = ir.node(
-        "Scan",
-        [*outer_state.values(), *outer.values()],
-        {"body": body, "num_scan_inputs": len(outer)},
-        num_outputs=len(results),
-    )
-    scan.name = "training_steps"
-    *next_state, losses, logits = scan.outputs
-    for output, (name, shape) in zip(next_state, shapes.items(), strict=True):
-        output.name, output.shape = OUTPUT_PREFIX + name, ir.Shape(shape)
-    losses.name, losses.shape = "losses", ir.Shape(["K"])
-    logits.name, logits.shape = "logits", ir.Shape(["K", "N", "C"])
-    for output in scan.outputs:
-        output.type = ir.TensorType(dtype)
-    inputs = [*outer.values(), *scalars.values(), *outer_state.values()]
-    return standard_model("training", inputs, [losses, logits, *next_state], [scan])
+        results = _step(op, network, graph, state, batch | scalars, one_split=False)
+        outputs = _named(op, results, shapes)
+        return standard_model("training_step", inputs, outputs, op.nodes, op.constants)
+    steps = StepScan(op, shapes, slices)
+    results = _step(op, network, graph, steps.state, steps.scanned | scalars, one_split=True)
+    loss, logits, *_ = _named(op, results, shapes, PREFIX)
+    scan, outputs = steps.build(state | batch, results, loss, logits)
+    return standard_model("training", inputs, outputs, [scan])
 
 
 def build_state_graph(network: Network, dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Model:
-    """Hands the packed state through, under ``next.``: how it is read back from a GPU's memory."""
+    """Returns a graph that copies the packed state to outputs under ``next.``.
+
+    With it the state is read back from a GPU's memory.
+    """
     op = GraphBuilder(dtype)
     shapes = packed_state(network)
-    state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
+    state = {name: typed_value(name, dtype, shape) for name, shape in shapes.items()}
     outputs = []
     for name, shape in shapes.items():
         output = op.Identity(state[name])
@@ -143,20 +116,49 @@ def build_state_graph(network: Network, dtype: ir.DataType = ir.DataType.FLOAT) 
     return standard_model("state", list(state.values()), outputs, op.nodes)
 
 
-def _gradients(
+def _step(
     op: GraphBuilder,
     network: Network,
     graph: GradientGraph,
     state: Mapping[str, ir.Value],
-    batch: Mapping[str, ir.Value],
+    rest: Mapping[str, ir.Value],
     *,
     one_split: bool,
-) -> Gradients:
-    """The gradient stage on the parts of the packed parameters.
+) -> dict[str, ir.Value]:
+    """Records one training step; returns ``losses``, ``logits`` and the new state, by name.
 
     Args:
-        one_split: one node takes them apart. WebGPU's takes as many outputs as a shader has
-            buffers (a dozen), so there each part is a Slice.
+        rest: the step's inputs that are not state, by name.
+        one_split: as in ``_unpacked``.
+    """
+    values = {**_unpacked(op, network, state, one_split=one_split), **rest}
+    stage = gradient_stage(op, network, graph, values, GPU_RULES)
+    updated = _update(op, network, state, stage, rest)
+    updated[STATISTICS] = _running_statistics(op, network, graph, state[STATISTICS], stage)
+    return {"losses": stage.loss, "logits": stage.logits, **updated}
+
+
+def _named(
+    op: GraphBuilder, results: Mapping[str, ir.Value], shapes: Mapping[str, Shape], prefix: str = ""
+) -> list[ir.Value]:
+    """Gives a step's results their names and shapes: the loss, the logits, the new state."""
+    names = {"losses": "losses", "logits": "logits"} | {n: OUTPUT_PREFIX + n for n in shapes}
+    all_shapes: dict[str, Shape] = {"losses": [], "logits": ["N", "C"], **shapes}
+    for name, output_name in names.items():
+        result = results[name]
+        result.name = prefix + output_name
+        result.shape, result.type = ir.Shape(all_shapes[name]), ir.TensorType(op.dtype)
+    return [results[name] for name in names]
+
+
+def _unpacked(
+    op: GraphBuilder, network: Network, state: Mapping[str, ir.Value], *, one_split: bool
+) -> dict[str, ir.Value]:
+    """Returns every parameter and buffer by name, cut out of the packed vectors.
+
+    Args:
+        one_split: cut with one Split node. On WebGPU a node has at most a dozen outputs, the
+            number of buffers that a shader can bind, so there each part is a Slice.
     """
     op.scope = "unpack"
     parts = {name: state[name] for name in network.head}
@@ -174,11 +176,9 @@ def _gradients(
     for name, part in zip(backbone, split, strict=True):
         shape = [fixed(d if isinstance(d, int) else None) for d in network.parameters[name]]
         parts[name] = part if len(shape) == 1 else op.Reshape(part, op.ints(shape))
-    # Running statistics are not read in training mode.
+    # In training mode BatchNorm does not read its running statistics, so any value will do.
     unread = dict.fromkeys(network.buffers, state[STATISTICS])
-    return gradient_stage(
-        op, network, graph, parts | unread, batch["images"], batch["targets"], GPU_RULES
-    )
+    return parts | unread
 
 
 def _update(
@@ -186,12 +186,12 @@ def _update(
     network: Network,
     state: Mapping[str, ir.Value],
     stage: Gradients,
-    numbers: Mapping[str, ir.Value],
+    rates: Mapping[str, ir.Value],
 ) -> dict[str, ir.Value]:
-    """SGD as training_graph.update_stage, with Nesterov and clipping chosen by inputs.
+    """Returns the new parameters and momentum: clipping and SGD on the packed backbone and head.
 
-    g <- g min(1, max_norm / (|g| + 1e-6)), |g| over all parameters; g <- g + decay w;
-    v <- momentum v + g; w <- w - lr (g + momentum v if nesterov, else v).
+    Args:
+        rates: as for ``optimizer.update_stage``, and ``max_norm``.
     """
     op.scope = "update"
     packed = packing(network)[BACKBONE]
@@ -200,23 +200,14 @@ def _update(
         n: stage.parameters[n] for n in network.parameters if n in network.head
     }
     momenta = {name: f"momentum.{name}" for name in gradients} | {BACKBONE: MOMENTUM}
-    squares = [op.ReduceSumSquare(gradient, keepdims=0) for gradient in gradients.values()]
-    total = squares[0]
-    for square in squares[1:]:
-        total = op.Add(total, square)
-    ratio = op.Div(numbers["max_norm"], op.Add(op.Sqrt(total), op.number(1e-6)))
-    factor = op.Min(ratio, op.number(1.0))
-    nesterov = op.Greater(numbers["nesterov"], op.number(0.5))
+    factor = clip_factor(op, gradients.values(), rates["max_norm"])
+    nesterov = op.Greater(rates["nesterov"], op.number(0.5))
+    sgd = Sgd(rates["momentum"], rates["weight_decay"], nesterov, factor)
     updated: dict[str, ir.Value] = {}
     for name, gradient in gradients.items():
-        weight, velocity = state[name], state[momenta[name]]
-        decay = op.Mul(weight, numbers["weight_decay"])
-        whole = op.Add(op.Mul(gradient, factor), decay)
-        velocity = op.Add(op.Mul(velocity, numbers["momentum"]), whole)
-        ahead = op.Add(whole, op.Mul(velocity, numbers["momentum"]))
-        direction = op.Where(nesterov, ahead, velocity)
-        lr = numbers["head_lr" if name in network.head else "lr"]
-        updated[name] = op.Sub(weight, op.Mul(direction, lr))
+        direction, velocity = sgd.update(op, state[name], state[momenta[name]], gradient)
+        lr = rates["head_lr" if name in network.head else "lr"]
+        updated[name] = op.Sub(state[name], op.Mul(direction, lr))
         updated[momenta[name]] = velocity
     return updated
 
@@ -228,9 +219,11 @@ def _running_statistics(
     running: ir.Value,
     stage: Gradients,
 ) -> ir.Value:
-    """Updates the running statistics: running' = (1 - k) running + k statistic, k = 1 - momentum.
+    """Returns the new running statistics of all layers, as one vector.
 
-    Variances take M / (M - 1), M = N H W. Of all layers at once: H W is a vector (0 for means).
+    running' = (1 - k) running + k statistic with k = 1 - momentum. A variance is multiplied by
+    M / (M - 1) with M = N H W. H W is a vector, because it differs from layer to layer; it is not
+    used for means.
     """
     op.scope = "statistics"
     pixels: dict[str, int] = {}
@@ -256,4 +249,5 @@ def _running_statistics(
 
 
 def _size(shape: Sequence[int | str]) -> int:
+    """Returns the number of elements of a fixed shape."""
     return prod(fixed(d if isinstance(d, int) else None) for d in shape)

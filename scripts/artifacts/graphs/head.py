@@ -1,8 +1,8 @@
-"""The training graph of a frozen backbone: only the head learns.
+"""The training graph for a frozen backbone: only the head learns.
 
-The backbone is in evaluation mode: its running statistics are used and stay as they are. What does
-not depend on the head is the same in every step of a call, so it runs once, over all K N images;
-the Scan holds the head alone.
+The backbone is in evaluation mode: it uses its running statistics and does not change them. Its
+features are the same whatever the head is, so the backbone runs once, over all K N images of a
+call. The Scan holds the head only.
 """
 
 from __future__ import annotations
@@ -10,25 +10,24 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from scripts.artifacts.differentiate import GradientGraph
-from scripts.artifacts.graph_builder import GraphBuilder, fixed, static_shape
-from scripts.artifacts.graphs.training import (
-    EXTRA_SCALARS,
-    SCALARS,
-    StepLoop,
-    bind,
-    clip_stage,
+from scripts.artifacts.gradient_stage import bind
+from scripts.artifacts.graph_builder import (
+    GraphBuilder,
+    fixed,
     standard_model,
-    update_stage,
-    value,
+    static_shape,
+    typed_value,
 )
 from scripts.artifacts.lowering import FROZEN_RULES, lower
 from scripts.artifacts.network import Network, Shape
+from scripts.artifacts.optimizer import EXTRA_SCALARS, SCALARS, clip_stage, update_stage
+from scripts.artifacts.step_scan import PREFIX, StepScan
 
 
 def build_head_graph(
     network: Network, graph: GradientGraph, dtype: ir.DataType = ir.DataType.FLOAT
 ) -> ir.Model:
-    """K training steps a call, of the head.
+    """Returns the graph of K training steps of the head per call.
 
     Inputs: images [K, N, 3, S, S], targets [K, N, C], head_lr [K], momentum [], weight_decay [],
     nesterov [], max_norm [], then parameters, the head's momentum and buffers. Outputs: losses [K],
@@ -37,16 +36,16 @@ def build_head_graph(
     Args:
         graph: has the gradients of the head.
     """
-    head = list(network.head_alone().parameters)
+    head = list(network.head_only().parameters)
     backbone, rest = _split(graph, head)
     boundary = _boundary(backbone, rest)
 
     size = network.input_size
-    images = value("images", dtype, ["K", "N", 3, size, size])
-    scalars = {name: value(name, dtype, []) for name in (*SCALARS, *EXTRA_SCALARS)}
-    learning = network.head_alone().state()
+    images = typed_value("images", dtype, ["K", "N", 3, size, size])
+    scalars = {name: typed_value(name, dtype, []) for name in (*SCALARS, *EXTRA_SCALARS)}
+    learning = network.head_only().state()
     shapes: dict[str, Shape] = {**network.parameters, **learning, **network.buffers}
-    state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
+    state = {name: typed_value(name, dtype, shape) for name, shape in shapes.items()}
 
     outer = GraphBuilder(dtype)
     outer.scope = "backbone"
@@ -62,20 +61,22 @@ def build_head_graph(
         "targets": ["N", "C"],
         "head_lr": [],
     }
-    given = {name: value(name, dtype, ["K", *slices[name]]) for name in ("targets", "head_lr")}
-    loop = StepLoop(dtype, learning, slices)
-    bind(loop.op, graph, rest, loop.state)
-    loop.op.values |= {boundary: loop.scanned["features"], graph.labels: loop.scanned["targets"]}
-    lower(loop.op, rest)
-    gradients = {name: loop.op.lowered(graph.gradients[name]) for name in head}
-    gradients = clip_stage(loop.op, gradients, scalars["max_norm"])
-    updated = update_stage(loop.op, network, loop.state, gradients, {**loop.scanned, **scalars})
-    scan, outputs = loop.close(
-        state,
-        {**given, "features": features},
+    given = {
+        name: typed_value(name, dtype, ["K", *slices[name]]) for name in ("targets", "head_lr")
+    }
+    steps = StepScan(GraphBuilder(dtype, PREFIX), learning, slices)
+    op = steps.op
+    bind(op, graph, rest, steps.state)
+    op.values |= {boundary: steps.scanned["features"], graph.labels: steps.scanned["targets"]}
+    lower(op, rest)
+    gradients = {name: op.lowered(graph.gradients[name]) for name in head}
+    gradients = clip_stage(op, gradients, scalars["max_norm"])
+    updated = update_stage(op, network, steps.state, gradients, steps.scanned | scalars)
+    scan, outputs = steps.build(
+        state | given | {"features": features},
         updated,
-        loop.op.lowered(graph.loss),
-        loop.op.lowered(graph.logits),
+        op.lowered(graph.loss),
+        op.lowered(graph.logits),
     )
     inputs = [images, *given.values(), *scalars.values(), *state.values()]
     return standard_model(
@@ -84,7 +85,7 @@ def build_head_graph(
 
 
 def _split(graph: GradientGraph, head: list[str]) -> tuple[list[ir.Node], list[ir.Node]]:
-    """The nodes before the head, and those that depend on its parameters or the labels."""
+    """Returns the nodes before the head, and those that depend on its parameters or the labels."""
     reached = {graph.labels}
     sources = (*graph.model.graph.inputs, *graph.model.graph.initializers.values())
     reached |= {source for source in sources if source.name in head}
@@ -100,7 +101,7 @@ def _split(graph: GradientGraph, head: list[str]) -> tuple[list[ir.Node], list[i
 
 
 def _boundary(before: list[ir.Node], after: list[ir.Node]) -> ir.Value:
-    """The one value that goes from the backbone to the head: the features [N, F]."""
+    """Returns the features [N, F], the only value that the head reads from the backbone."""
     made = {output for node in before for output in node.outputs}
     read = made & {v for node in after for v in node.inputs if v is not None}
     if len(read) != 1:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import onnx
 import onnx_ir as ir
 
-from scripts.artifacts.graph_builder import GraphBuilder, decimal
-from scripts.artifacts.graphs.training import standard_model, value
+from scripts.artifacts.graph_builder import GraphBuilder, decimal, standard_model, typed_value
 from scripts.artifacts.network import Network
 
 FLOAT = ir.DataType.FLOAT
@@ -34,8 +33,8 @@ def build_evaluation_graph(
     op = GraphBuilder(dtype)
     source = ir.from_proto(forward).graph
     shapes = {**network.parameters, **network.buffers}
-    state = {name: value(name, dtype, shape) for name, shape in shapes.items()}
-    images = value("images", dtype, ["N", 3, network.input_size, network.input_size])
+    state = {name: typed_value(name, dtype, shape) for name, shape in shapes.items()}
+    images = typed_value("images", dtype, ["N", 3, network.input_size, network.input_size])
     op.values = _inputs(source, state, images)
     for node in source:
         inputs = [op.lowered(v) for v in node.inputs]
@@ -54,8 +53,8 @@ def build_inference_template(
     """Input [N, 3, S, S], folded weights and biases as inputs -> logits [N, C]."""
     op = GraphBuilder(FLOAT)
     source = ir.from_proto(forward).graph
-    images = value("input", FLOAT, ["N", 3, network.input_size, network.input_size])
-    weights = {name: value(name, FLOAT, shape) for name, shape in network.parameters.items()}
+    images = typed_value("input", FLOAT, ["N", 3, network.input_size, network.input_size])
+    weights = {name: typed_value(name, FLOAT, shape) for name, shape in network.parameters.items()}
     op.values = _inputs(source, weights, images)
     inputs: dict[str, ir.Value] = {}
     folds: list[Fold] = []
@@ -65,7 +64,7 @@ def build_inference_template(
             if convolution is None or convolution.op_type != "Conv" or len(convolution.inputs) != 2:
                 raise NotImplementedError(f"expected BatchNorm after a plain Conv, got {node.name}")
             fold = _fold(node, convolution)
-            bias = value(fold.bias, FLOAT, network.parameters[f"{fold.batch_norm}.bias"])
+            bias = typed_value(fold.bias, FLOAT, network.parameters[f"{fold.batch_norm}.bias"])
             inputs |= {fold.weight: weights[fold.weight], fold.bias: bias}
             folds.append(fold)
             read = [op.lowered(v) for v in convolution.inputs]

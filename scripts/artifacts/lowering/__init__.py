@@ -56,7 +56,7 @@ STANDARD = {
 def lower(
     op: GraphBuilder,
     nodes: Sequence[ir.Node],
-    special: Mapping[tuple[str, str], Rule] = MappingProxyType({}),
+    overrides: Mapping[tuple[str, str], Rule] = MappingProxyType({}),
 ) -> None:
     """Lowers ``nodes`` (in order) into ``op``.
 
@@ -64,7 +64,7 @@ def lower(
         op: receives the new nodes; its ``values`` map the old graph's inputs and initializers to
             new values before the call, and every value after it.
         nodes: the gradient graph's nodes, topologically sorted.
-        special: rules that win over the table.
+        overrides: rules that win over the table.
 
     Raises:
         NotImplementedError: an operator has neither a rule nor a place among the standard ones.
@@ -74,7 +74,7 @@ def lower(
         # onnxblock numbers its nodes through the life of the process; names must not tell.
         op.scope = COUNTER.sub("", node.name or node.op_type).strip("/")
         kind = (node.domain, node.op_type)
-        rule = special.get(kind, RULES.get(kind))
+        rule = overrides.get(kind, RULES.get(kind))
         if rule is not None:
             outputs = rule(op, node, inputs)
         elif node.domain == "" and node.op_type in STANDARD:

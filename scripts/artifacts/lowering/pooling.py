@@ -40,9 +40,9 @@ def max_pool_grad(
     x, y = op.lowered(forward.inputs[0]), op.lowered(forward.outputs[0])
     rows, columns = (_Windows.of(forward, axis) for axis in (0, 1))
     channels = fixed(static_shape(forward.inputs[0])[1])
-    in_rows = _seen(op, columns, x, ())
+    in_rows = _tap_views(op, columns, x, ())
     row_maxima = op.Max(*in_rows)
-    in_columns = _seen(op, rows, row_maxima, (columns.out_size,))
+    in_columns = _tap_views(op, rows, row_maxima, (columns.out_size,))
     d_rows = _line_grad(op, rows, in_columns, y, d_y, (columns.out_size,))
     d_x = _line_grad(op, columns, in_rows, row_maxima, d_rows, ())
     return [op.Reshape(d_x, op.ints([-1, channels, rows.size, columns.size]))]
@@ -83,26 +83,28 @@ class _Windows:
         )
 
 
-Behind = tuple[int, ...]
+TrailingAxes = tuple[int, ...]
 """The axis after the one that is treated, if there is one; an axis of length 1 would be slow."""
 
 
-def _pads(behind: Behind, plane: tuple[int, int], place: tuple[int, int]) -> list[int]:
-    """Pads of [plane, _, place, behind], before and after."""
-    rest = [0] * len(behind)
+def _pads(trailing: TrailingAxes, plane: tuple[int, int], place: tuple[int, int]) -> list[int]:
+    """Pads of [plane, _, place, trailing], before and after."""
+    rest = [0] * len(trailing)
     return [plane[0], 0, place[0], *rest, plane[1], 0, place[1], *rest]
 
 
-def _seen(op: GraphBuilder, windows: _Windows, x: ir.Value, behind: Behind) -> list[ir.Value]:
-    """What each tap sees along one axis of windows: [1, _, out_size, behind].
+def _tap_views(
+    op: GraphBuilder, windows: _Windows, x: ir.Value, trailing: TrailingAxes
+) -> list[ir.Value]:
+    """What each tap sees along one axis of windows: [1, _, out_size, trailing].
 
     Places of equal remainder modulo s are a plane; tap j of all windows is then one plane, moved.
     """
-    planes = _planes(op, windows, x, behind)
+    planes = _planes(op, windows, x, trailing)
     found = []
     for plane, shift in windows.taps():
         after = windows.out_size - windows.length + shift
-        pads = _pads(behind, (-plane, plane + 1 - windows.stride), (-shift, after))
+        pads = _pads(trailing, (-plane, plane + 1 - windows.stride), (-shift, after))
         found.append(op.Pad(planes, op.ints(pads), op.number(float("-inf"))))
     return found
 
@@ -113,13 +115,13 @@ def _line_grad(
     seen: Sequence[ir.Value],
     y: ir.Value,
     d_y: ir.Value,
-    behind: Behind,
+    trailing: TrailingAxes,
 ) -> ir.Value:
-    """Gradient of the pool along one axis: [_, size, behind].
+    """Gradient of the pool along one axis: [_, size, trailing].
 
     What no tap but the last has taken, the last takes: one of them is the maximum.
     """
-    shape = op.ints([1, -1, windows.out_size, *behind])
+    shape = op.ints([1, -1, windows.out_size, *trailing])
     y, left = op.Reshape(y, shape), op.Reshape(d_y, shape)
     sums: list[ir.Value | None] = [None] * windows.stride
     for (plane, shift), view in zip(windows.taps(), seen, strict=True):
@@ -128,7 +130,7 @@ def _line_grad(
             share = op.Mul(op.cast(op.Equal(view, y)), left)
             left = op.Sub(left, share)
         after = windows.length - windows.out_size - shift
-        back = _pads(behind, (0, 0), (shift, after))
+        back = _pads(trailing, (0, 0), (shift, after))
         moved = op.Pad(share, op.ints(back)) if any(back) else share
         before = sums[plane]
         sums[plane] = moved if before is None else op.Add(before, moved)
@@ -136,30 +138,32 @@ def _line_grad(
     used = next(value for value in sums if value is not None)
     filled = [op.Mul(used, op.number(0.0)) if value is None else value for value in sums]
     together = filled[0] if windows.stride == 1 else op.Concat(*filled, axis=0)
-    return _interleaved(op, windows, together, behind)
+    return _interleaved(op, windows, together, trailing)
 
 
-def _planes(op: GraphBuilder, windows: _Windows, x: ir.Value, behind: Behind) -> ir.Value:
-    """[_, size, behind] as [stride, _, size / stride, behind], -inf after the end."""
+def _planes(op: GraphBuilder, windows: _Windows, x: ir.Value, trailing: TrailingAxes) -> ir.Value:
+    """[_, size, trailing] as [stride, _, size / stride, trailing], -inf after the end."""
     stride, size, length = windows.stride, windows.size, windows.length
-    line = op.Reshape(x, op.ints([1, -1, size, *behind]))
+    line = op.Reshape(x, op.ints([1, -1, size, *trailing]))
     if stride == 1:
         return line
     if size % stride:
-        pads = _pads(behind, (0, 0), (0, length * stride - size))
+        pads = _pads(trailing, (0, 0), (0, length * stride - size))
         line = op.Pad(line, op.ints(pads), op.number(float("-inf")))
-    parts = op.Reshape(line, op.ints([-1, stride, *behind]))
-    planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(behind))])
-    return op.Reshape(planes, op.ints([stride, -1, length, *behind]))
+    parts = op.Reshape(line, op.ints([-1, stride, *trailing]))
+    planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(trailing))])
+    return op.Reshape(planes, op.ints([stride, -1, length, *trailing]))
 
 
-def _interleaved(op: GraphBuilder, windows: _Windows, planes: ir.Value, behind: Behind) -> ir.Value:
-    """The way back: [_, size, behind]."""
+def _interleaved(
+    op: GraphBuilder, windows: _Windows, planes: ir.Value, trailing: TrailingAxes
+) -> ir.Value:
+    """The way back: [_, size, trailing]."""
     stride, size, length = windows.stride, windows.size, windows.length
     if stride > 1:
-        parts = op.Reshape(planes, op.ints([stride, -1, *behind]))
-        planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(behind))])
-    line = op.Reshape(planes, op.ints([-1, length * stride, *behind]))
+        parts = op.Reshape(planes, op.ints([stride, -1, *trailing]))
+        planes = op.Transpose(parts, perm=[1, 0, *range(2, 2 + len(trailing))])
+    line = op.Reshape(planes, op.ints([-1, length * stride, *trailing]))
     if size % stride:
         line = op.Slice(line, op.ints([0]), op.ints([size]), op.ints([1]))
     return line

@@ -18,6 +18,6 @@ def conv_forward(
     x, weight = inputs[:2]
     assert x is not None and weight is not None
     conv = Convolution.of(node, node.inputs[0], node.inputs[1])
-    if len(inputs) == 2 and not op.large_nodes and winograd.suits(conv):
+    if len(inputs) == 2 and not op.for_gpu and winograd.suits(conv):
         return [winograd.forward(op, conv, x, weight)]
     return op.copy(node, inputs)

@@ -22,7 +22,7 @@ def conv_grad(
     conv = Convolution.of(node, node.inputs[1], node.inputs[2])
     wanted = [bool(output.name) for output in node.outputs]
     results: list[ir.Value | None]
-    if all(wanted[:2]) and not op.large_nodes and winograd.suits(conv):
+    if all(wanted[:2]) and not op.for_gpu and winograd.suits(conv):
         results = list(winograd.gradients(op, conv, d_y, x, weight))
     else:
         results = [

@@ -82,7 +82,7 @@ def gradients(
 
 def _input(op: GraphBuilder, conv: Convolution, x: ir.Value) -> ir.Value:
     """V [16, tiles N, C]."""
-    return op.once(("winograd input", x), lambda: _spread(op, x, *_input_lines(conv)))
+    return op.memoize(("winograd input", x), lambda: _spread(op, x, *_input_lines(conv)))
 
 
 def _kernel(op: GraphBuilder, conv: Convolution, weight: ir.Value) -> ir.Value:
@@ -93,7 +93,7 @@ def _kernel(op: GraphBuilder, conv: Convolution, weight: ir.Value) -> ir.Value:
         flat = op.Gemm(op.number(np.kron(KERNEL, KERNEL)), taps, transB=1)
         return op.Reshape(flat, op.ints([POINTS**2, conv.out_channels, conv.in_channels]))
 
-    return op.once(("winograd kernel", weight), transform)
+    return op.memoize(("winograd kernel", weight), transform)
 
 
 def _tiles(out_size: int) -> int:
@@ -140,7 +140,7 @@ def _spread(
         across = op.Gemm(op.number(columns.reshape(-1, width)), lines, transB=1)
         lines = op.Reshape(across, op.ints([-1, height]))
         down = op.Gemm(op.number(rows.reshape(-1, height)), lines, transB=1)
-        spread = _exchange(op, op.Reshape(down, op.ints([POINTS, tiles, POINTS, -1])))
+        spread = _swap_tile_axes(op, op.Reshape(down, op.ints([POINTS, tiles, POINTS, -1])))
     return op.Reshape(spread, op.ints([POINTS**2, -1, channels]))
 
 
@@ -154,7 +154,7 @@ def _collect(
         flat = op.Reshape(points, op.ints([plane.shape[0], -1]))
         pixels = op.Gemm(flat, op.number(plane), transA=1)
     else:
-        exchanged = _exchange(op, op.Reshape(points, op.ints([POINTS, POINTS, tiles, -1])))
+        exchanged = _swap_tile_axes(op, op.Reshape(points, op.ints([POINTS, POINTS, tiles, -1])))
         flat = op.Reshape(exchanged, op.ints([POINTS * tiles, -1]))
         down = op.Gemm(flat, op.number(rows.reshape(-1, height)), transA=1)
         flat = op.Reshape(down, op.ints([columns.shape[0] * columns.shape[1], -1]))
@@ -162,7 +162,7 @@ def _collect(
     return op.Reshape(pixels, op.ints([-1, channels, height, width]))
 
 
-def _exchange(op: GraphBuilder, value: ir.Value) -> ir.Value:
+def _swap_tile_axes(op: GraphBuilder, value: ir.Value) -> ir.Value:
     """[a, k, b, ...] and [a, b, k, ...]: whole blocks move."""
     return op.Transpose(value, perm=[0, 2, 1, 3])
 

@@ -47,7 +47,7 @@ def batch_norm_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     one = op.number(np.ones((1, fixed(channels), 1, 1)))
     pixels = fixed(height) * fixed(width)
     batch_size = op.batch_size
-    count = op.once(("count", pixels), lambda: op.Mul(batch_size, op.number(float(pixels))))
+    count = op.memoize(("count", pixels), lambda: op.Mul(batch_size, op.number(float(pixels))))
     mean_d_y = op.ReduceMean(d_y, axes=[0, 2, 3], keepdims=0)
     mean_d_y_x = op.ReduceMean(op.Mul(d_y, x), axes=[0, 2, 3], keepdims=1)
     shift = op.Mul(mean, mean_d_y)

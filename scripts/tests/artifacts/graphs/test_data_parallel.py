@@ -10,7 +10,8 @@ import onnx_ir as ir
 import pytest
 
 from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.differentiate import differentiate, export_forward
+from scripts.artifacts.differentiate import differentiate
+from scripts.artifacts.export_forward import export_forward
 from scripts.artifacts.graphs.data_parallel import (
     GRADIENT_PREFIX,
     build_gradients_graph,
@@ -51,7 +52,7 @@ def split_graphs(arch: str, size: int, key: str = "train") -> Pair:
     frozen = key == "trainHead"
     model = ARCHITECTURES[arch].build(2)
     network = Network.of(model, size)
-    learning = network.head_alone() if frozen else network
+    learning = network.head_only() if frozen else network
     gradient = differentiate(export_forward(model, size), list(learning.parameters))
     return Pair(
         network,

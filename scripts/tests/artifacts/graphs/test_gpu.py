@@ -10,10 +10,10 @@ import onnx_ir as ir
 import pytest
 
 from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.differentiate import differentiate, export_forward
+from scripts.artifacts.differentiate import differentiate
+from scripts.artifacts.export_forward import export_forward
 from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph, packing
-from scripts.artifacts.graphs.training import OUTPUT_PREFIX
-from scripts.artifacts.network import Network
+from scripts.artifacts.network import OUTPUT_PREFIX, Network
 from scripts.reference.evaluator import Array, run_reference
 from scripts.reference.training_step import (
     DOUBLE,
