@@ -165,10 +165,10 @@ def test_where_minimal_filtering_pays(
 
 
 @pytest.mark.parametrize(("for_gpu", "expected"), [(False, "MatMul"), (True, "Conv")])
-def test_for_gpu_keep_the_convolution(large_nodes: bool, expected: str) -> None:
+def test_graphs_for_gpus_keep_the_convolution(for_gpu: bool, expected: str) -> None:
     x = placeholder("X", np.empty((1, 256, 14, 14)))
     weight = placeholder("W", np.empty((256, 256, 3, 3)), symbolic_batch=False)
-    op = GraphBuilder(for_gpu=large_nodes)
+    op = GraphBuilder(for_gpu=for_gpu)
     op.values = {x: x, weight: weight}
     lower(op, [gradient_node("", "Conv", [x, weight], {"pads": [1, 1, 1, 1]}, ["Y"])])
     assert expected in [node.op_type for node in op.nodes]
