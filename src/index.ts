@@ -23,7 +23,7 @@ export type {
   TrainingGraphSpec,
   UpdateGraphSpec,
 } from './artifacts/open-artifacts.js';
-export type { ClassScore } from './metrics/predictions.js';
+export type { ClassScore } from './metrics/confusion-matrix.js';
 export {
   Classifier,
   type ClassifierOptions,

@@ -15,7 +15,6 @@ import {
   float32Tensor,
   ImageFolder,
   initialState,
-  meanTargets,
   openArtifacts,
   openDevice,
   Philox,
@@ -27,6 +26,7 @@ import {
   stepLr,
   stepsPerExecution,
   STREAM,
+  targetRows,
   trainEpoch,
   TrainSession,
   writeFileAtomic,
@@ -118,7 +118,7 @@ const jobs = {
     const targets = new Float32Array(steps * batchSize * classes);
     for (let step = 0; step < steps; step++) {
       const rows = labels.subarray(step * batchSize, (step + 1) * batchSize);
-      targets.set(meanTargets(rows, classes), step * batchSize * classes);
+      targets.set(targetRows(rows, classes), step * batchSize * classes);
     }
     const { losses, logits } = await open.session.step({
       steps,

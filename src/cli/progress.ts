@@ -1,5 +1,6 @@
 /** What a training run prints: pure functions from events to text, and the object that shows them. */
 
+import { isBetter } from '../metrics/is-better.js';
 import type {
   CheckedEvent,
   PhaseRecord,
@@ -264,11 +265,7 @@ export class Progress {
   }
 
   private phase(record: PhaseRecord): void {
-    const better =
-      record.phase === 'val' &&
-      (this.best === null ||
-        record.accuracy > this.best.accuracy ||
-        (record.accuracy === this.best.accuracy && record.loss < this.best.loss));
+    const better = record.phase === 'val' && (this.best === null || isBetter(record, this.best));
     if (better) this.best = record;
     const line = phaseLine(record, this.epochs, better);
     this.print(this.colour && better ? `\u001B[32m${line}\u001B[39m` : line);

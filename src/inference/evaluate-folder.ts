@@ -2,16 +2,12 @@
 
 import { statSync } from 'node:fs';
 import path from 'node:path';
-import {
-  classScores,
-  confusionMatrix,
-  type ClassScore,
-  type Predictions,
-} from '../metrics/predictions.js';
+import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
+import { type Predictions } from '../metrics/predictions.js';
 import { Classifier, type InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { ImageFolder, type Dataset } from '../data/dataset.js';
-import { argmax, crossEntropy } from '../metrics/average-meter.js';
+import { argmax, crossEntropy } from '../metrics/logits.js';
 import { formatShare } from '../cli/progress.js';
 
 /** How a network did on labelled images. */

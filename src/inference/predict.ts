@@ -2,7 +2,7 @@
 
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { topClasses } from '../metrics/predictions.js';
+import { topClasses } from '../metrics/logits.js';
 import type { Classifier, InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/dataset.js';

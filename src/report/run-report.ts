@@ -2,12 +2,8 @@
 
 import path from 'node:path';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import {
-  confidentMistakes,
-  confusionMatrix,
-  predictedLabels,
-  type Predictions,
-} from '../metrics/predictions.js';
+import { confidentMistakes, predictedLabels, type Predictions } from '../metrics/predictions.js';
+import { confusionMatrix } from '../metrics/confusion-matrix.js';
 import type { Dataset } from '../data/dataset.js';
 import type { PhaseRecord } from '../common/events.js';
 import { writeFileAtomic } from '../platform/node/files.js';

@@ -1,6 +1,6 @@
 /** The report's sections about single classes, single images and the settings. */
 
-import { classScores } from '../metrics/predictions.js';
+import { classScores } from '../metrics/confusion-matrix.js';
 import { html, Html } from '../common/html.js';
 import { formatShare } from '../cli/progress.js';
 import type { Judgement, Picture, ShownMistake } from './render-report.js';

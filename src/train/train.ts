@@ -40,8 +40,6 @@ import {
   type Emit,
 } from './prepare.js';
 
-export { isBetter } from './training-run.js';
-
 /** What the epochs work with. */
 interface Workshop {
   readonly team: Team;

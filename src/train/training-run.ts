@@ -6,6 +6,7 @@ import { EpochProgress } from './train-epoch.js';
 import { DatasetError, InterruptedError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
 import type { RunFolder } from '../checkpoint/run-folder.js';
+import { isBetter } from '../metrics/is-better.js';
 import type { TrainSession } from '../session/train-session.js';
 import type { State } from '../common/tensor.js';
 
@@ -130,14 +131,4 @@ export class FollowingRun extends TrainingRun {
     const asked = signal?.aborted === true && error === signal.reason;
     return Promise.resolve(asked ? new InterruptedError(this.folder.dir, this.step) : error);
   }
-}
-
-/** Higher validation accuracy, then lower loss. A loss that is not a number is never better. */
-export function isBetter(
-  candidate: { accuracy: number; loss: number },
-  best: { accuracy: number; loss: number },
-): boolean {
-  if (!Number.isFinite(candidate.loss)) return false;
-  if (candidate.accuracy !== best.accuracy) return candidate.accuracy > best.accuracy;
-  return candidate.loss < best.loss;
 }

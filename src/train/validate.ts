@@ -4,7 +4,8 @@ import { PredictionList, type Predictions } from '../metrics/predictions.js';
 import { EpochTimer, type OnBatch, type EpochMetrics } from './train-epoch.js';
 import { TrainingError } from '../common/errors.js';
 import type { Batch, DataLoader } from '../data/data-loader.js';
-import { AverageMeter, crossEntropy } from '../metrics/average-meter.js';
+import { AverageMeter } from '../metrics/average-meter.js';
+import { crossEntropy } from '../metrics/logits.js';
 import type { OrtWorker } from '../session/ort-worker.js';
 import { float32Tensor } from '../common/tensor.js';
 

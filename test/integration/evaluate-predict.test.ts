@@ -5,7 +5,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { confusionMatrix } from '../../src/metrics/predictions.js';
+import { confusionMatrix } from '../../src/metrics/confusion-matrix.js';
 import { EVALUATE_FLAGS, PREDICT_FLAGS } from '../../src/cli/judge.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { exportInference, train, type TrainResult } from '../../src/index.js';

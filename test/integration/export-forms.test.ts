@@ -7,7 +7,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { softmax } from '../../src/metrics/predictions.js';
+import { softmax } from '../../src/metrics/logits.js';
 import { Classifier } from '../../src/inference/classifier.js';
 import { ConfigError, DatasetError, TrainingError } from '../../src/common/errors.js';
 import {

@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { classScores, confusionMatrix } from '../../src/metrics/predictions.js';
+import { classScores, confusionMatrix } from '../../src/metrics/confusion-matrix.js';
 import { DatasetError } from '../../src/common/errors.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { train, type TrainResult } from '../../src/index.js';

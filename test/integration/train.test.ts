@@ -9,7 +9,7 @@ import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
 import { compareWithEvaluation, exportInference } from '../../src/export/export-inference.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainOptions, type TrainResult } from '../../src/index.js';
-import { isBetter } from '../../src/train/train.js';
+import { isBetter } from '../../src/metrics/is-better.js';
 import { Colours, coloured } from '../support/tiny-network.js';
 import { TINY } from '../support/paths.js';
 

@@ -1,7 +1,7 @@
 /** Row 3's steps: one float32 step from random weights for each case, against PyTorch in float64. */
 
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { meanTargets } from '../../src/metrics/average-meter.js';
+import { targetRows } from '../../src/train/loss-targets.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import { MOMENTUM_PREFIX } from '../../src/common/tensor.js';
@@ -37,7 +37,7 @@ export async function stepErrors(
     steps: 1,
     batchSize: batch,
     images: randomImages(batch, manifest.preprocessing.inputSize, seed),
-    targets: meanTargets(labels, classes),
+    targets: targetRows(labels, classes),
     lr: Float32Array.of(lr),
     headLr: Float32Array.of(lr),
     momentum: 0.9,

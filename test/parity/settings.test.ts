@@ -4,11 +4,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { softmax } from '../../src/metrics/predictions.js';
+import { softmax } from '../../src/metrics/logits.js';
 import { readConfigFile } from '../../src/config/config-file.js';
 import { resolveTrainOptions } from '../../src/config/train-options.js';
 import { ConfigError } from '../../src/common/errors.js';
-import { meanTargets } from '../../src/metrics/average-meter.js';
 import { isStalled } from '../../src/checkpoint/resume-point.js';
 import { scheduledLr, type ScheduleSettings } from '../../src/train/lr-schedule.js';
 import { resolveClassWeights, targetRows } from '../../src/train/loss-targets.js';
@@ -62,9 +61,12 @@ describe('the targets of the training loss', () => {
     },
   );
 
-  test('are the same bits as before where nothing is set', () => {
+  test('are one-hot rows divided by the batch size, to the bit, without weights or smoothing', () => {
     for (const labels of [Int32Array.of(1, 0, 2), Int32Array.of(2), new Int32Array(7)]) {
-      expect(targetRows(labels, 3)).toEqual(meanTargets(labels, 3));
+      const rows = [...labels].flatMap((label) =>
+        [0, 1, 2].map((c) => (c === label ? 1 / labels.length : 0)),
+      );
+      expect(targetRows(labels, 3)).toEqual(Float32Array.from(rows));
     }
   });
 });

@@ -3,7 +3,7 @@
 import path from 'node:path';
 import { readFileSync } from 'node:fs';
 import type { Artifacts, TrainingGraph } from '../../src/artifacts/open-artifacts.js';
-import { meanTargets } from '../../src/metrics/average-meter.js';
+import { targetRows } from '../../src/train/loss-targets.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
 import type { TrainSettings } from '../../src/config/train-settings.js';
 import type { State } from '../../src/common/tensor.js';
@@ -56,7 +56,7 @@ export async function sgdSteps(
   const labels = Int32Array.from({ length: batch * count }, (_, i) => i % classes);
   const targets = new Float32Array(labels.length * classes);
   for (let first = 0; first < labels.length; first += batch) {
-    targets.set(meanTargets(labels.slice(first, first + batch), classes), first * classes);
+    targets.set(targetRows(labels.slice(first, first + batch), classes), first * classes);
   }
   const { losses } = await session.step({
     ...{ steps: count, batchSize: batch, targets, momentum: 0.9, weightDecay },

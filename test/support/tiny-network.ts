@@ -2,7 +2,7 @@
 
 import sharp from 'sharp';
 import type { Dataset, Sample } from '../../src/data/dataset.js';
-import { meanTargets } from '../../src/metrics/average-meter.js';
+import { targetRows } from '../../src/train/loss-targets.js';
 import { Philox } from '../../src/common/philox.js';
 import type { StackedBatches } from '../../src/session/train-session.js';
 
@@ -25,7 +25,7 @@ export function randomChunk(
   const labels = Int32Array.from({ length: count }, () => random.below(classes));
   const targets = new Float32Array(count * classes);
   for (let k = 0; k < steps; k++) {
-    const rows = meanTargets(labels.slice(k * batchSize, (k + 1) * batchSize), classes);
+    const rows = targetRows(labels.slice(k * batchSize, (k + 1) * batchSize), classes);
     targets.set(rows, k * rows.length);
   }
   return {

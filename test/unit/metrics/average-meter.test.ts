@@ -1,27 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
-import {
-  AverageMeter,
-  argmax,
-  crossEntropy,
-  meanTargets,
-} from '../../../src/metrics/average-meter.js';
+import { AverageMeter } from '../../../src/metrics/average-meter.js';
+import { targetRows } from '../../../src/train/loss-targets.js';
 import { stepLr } from '../../../src/train/lr-schedule.js';
 
-test('argmax takes the first of equals, within its row', () => {
-  const rows = Float32Array.of(9, 1, 5, 5, 2, 9);
-  expect(argmax(rows, 1, 4)).toBe(1);
-  expect(argmax(rows, 3, 2)).toBe(0);
-});
-
-test('cross entropy is that of torch.nn.functional.cross_entropy', () => {
-  // F.cross_entropy(torch.tensor([[1., 2., 3.]]), torch.tensor([0])) = 2.4076059644443806
-  expect(crossEntropy(Float32Array.of(7, 1, 2, 3), 1, 3, 0)).toBeCloseTo(2.4076059644443806, 12);
-  expect(crossEntropy(Float32Array.of(1000, -1000), 0, 2, 1)).toBe(2000);
-  expect(crossEntropy(Float32Array.of(1000, -1000), 0, 2, 0)).toBe(0);
-});
-
 test('targets are one-hot rows that sum to 1 over the batch', () => {
-  expect([...meanTargets(Int32Array.of(1, 0), 3)]).toEqual([0, 0.5, 0, 0.5, 0, 0]);
+  expect([...targetRows(Int32Array.of(1, 0), 3)]).toEqual([0, 0.5, 0, 0.5, 0, 0]);
 });
 
 describe('Meter', () => {

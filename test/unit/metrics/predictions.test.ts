@@ -1,13 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import {
   PredictionList,
-  classScores,
   confidentMistakes,
-  confusionMatrix,
-  softmax,
-  topClasses,
   type Predictions,
 } from '../../../src/metrics/predictions.js';
+import { classScores, confusionMatrix } from '../../../src/metrics/confusion-matrix.js';
 
 /** Logits that predict `predicted`, the more confident the larger `margin`. */
 function row(predicted: number, margin: number, classes = 3): number[] {
@@ -58,15 +55,4 @@ describe('the figures of a pass', () => {
     expect(mistakes[0]?.labelProbability).toBeCloseTo(1 / (e + 2), 12);
     expect(confidentMistakes(example(), 99)).toHaveLength(3);
   });
-});
-
-test('softmax does not overflow and sums to 1', () => {
-  const probabilities = softmax(Float32Array.of(7, 1000, 999, -1000), 1, 3);
-  expect(probabilities[0]).toBeCloseTo(1 / (1 + Math.exp(-1)), 12);
-  expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 12);
-});
-
-test('the top classes come best first, the lower index on ties', () => {
-  const found = topClasses(Float32Array.of(1, 3, 3, 0), 0, 4, 3);
-  expect(found.map(({ label }) => label)).toEqual([1, 2, 0]);
 });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Artifacts, openArtifacts } from '../../../src/artifacts/open-artifacts.js';
 import { TrainingError } from '../../../src/common/errors.js';
-import { crossEntropy } from '../../../src/metrics/average-meter.js';
+import { crossEntropy } from '../../../src/metrics/logits.js';
 import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { TrainSession } from '../../../src/session/train-session.js';
 import type { State } from '../../../src/common/tensor.js';
