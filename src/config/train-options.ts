@@ -4,7 +4,6 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { ARCHITECTURES, type Arch } from '../artifacts/open-artifacts.js';
 import type { Dataset } from '../data/dataset.js';
-import { ConfigError } from '../common/errors.js';
 import type { TrainEvent } from '../common/events.js';
 import {
   CACHES,
@@ -16,10 +15,11 @@ import {
   SCHEDULES,
   TRAIN_DEFAULTS,
   type TrainSettings,
-  rangeText,
 } from './train-settings.js';
+import { Validator, type Naming } from './validator.js';
 
 export * from './train-settings.js';
+export { Validator, flagName, rangeText, type Naming, type NumberRange } from './validator.js';
 
 /** What `train()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
 export interface TrainOptions extends Partial<TrainSettings> {
@@ -56,74 +56,6 @@ export interface ResolvedOptions
   readonly out: string;
 }
 
-/** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
-export type Naming = 'option' | 'flag';
-
-/** `batchSize` -> `batch-size`. */
-export function flagName(option: string): string {
-  return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-/** A value as a message shows it. `true` is what a flag without its value parses to. */
-function shown(value: unknown): string {
-  if (value === true || value === '' || value === undefined) return 'nothing';
-  return typeof value === 'number' ? String(value) : JSON.stringify(value);
-}
-
-/** Checks options of either kind of name and throws the one-line errors about them. */
-export class Validator {
-  constructor(private readonly naming: Naming) {}
-
-  /** The option's name in a message. */
-  name(option: string): string {
-    return this.naming === 'flag' ? `--${flagName(option)}` : option;
-  }
-
-  /** An error of the form every message has: expected, got, what to do. */
-  error(option: string, expected: string, value: unknown, advice: string): ConfigError {
-    return new ConfigError(
-      `expected ${this.name(option)} to be ${expected}, got ${shown(value)}; ${advice}`,
-    );
-  }
-
-  number(option: NumericSetting, value: unknown): number {
-    const range = RANGES[option];
-    const good =
-      typeof value === 'number' &&
-      (range.integer ? Number.isInteger(value) : Number.isFinite(value)) &&
-      value >= range.min &&
-      value <= range.max;
-    if (good) return value;
-    const example = TRAIN_DEFAULTS[option];
-    throw this.error(option, rangeText(range), value, `the default is ${example}`);
-  }
-
-  choice<T extends string>(option: string, value: unknown, choices: readonly T[]): T {
-    const found = choices.find((choice) => choice === value);
-    if (found !== undefined) return found;
-    const expected = `one of ${choices.join(', ')}`;
-    throw this.error(option, expected, value, 'choose one of these');
-  }
-
-  boolean(option: string, value: unknown): boolean {
-    if (typeof value === 'boolean') return value;
-    throw this.error(option, 'true or false', value, 'choose one of these');
-  }
-
-  text(option: string, expected: string, value: unknown): string {
-    if (typeof value === 'string' && value !== '') return value;
-    throw this.error(option, expected, value, `give it after ${this.name(option)}`);
-  }
-
-  folder(option: string, expected: string, value: unknown): string {
-    const dir = this.text(option, expected, value);
-    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
-    const state = existsSync(dir) ? 'is no folder' : 'does not exist';
-    const advice = `it ${state} (looked at ${path.resolve(dir)}); check the path`;
-    throw this.error(option, expected, dir, advice);
-  }
-}
-
 /** `runs/<name>-N`, N one more than the highest there is in `parent`. */
 export function nextRunDir(name = 'train', parent = 'runs'): string {
   const pattern = new RegExp(`^${name}-(\\d{1,9})$`);
@@ -156,27 +88,18 @@ function checkOut(out: string, validator: Validator): string {
   return out;
 }
 
-/** Why `file` is none, and what to do. */
-function missingFile(file: string): string {
-  const state = existsSync(file) ? 'that is no file' : 'there is no file of that name';
-  return `${state} (looked at ${path.resolve(file)}); check the path`;
-}
-
 function checkWeights(weights: unknown, validator: Validator, resuming: boolean): string {
   const expected = 'imagenet, random or a .safetensors or .pth file';
-  const text = validator.text('weights', expected, weights);
-  // A run that goes on needs its initial weights no more.
-  if (text === 'imagenet' || text === 'random' || resuming) return text;
-  if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
-  throw validator.error('weights', expected, text, missingFile(text));
+  // A resumed run does not read its initial weights again: their file may be gone.
+  if (resuming) return validator.text('weights', expected, weights);
+  return validator.wordOrFile('weights', expected, weights, ['imagenet', 'random']);
 }
 
 function checkClassWeights(value: unknown, validator: Validator): string {
   const expected = 'none, auto or a JSON file of class names and weights';
-  const text = validator.text('classWeights', expected, value);
-  if (text === 'none' || text === 'auto') return text;
-  if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return path.resolve(text);
-  throw validator.error('classWeights', expected, text, missingFile(text));
+  const words = ['none', 'auto'];
+  const text = validator.wordOrFile('classWeights', expected, value, words);
+  return words.includes(text) ? text : path.resolve(text);
 }
 
 /**
@@ -196,7 +119,8 @@ export function resolveTrainOptions(
   const validator = new Validator(naming);
   const value = (option: keyof TrainSettings): unknown =>
     options[option] === undefined ? TRAIN_DEFAULTS[option] : options[option];
-  const number = (option: NumericSetting): number => validator.number(option, value(option));
+  const number = (option: NumericSetting): number =>
+    validator.number(option, value(option), { ...RANGES[option], default: TRAIN_DEFAULTS[option] });
   const given = options as TrainOptions;
   const resuming = given.resume !== undefined;
   const settings: TrainSettings = {

@@ -1,5 +1,7 @@
 /** The settings of a run that have a default, and the ranges of the numbers among them. */
 
+import type { NumberRange } from './validator.js';
+
 /** Where a network can be trained; `auto` chooses. */
 export const DEVICES = ['auto', 'cpu', 'cuda', 'webgpu'] as const;
 /** One of {@link DEVICES}. */
@@ -113,12 +115,6 @@ export const TRAIN_DEFAULTS: TrainSettings = {
   onBadImage: 'stop',
 };
 
-export interface NumberRange {
-  readonly integer: boolean;
-  readonly min: number;
-  readonly max: number;
-}
-
 export type NumericSetting = Exclude<
   keyof TrainSettings,
   | 'weights'
@@ -152,8 +148,3 @@ export const RANGES: Readonly<Record<NumericSetting, NumberRange>> = {
   saveEvery: { integer: true, min: 0, max: 1_000_000_000 },
   keep: { integer: true, min: 1, max: 1_000_000 },
 };
-
-/** A range in words, for help and messages: `a whole number from 1 to 64`. */
-export function rangeText({ integer, min, max }: NumberRange): string {
-  return `a ${integer ? 'whole number' : 'number'} from ${min} to ${max}`;
-}

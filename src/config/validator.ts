@@ -1,0 +1,114 @@
+/** Checks of option values: typed one-line errors that name an option as its caller knows it. */
+
+import { existsSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { ConfigError } from '../common/errors.js';
+
+/** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
+export type Naming = 'option' | 'flag';
+
+/** The numbers an option accepts, both ends included. */
+export interface NumberRange {
+  readonly integer: boolean;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** Returns the flag of an option: `batchSize` becomes `batch-size`. */
+export function flagName(option: string): string {
+  return option.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** Returns a range in words, for help and messages: `a whole number from 1 to 64`. */
+export function rangeText({ integer, min, max }: NumberRange): string {
+  return `a ${integer ? 'whole number' : 'number'} from ${min} to ${max}`;
+}
+
+/** Returns a value as messages show it. A flag without a value is parsed as `true`. */
+function shown(value: unknown): string {
+  if (value === true || value === '' || value === undefined) return 'nothing';
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
+}
+
+/**
+ * Checks option values. Every method returns the value it was given, now of the right type, or throws a
+ * ConfigError of the form "expected OPTION to be X, got Y; what to do".
+ */
+export class Validator {
+  /** @param naming how messages name an option. */
+  constructor(private readonly naming: Naming) {}
+
+  /** Returns the option's name in a message. */
+  name(option: string): string {
+    return this.naming === 'flag' ? `--${flagName(option)}` : option;
+  }
+
+  /** Returns the error that every failed check throws. */
+  error(option: string, expected: string, value: unknown, advice: string): ConfigError {
+    return new ConfigError(
+      `expected ${this.name(option)} to be ${expected}, got ${shown(value)}; ${advice}`,
+    );
+  }
+
+  /** Checks a number against its range; the message names `range.default` if there is one. */
+  number(
+    option: string,
+    value: unknown,
+    range: NumberRange & { readonly default?: number },
+  ): number {
+    const good =
+      typeof value === 'number' &&
+      (range.integer ? Number.isInteger(value) : Number.isFinite(value)) &&
+      value >= range.min &&
+      value <= range.max;
+    if (good) return value;
+    const advice =
+      range.default === undefined
+        ? 'leave it out for the default'
+        : `the default is ${range.default}`;
+    throw this.error(option, rangeText(range), value, advice);
+  }
+
+  /** Checks that a value is one of `choices`. */
+  choice<T extends string>(option: string, value: unknown, choices: readonly T[]): T {
+    const found = choices.find((choice) => choice === value);
+    if (found !== undefined) return found;
+    const expected = `one of ${choices.join(', ')}`;
+    throw this.error(option, expected, value, 'choose one of these');
+  }
+
+  /** Checks that a value is true or false. */
+  boolean(option: string, value: unknown): boolean {
+    if (typeof value === 'boolean') return value;
+    throw this.error(option, 'true or false', value, 'choose one of these');
+  }
+
+  /** Checks that a value is a string with at least one character. */
+  text(option: string, expected: string, value: unknown): string {
+    if (typeof value === 'string' && value !== '') return value;
+    throw this.error(option, expected, value, `give it after ${this.name(option)}`);
+  }
+
+  /** Checks that a value is the path of a folder that exists. */
+  folder(option: string, expected: string, value: unknown): string {
+    const dir = this.text(option, expected, value);
+    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
+    const state = existsSync(dir) ? 'is no folder' : 'does not exist';
+    const advice = `it ${state} (looked at ${path.resolve(dir)}); check the path`;
+    throw this.error(option, expected, dir, advice);
+  }
+
+  /** Checks that a value is one of `words`, or the path of a file that exists. */
+  wordOrFile(option: string, expected: string, value: unknown, words: readonly string[]): string {
+    const text = this.text(option, expected, value);
+    if (words.includes(text)) return text;
+    if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
+    const state = existsSync(text) ? 'that is no file' : 'there is no file of that name';
+    throw this.error(
+      option,
+      expected,
+      text,
+      `${state} (looked at ${path.resolve(text)}); check the path`,
+    );
+  }
+}
