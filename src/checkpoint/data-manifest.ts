@@ -8,6 +8,7 @@ import { sampleNames } from './predictions-file.js';
 import type { ResumePoint } from './resume-point.js';
 import { checkInputs, type RunInputs } from './resume-settings.js';
 import type { RunFolder } from './run-folder.js';
+import { listSome } from '../common/format.js';
 
 /** A line for each image: its split and path below it, and the SHA-256 of its bytes. */
 const IMAGES = 'images.jsonl';
@@ -61,8 +62,6 @@ function changes(before: ReadonlyMap<string, string>, files: readonly DataFile[]
     gone: [...before.keys()].filter((name) => !now.has(name)),
   };
   return Object.entries(kinds).flatMap(([kind, list]) => {
-    if (list.length === 0) return [];
-    const more = list.length > 5 ? ` and ${list.length - 5} more` : '';
-    return [`${kind}: ${list.slice(0, 5).join(', ')}${more}`];
+    return list.length === 0 ? [] : [`${kind}: ${listSome(list)}`];
   });
 }

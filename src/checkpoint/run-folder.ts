@@ -6,6 +6,7 @@ import { metricsCsv } from '../common/csv.js';
 import { ConfigError, UserError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
 import { sweepTemporary, writeFileAtomic } from '../platform/node/files.js';
+import { messageOf } from '../common/format.js';
 
 /** Which weights of a run. */
 export type CheckpointName = 'best' | 'last';
@@ -27,7 +28,7 @@ export class RunFolder {
   static async create(dir: string, config: RunConfig): Promise<RunFolder> {
     const folder = new RunFolder(dir);
     await mkdir(folder.checkpoints, { recursive: true }).catch((cause: unknown) => {
-      const reason = cause instanceof Error ? cause.message : String(cause);
+      const reason = messageOf(cause);
       throw new UserError(
         `expected to make the run folder ${dir}, failed with ${reason}; choose another with --out`,
         { cause },

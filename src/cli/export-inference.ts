@@ -5,7 +5,7 @@ import { Validator } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
 import { EXPORT_FLAGS as BASE_FLAGS, NUMBER, type Arguments, type Flag } from './flags.js';
 import type { ExportOptions, ExportResult } from '../export/export-inference.js';
-import { formatShare } from './progress.js';
+import { formatShare } from '../common/format.js';
 
 export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
   ...BASE_FLAGS,

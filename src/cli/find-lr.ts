@@ -14,7 +14,7 @@ import {
 } from '../config/find-lr-options.js';
 import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
 import { launchInfoFromEnv } from '../distributed/launcher.js';
-import { shownRate } from './progress.js';
+import { formatRoughRate } from '../common/format.js';
 import { producer } from '../common/package-info.js';
 
 function rangeFlag(option: keyof typeof RANGE_DEFAULTS, describe: string): Flag {
@@ -67,7 +67,7 @@ export async function findLrCommand(given: Arguments): Promise<void> {
   speak.note(`Plot  ${page}`);
   if (result.suggestion === null) return;
   const data = quote(String(given.data));
-  const rate = shownRate(result.suggestion.lr);
+  const rate = formatRoughRate(result.suggestion.lr);
   speak.note(`Next: ${commandLine('train', `--data ${data} --lr ${rate}`)}`);
 }
 

@@ -10,6 +10,7 @@ import type {
   TrainEvent,
   TrainResult,
 } from '../common/events.js';
+import { formatBar, formatDuration, formatRate, formatShare } from '../common/format.js';
 import { TimeLeft } from './eta.js';
 
 /** Where the text goes; `process.stdout` is one. */
@@ -17,36 +18,6 @@ export interface TextStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   write(text: string): unknown;
-}
-
-/** Whole seconds as `45s`, `3m 05s` or `2h 07m`. */
-export function formatDuration(seconds: number): string {
-  const whole = Math.max(0, Math.round(seconds));
-  const two = (n: number): string => String(n).padStart(2, '0');
-  if (whole < 60) return `${whole}s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`;
-  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`;
-}
-
-/** A share between 0 and 1 as `98.7%`. */
-export function formatShare(share: number): string {
-  return `${(share * 100).toFixed(1)}%`;
-}
-
-/** A learning rate without the noise of binary fractions: `0.0001`, `1e-7`. */
-export function formatRate(rate: number): string {
-  return String(Number(rate.toPrecision(6)));
-}
-
-/** A rate that is only known roughly, with two digits. */
-export function shownRate(rate: number): string {
-  return formatRate(Number(rate.toPrecision(2)));
-}
-
-/** `done` of `total` as a bar of `width` characters. */
-export function formatBar(share: number, width: number): string {
-  const full = Math.round(Math.min(1, Math.max(0, share)) * width);
-  return '█'.repeat(full) + '░'.repeat(width - full);
 }
 
 const PHASES = { train: 'train', val: 'val  ' } as const;

@@ -3,6 +3,8 @@
  * A message says what was expected, what was found and what to do about it.
  */
 
+import { listSome } from './format.js';
+
 /** Base of every error that is the user's to mend: shown as one line, without a stack trace. */
 export class UserError extends Error {
   override readonly name: string = 'UserError';
@@ -31,10 +33,12 @@ export interface BadImage {
 export class BadImagesError extends DatasetError {
   /** @param images all of them, at least one. */
   constructor(readonly images: readonly BadImage[]) {
-    const shown = images.slice(0, 3).map(({ path, reason }) => `${path} (${reason})`);
-    const more = images.length > shown.length ? ` and ${images.length - shown.length} more` : '';
+    const shown = listSome(
+      images.map(({ path, reason }) => `${path} (${reason})`),
+      3,
+    );
     super(
-      `expected readable images, found ${images.length} that are not: ${shown.join(', ')}${more}; repair, ` +
+      `expected readable images, found ${images.length} that are not: ${shown}; repair, ` +
         'convert or remove them, or leave them out with --on-bad-image skip',
     );
   }

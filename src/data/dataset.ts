@@ -4,6 +4,7 @@ import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from '../common/errors.js';
+import { listSome } from '../common/format.js';
 
 /** One labelled image, not decoded. */
 export interface Sample {
@@ -240,9 +241,7 @@ function reason(cause: unknown): string {
   return String(code ?? cause);
 }
 
-/** Up to five names, quoted; then how many more. */
+/** Returns up to five names, quoted, and how many follow. */
 function list(names: readonly string[]): string {
-  const shown = names.slice(0, 5).map((name) => `"${name}"`);
-  const more = names.length - shown.length;
-  return shown.join(', ') + (more > 0 ? ` and ${more} more` : '');
+  return listSome(names.map((name) => `"${name}"`));
 }

@@ -11,6 +11,7 @@ import type { LoaderPool } from '../images/worker-pool.js';
 import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
 import { resolveClassWeights } from '../train/loss-targets.js';
+import { listSome } from '../common/format.js';
 
 type Split = 'train' | 'val';
 
@@ -189,8 +190,7 @@ function duplicates(files: readonly DataFile[]): string[] {
   }
   const tell = (found: readonly string[], text: string): string[] => {
     if (found.length === 0) return [];
-    const more = found.length > 5 ? ` and ${found.length - 5} more` : '';
-    return [`${found.length} ${text}: ${found.slice(0, 5).join(', ')}${more}`];
+    return [`${found.length} ${text}: ${listSome(found)}`];
   };
   return [
     ...tell(pairs.leak, 'validation images are training images, too (accuracy will look too good)'),

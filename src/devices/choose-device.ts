@@ -7,6 +7,7 @@ import { DeviceError } from '../common/errors.js';
 import { OrtWorker } from '../session/ort-worker.js';
 import type { Provider } from '../session/ort-worker-messages.js';
 import { withoutRealGpu } from './vulkan.js';
+import { messageOf } from '../common/format.js';
 
 const ADVICE: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
   cuda: 'run "npm run setup:cuda" for the provider, and "npm run doctor" for what else is missing',
@@ -67,7 +68,7 @@ export async function tryProvider(
     return runtime;
   } catch (error) {
     await runtime.close();
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     return cause(message);
   }
 }

@@ -21,6 +21,7 @@ import {
 } from './cuda.js';
 import { DeviceError } from '../common/errors.js';
 import { temporaryName } from '../platform/node/files.js';
+import { messageOf } from '../common/format.js';
 
 /** PyPI's package of the same runtime with CUDA. Its provider loads beside the npm library of its version. */
 const PACKAGE = 'onnxruntime-gpu';
@@ -135,7 +136,7 @@ async function placeProvider(wheel: string, folder: string): Promise<void> {
   const zip = await yauzl
     .openPromise(wheel, { lazyEntries: true, autoClose: false })
     .catch((error: unknown) => {
-      throw problem(error instanceof Error ? error.message : String(error));
+      throw problem(messageOf(error));
     });
   try {
     const entries = new Map<string, yauzl.Entry>();

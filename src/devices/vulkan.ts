@@ -3,6 +3,7 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { messageOf } from '../common/format.js';
 
 export interface VulkanDevice {
   readonly name: string;
@@ -34,7 +35,7 @@ export async function vulkanReport(): Promise<VulkanReport> {
     const { stdout } = await promisify(execFile)(process.execPath, [script], options);
     return JSON.parse(stdout) as VulkanReport;
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     const problem = `asking the Vulkan drivers failed: ${reason.trim().split('\n').at(-1) ?? ''}`;
     return { loader: VULKAN_LOADERS[process.platform] ?? null, problem, devices: [] };
   }

@@ -7,6 +7,7 @@
 
 import type { LibraryHandle } from 'koffi';
 import { DistributedError } from '../common/errors.js';
+import { messageOf } from '../common/format.js';
 
 /** What can be summed up over the ranks. */
 export type Summable = Float32Array | Float64Array | BigInt64Array;
@@ -120,7 +121,7 @@ export class Mpi {
         // Its plug-ins look for its symbols among the global ones.
         library ??= koffi.load(name, { global: true });
       } catch (error) {
-        reasons.push(String(error instanceof Error ? error.message : error));
+        reasons.push(messageOf(error));
       }
     }
     if (library === null) {

@@ -8,7 +8,7 @@ import { buildInferenceModel, parseModel } from '../onnx/inference-model.js';
 import { writeFileAtomic } from '../platform/node/files.js';
 import { withProbabilities, withRawImages } from '../onnx/model-edits.js';
 import { ModelProtoSchema } from '../onnx/onnx_pb.js';
-import { formatShare } from '../cli/progress.js';
+import { formatShare } from '../common/format.js';
 import { Philox, STREAM } from '../common/philox.js';
 import {
   verifyExport,

@@ -8,7 +8,7 @@ import { Classifier, type InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { ImageFolder, type Dataset } from '../data/dataset.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
-import { formatShare } from '../cli/progress.js';
+import { formatShare } from '../common/format.js';
 
 /** How a network did on labelled images. */
 export interface EvaluationResult {

@@ -7,7 +7,7 @@ import type { Classifier, InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/dataset.js';
 import { ConfigError } from '../common/errors.js';
-import { formatShare } from '../cli/progress.js';
+import { formatShare } from '../common/format.js';
 
 /** The most probable classes of one image, or why there are none. */
 export type Prediction =

@@ -3,7 +3,7 @@
 import type { FindLrResult } from '../train/find-lr.js';
 import { html, jsonScript, type Html } from '../common/html.js';
 import type { LrPoint } from '../metrics/lr-curve.js';
-import { formatRate, shownRate } from '../cli/progress.js';
+import { formatRate, formatRoughRate } from '../common/format.js';
 import { selfContainedPage } from './page.js';
 import { chart, type Points } from './chart.js';
 
@@ -44,7 +44,9 @@ ${jsonScript('suggestion', suggestion)}`,
 
 function tiles({ suggestion }: FindLrResult): Html {
   const [lr, lowest] =
-    suggestion === null ? ['none', '–'] : [shownRate(suggestion.lr), shownRate(suggestion.lowest)];
+    suggestion === null
+      ? ['none', '–']
+      : [formatRoughRate(suggestion.lr), formatRoughRate(suggestion.lowest)];
   return html`<div class="card tile main"><b>${lr}</b><span>suggested learning rate</span></div><div class="card tile"><b>${lowest}</b><span>rate of the least loss</span></div>`;
 }
 
@@ -53,7 +55,7 @@ export function findLrLines({ points, suggestion }: FindLrResult): string[] {
   if (suggestion !== null) {
     const { lr, lowest } = suggestion;
     return [
-      `Suggested learning rate ${shownRate(lr)} (the least loss was at ${shownRate(lowest)})`,
+      `Suggested learning rate ${formatRoughRate(lr)} (the least loss was at ${formatRoughRate(lowest)})`,
     ];
   }
   const [first, last] = [points[0]?.lr ?? NaN, points.at(-1)?.lr ?? NaN];

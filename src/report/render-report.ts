@@ -2,7 +2,7 @@
 
 import { html, jsonScript, Html } from '../common/html.js';
 import type { PhaseRecord } from '../common/events.js';
-import { formatDuration, formatRate, formatShare } from '../cli/progress.js';
+import { formatDuration, formatRate, formatShare } from '../common/format.js';
 import { confusionSection, mistakesSection, settingsSection, stripSection } from './sections.js';
 import { selfContainedPage } from './page.js';
 import { chart, type Series } from './chart.js';

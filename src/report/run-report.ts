@@ -23,6 +23,7 @@ import {
 } from './render-report.js';
 import { inputThumbnail, thumbnail } from '../images/thumbnails.js';
 import { producer } from '../common/package-info.js';
+import { messageOf } from '../common/format.js';
 
 export interface RunReportOptions {
   /** Run folder. */
@@ -180,7 +181,7 @@ export class RunReport {
     try {
       await write();
     } catch (error) {
-      this.options.warn(error instanceof Error ? error.message : String(error));
+      this.options.warn(messageOf(error));
     }
   }
 }

@@ -2,7 +2,7 @@
 
 import { classScores } from '../metrics/confusion-matrix.js';
 import { html, Html } from '../common/html.js';
-import { formatShare } from '../cli/progress.js';
+import { formatShare } from '../common/format.js';
 import type { Judgement, Picture, ShownMistake } from './render-report.js';
 
 /** With more classes, the most frequent confusions are listed in the matrix's place. */

@@ -11,7 +11,7 @@ import { DatasetError } from '../../src/common/errors.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { train, type TrainResult } from '../../src/index.js';
 import { loadPredictions, predictionsFile } from '../../src/checkpoint/predictions-file.js';
-import { formatRate, formatShare } from '../../src/cli/progress.js';
+import { formatRate, formatShare } from '../../src/common/format.js';
 import { Page } from '../support/browser.js';
 import { findChromium } from '../support/chromium.js';
 import { Colours } from '../support/tiny-network.js';

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { UserError } from '../../common/errors.js';
+import { messageOf } from '../../common/format.js';
 
 /**
  * Replaces `file` by `data`, so that whoever reads it at any time, even after a crash or a power cut, sees
@@ -35,7 +36,7 @@ export async function writeFileAtomic(
     }
     await syncFolder(folder);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new UserError(
       `expected to write ${file}, failed with ${reason}; check that the folder exists, may be written to and has space`,
       { cause },

@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 import * as yauzl from 'yauzl';
 import { type ByteSource, FormatProblem } from '../byte-source.js';
+import { messageOf } from '../../common/format.js';
 
 /** Signature of the first entry's header. */
 const ZIP_MAGIC = 0x04034b50;
@@ -69,7 +70,7 @@ async function asProblem<T>(run: () => Promise<T>): Promise<T> {
     return await run();
   } catch (error) {
     if (error instanceof FormatProblem) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new FormatProblem(`a damaged zip archive (${reason})`, { cause: error });
   }
 }

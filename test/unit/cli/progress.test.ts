@@ -1,14 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { PhaseRecord, StepEvent, TrainEvent } from '../../../src/common/events.js';
-import {
-  Progress,
-  fetchText,
-  formatBar,
-  formatDuration,
-  formatRate,
-  phaseLine,
-  stepLine,
-} from '../../../src/cli/progress.js';
+import { Progress, fetchText, phaseLine, stepLine } from '../../../src/cli/progress.js';
 import { JsonProgress } from '../../../src/cli/json-progress.js';
 import { TimeLeft } from '../../../src/cli/eta.js';
 
@@ -84,30 +76,6 @@ function shown(output: { isTTY?: boolean; columns?: number }, env = {}): string 
 }
 
 describe('formatting', () => {
-  test('durations', () => {
-    expect([0, 59.4, 65, 3599, 7625].map(formatDuration)).toEqual([
-      '0s',
-      '59s',
-      '1m 05s',
-      '59m 59s',
-      '2h 07m',
-    ]);
-  });
-
-  test('learning rates lose the noise of binary fractions', () => {
-    expect([0.001, 0.001 * 0.1, 0.001 * 0.1 * 0.1 * 0.1, 0].map(formatRate)).toEqual([
-      '0.001',
-      '0.0001',
-      '0.000001',
-      '0',
-    ]);
-  });
-
-  test('bars are as wide as asked, whatever the share', () => {
-    for (const share of [-1, 0, 0.34, 1, 7]) expect(formatBar(share, 10)).toHaveLength(10);
-    expect(formatBar(0.5, 4)).toBe('██░░');
-  });
-
   test('received bytes, with and without a known size', () => {
     expect(fetchText(23.4e6, 46.8e6)).toBe('23.4 of 46.8 MB (50%)');
     expect(fetchText(23.4e6, null)).toBe('23.4 MB');
