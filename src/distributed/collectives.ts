@@ -16,15 +16,15 @@ import type { OrtWorker } from '../session/ort-worker.js';
 import type { GraphSettings, TrainSession } from '../session/train-session.js';
 import { stateLayout, type StateEntry } from '../artifacts/state-layout.js';
 import { elementCount, float32Tensor, type State, type Tensor } from '../common/tensor.js';
-import { World } from './mpi-process-group.js';
+import { MpiProcessGroup } from './mpi-process-group.js';
 
-let opened: Promise<World> | null = null;
+let opened: Promise<MpiProcessGroup> | null = null;
 
 /** MPI can be started once in a process; all of its runs share it. */
-export async function openRanks(place: LaunchInfo): Promise<Team> {
-  opened ??= World.open(place);
-  const world = await opened;
-  return new Ranks(world, await world.gather(hostname()));
+export async function openRanks(launch: LaunchInfo): Promise<Team> {
+  opened ??= MpiProcessGroup.open(launch);
+  const group = await opened;
+  return new Ranks(group, await group.allGather(hostname()));
 }
 
 export class Ranks implements Team {
@@ -40,26 +40,26 @@ export class Ranks implements Team {
 
   /** @param hosts host name of each rank. */
   constructor(
-    private readonly world: Pick<World, keyof World>,
+    private readonly group: MpiProcessGroup,
     private readonly hosts: readonly string[],
   ) {
-    const { rank, size, version } = world;
+    const { rank, size, backend } = group;
     this.ranks = size;
     this.leads = rank === 0;
     this.shard = { shard: { rank, ranks: size } };
-    this.description = { ranks: { size, hosts: new Set(hosts).size, library: version } };
+    this.description = { ranks: { size, hosts: new Set(hosts).size, library: backend } };
   }
 
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.world.enter();
+    this.group.abortOnExit = true;
     try {
       const result = await work();
-      this.world.leave();
+      this.group.abortOnExit = false;
       return result;
     } catch (error) {
       const agreed = error instanceof InterruptedError && error.runDir !== null;
       const shared = error instanceof DistributedError && error.everywhere;
-      if (agreed || shared) this.world.leave();
+      if (agreed || shared) this.group.abortOnExit = false;
       throw error;
     }
   }
@@ -77,7 +77,7 @@ export class Ranks implements Team {
   }
 
   async agree(values: Readonly<Record<string, unknown>>): Promise<void> {
-    const all = await this.world.gather(values);
+    const all = await this.group.allGather(values);
     const text = (value: unknown): string => JSON.stringify(value ?? null);
     const keys = new Set(all.flatMap((one) => Object.keys(one)));
     const differences = [...keys].flatMap((key) => {
@@ -97,9 +97,9 @@ export class Ranks implements Team {
   }
 
   async oncePerHost<T>(task: () => Promise<T>): Promise<T> {
-    const goesFirst = this.hosts.indexOf(hostname()) === this.world.rank;
+    const goesFirst = this.hosts.indexOf(hostname()) === this.group.rank;
     const early = goesFirst ? { value: await task() } : null;
-    await this.world.barrier();
+    await this.group.barrier();
     return early === null ? task() : early.value;
   }
 
@@ -127,7 +127,7 @@ export class Ranks implements Team {
     classes: number,
     settings: GraphSettings,
   ): Promise<TrainSession> {
-    return DdpTrainSession.open(this.world, runtime, artifacts, classes, settings);
+    return DdpTrainSession.open(this.group, runtime, artifacts, classes, settings);
   }
 
   async openRun(open: () => Promise<TrainingRun>, follow: FollowRun): Promise<TrainingRun> {
@@ -151,7 +151,7 @@ export class Ranks implements Team {
   readonly reduce = async (batch: MetricSums): Promise<MetricSums> => {
     const { images, lossSum, correct } = batch;
     const stop = this.#ownSignal?.aborted === true ? 1 : 0;
-    const sums = await this.world.sum(Float64Array.of(images, lossSum, correct, stop));
+    const sums = await this.group.allReduce(Float64Array.of(images, lossSum, correct, stop));
     const [allImages = 0, allLoss = NaN, allCorrect = 0, stops = 0] = sums;
     if (stops > 0) this.#stop.abort(this.#ownSignal?.reason ?? 'a rank was asked to stop');
     return { images: allImages, lossSum: allLoss, correct: allCorrect };
@@ -184,8 +184,8 @@ export class Ranks implements Team {
     const predictions = {
       classes,
       indices: Uint32Array.from({ length: images }, (_, index) => index),
-      labels: Int32Array.from(await this.world.sum(allLabels)),
-      logits: await this.world.sum(allLogits),
+      labels: Int32Array.from(await this.group.allReduce(allLabels)),
+      logits: await this.group.allReduce(allLogits),
     };
     this.#stop.signal.throwIfAborted();
     return { ...own, meter: new AverageMeter(sums), predictions };
@@ -200,18 +200,18 @@ export class Ranks implements Team {
 
   /** Rank 0's value, which may take it long to have. */
   async #share<T>(own: T): Promise<T> {
-    await this.world.barrier();
+    await this.group.barrier();
     const json = new TextEncoder().encode(this.leads ? JSON.stringify(own) : '');
-    const length = await this.world.sum(Float64Array.of(json.length));
+    const length = await this.group.allReduce(Float64Array.of(json.length));
     const bytes = new Uint8Array(length[0] ?? 0);
     bytes.set(json);
-    return JSON.parse(new TextDecoder().decode(await this.world.broadcast(bytes))) as T;
+    return JSON.parse(new TextDecoder().decode(await this.group.broadcast(bytes))) as T;
   }
 
   /** Rank 0's state. @param own null on other ranks that have none yet. */
   async #shareState(own: State | null): Promise<State> {
-    await this.world.barrier();
-    return unpack(await this.world.broadcast(pack(own, this.#layout)), this.#layout);
+    await this.group.barrier();
+    return unpack(await this.group.broadcast(pack(own, this.#layout)), this.#layout);
   }
 }
 

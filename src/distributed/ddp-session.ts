@@ -13,7 +13,7 @@ import {
 } from '../session/train-session.js';
 import { stateLayout } from '../artifacts/state-layout.js';
 import { elementCount, float32Tensor, type Tensor } from '../common/tensor.js';
-import type { World } from './mpi-process-group.js';
+import type { MpiProcessGroup } from './mpi-process-group.js';
 
 /**
  * Scales gradients down, in place, to a norm of at most `maxNorm` over all of them.
@@ -47,7 +47,7 @@ function stagesFor({ freeze, nesterov }: Omit<GraphSettings, 'clipGradNorm'>): S
 export class DdpTrainSession extends TrainSession {
   /** Seconds in which gradients were reduced, or other ranks' waited for, so far. */
   allReduceSeconds = 0;
-  readonly #world: Pick<World, 'size' | 'sum'>;
+  readonly #group: Pick<MpiProcessGroup, 'size' | 'allReduce'>;
   readonly #stages: Stages;
   readonly #update: number;
   /** Those that learn. */
@@ -55,7 +55,7 @@ export class DdpTrainSession extends TrainSession {
 
   /** @param update number of the update graph; `gradients` is that of the other. */
   private constructor(
-    world: Pick<World, 'size' | 'sum'>,
+    group: Pick<MpiProcessGroup, 'size' | 'allReduce'>,
     runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
@@ -64,7 +64,7 @@ export class DdpTrainSession extends TrainSession {
     update: number,
   ) {
     super(runtime, artifacts, gradients, classes);
-    this.#world = world;
+    this.#group = group;
     this.#stages = stages;
     this.#update = update;
     const layout = stateLayout(artifacts.manifest, classes);
@@ -74,7 +74,7 @@ export class DdpTrainSession extends TrainSession {
 
   /** @param settings those that decide which graphs can do what they ask for. */
   static async open(
-    world: Pick<World, 'size' | 'sum'>,
+    group: Pick<MpiProcessGroup, 'size' | 'allReduce'>,
     runtime: OrtWorker,
     artifacts: Artifacts,
     classes: number,
@@ -83,7 +83,7 @@ export class DdpTrainSession extends TrainSession {
     const stages = stagesFor(settings);
     const gradients = await runtime.load(artifacts.graphPath(stages.gradients));
     const update = await runtime.load(artifacts.graphPath(stages.update));
-    return new DdpTrainSession(world, runtime, artifacts, classes, stages, gradients, update);
+    return new DdpTrainSession(group, runtime, artifacts, classes, stages, gradients, update);
   }
 
   /**
@@ -95,7 +95,7 @@ export class DdpTrainSession extends TrainSession {
     const { steps, batchSize, momentum, weightDecay } = chunk;
     if (steps !== 1) throw new RangeError(`expected one step a call, got ${steps}`);
     const { graphs, preprocessing } = this.artifacts.manifest;
-    const { size } = this.#world;
+    const { size } = this.#group;
     const side = preprocessing.inputSize;
     // The gradient is linear in the targets: from a part of them, the sum over the ranks is the mean.
     const targets = chunk.targets.map((value) => value / size);
@@ -112,7 +112,7 @@ export class DdpTrainSession extends TrainSession {
       );
     }
     const began = performance.now();
-    const mean = await this.#world.sum(gradients.data as Float32Array);
+    const mean = await this.#group.allReduce(gradients.data as Float32Array);
     this.allReduceSeconds += (performance.now() - began) / 1000;
     clip(mean, chunk.maxNorm ?? Infinity);
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));

@@ -1,10 +1,10 @@
-/** The ranks of an MPI job, as one of them sees them. Calls are collective: all ranks make the same ones. */
+/** The process group of an MPI job. A worker thread makes the calls of MPI, which block. */
 
 import { Worker } from 'node:worker_threads';
 import { ConfigError, DistributedError } from '../common/errors.js';
 import { LIBRARY_VARIABLE, checkConnection, libraryNames, type LaunchInfo } from './launcher.js';
-import type { Summable } from './mpi.js';
 import type { MpiReply, MpiRequest, MpiInfo } from './mpi-worker.js';
+import type { ProcessGroup, Summable } from './process-group.js';
 
 /** Variable with the seconds for which a rank waits for the others where all are due at the same time. */
 const TIMEOUT_VARIABLE = 'ORT_FINETUNE_MPI_TIMEOUT';
@@ -29,17 +29,19 @@ interface Waiting {
 }
 
 /**
- * MPI lives as long as the process: it can be started once and not again after its end. When the process
- * has nothing left to do, MPI is ended in good order if {@link World.leave} was called; if not, something
- * has failed here that the other ranks do not know of, and the whole job is ended, with this process's
- * exit code.
+ * The ranks of an MPI job as a {@link ProcessGroup}.
+ *
+ * MPI lives as long as the process: it cannot be started again after its end. When the process has nothing left to do,
+ * MPI is finalized if `abortOnExit` is false. If it is true, something has failed here that the other ranks do not
+ * know of: the whole job is aborted with this process's exit code.
  */
-export class World {
+export class MpiProcessGroup implements ProcessGroup {
   readonly rank: number;
   readonly size: number;
-  /** Name and version of the library. */
-  readonly version: string;
-  #orderly = false;
+  readonly isMain: boolean;
+  /** Name and version of the MPI library. */
+  readonly backend: string;
+  abortOnExit = true;
   #ended = false;
 
   private constructor(
@@ -48,7 +50,8 @@ export class World {
   ) {
     this.rank = rank;
     this.size = size;
-    this.version = version;
+    this.isMain = rank === 0;
+    this.backend = version;
     process.on('beforeExit', () => {
       if (!this.#ended) void this.#end();
     });
@@ -61,61 +64,46 @@ export class World {
    * @throws DistributedError if it cannot be started, or is not that of the launcher: the ranks do not see
    * each other then.
    */
-  static async open(place: LaunchInfo): Promise<World> {
+  static async open(launch: LaunchInfo): Promise<MpiProcessGroup> {
     checkConnection();
     // In this thread's environment: that of a worker is a copy that C does not see.
     for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
     const thread = new MpiThread(timeoutOf(process.env));
-    const names = libraryNames(place.launcher);
+    const names = libraryNames(launch.launcher);
     const started = (await thread.request({ kind: 'start', names }).catch((error: unknown) => {
       // The thread is inside of MPI_Init: a process with such a thread has no other end.
       if (thread.busy) process.on('beforeExit', () => process.kill(process.pid, 'SIGKILL'));
       throw error;
     })) as MpiInfo;
-    const world = new World(thread, started);
-    if (started.size === place.size) return world;
+    if (started.size === launch.size) return new MpiProcessGroup(thread, started);
     throw new DistributedError(
-      `expected the ${place.size} ranks that the launcher (${place.launcher}) tells of, found ${started.size} ` +
+      `expected the ${launch.size} ranks that the launcher (${launch.launcher}) tells of, found ${started.size} ` +
         `with ${started.version}: another MPI than the launcher's; name the right library in ${LIBRARY_VARIABLE}`,
     );
   }
 
-  /** The sums of `values` over the ranks. The buffer is given away; the result may be in its place. */
-  async sum<T extends Summable>(values: T): Promise<T> {
+  async allReduce<T extends Summable>(values: T): Promise<T> {
     return (await this.thread.request({ kind: 'sum', values })) as T;
   }
 
-  /** The bytes of rank 0. `bytes` is given away; it must be as long on every rank. */
   async broadcast(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     const request: MpiRequest = { kind: 'broadcast', bytes, from: 0 };
     return (await this.thread.request(request)) as Uint8Array<ArrayBuffer>;
   }
 
-  /** The small values of all ranks, by rank; what JSON can hold. */
-  async gather<T>(value: T): Promise<T[]> {
+  async allGather<T>(value: T): Promise<T[]> {
     const text = JSON.stringify(value);
     const texts = (await this.thread.request({ kind: 'gather', text })) as string[];
     return texts.map((one) => JSON.parse(one) as T);
   }
 
-  /** Waits for all ranks, however long they take. */
   async barrier(): Promise<void> {
     await this.thread.request({ kind: 'barrier' }, false);
   }
 
-  /** Other ranks rely on this one from here on. */
-  enter(): void {
-    this.#orderly = false;
-  }
-
-  /** This rank is through, and knows that the others are or will be: its end is no failure. */
-  leave(): void {
-    this.#orderly = true;
-  }
-
   async #end(): Promise<void> {
     this.#ended = true;
-    if (this.#orderly) {
+    if (!this.abortOnExit) {
       await this.barrier();
       await this.thread.request({ kind: 'finalize' }, false);
       return;

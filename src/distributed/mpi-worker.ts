@@ -5,7 +5,8 @@
 
 import { parentPort } from 'node:worker_threads';
 import { DistributedError } from '../common/errors.js';
-import { Mpi, type Summable } from './mpi.js';
+import { Mpi } from './mpi.js';
+import type { Summable } from './process-group.js';
 
 export type MpiRequest =
   | { kind: 'start'; names: readonly string[] }

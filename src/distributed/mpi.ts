@@ -8,9 +8,7 @@
 import type { LibraryHandle } from 'koffi';
 import { DistributedError } from '../common/errors.js';
 import { messageOf } from '../common/format.js';
-
-/** What can be summed up over the ranks. */
-export type Summable = Float32Array | Float64Array | BigInt64Array;
+import type { Summable } from './process-group.js';
 
 type Handle = bigint | number;
 

@@ -17,7 +17,7 @@ import { stepLr } from '../../../src/train/lr-schedule.js';
 import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { float32Tensor, MOMENTUM_PREFIX, type Tensor } from '../../../src/common/tensor.js';
 import { initialState } from '../../../src/weights/initial-weights.js';
-import { World } from '../../../src/distributed/mpi-process-group.js';
+import { MpiProcessGroup } from '../../../src/distributed/mpi-process-group.js';
 import { WAYS } from '../../support/rank-steps.js';
 
 /** Written by mpi-ddp-proofs.ts, read by scripts/parity/ddp.py too. */
@@ -61,16 +61,16 @@ function int64(values: Int32Array | Uint32Array): Tensor {
 }
 
 const spec = JSON.parse(await readFile(process.argv[2] ?? '', 'utf8')) as Spec;
-const place = launchInfoFromEnv();
-if (place === null) throw new Error('expected an MPI launcher, found none');
-const world = await World.open(place);
-const { rank, size: ranks } = world;
+const launch = launchInfoFromEnv();
+if (launch === null) throw new Error('expected an MPI launcher, found none');
+const group = await MpiProcessGroup.open(launch);
+const { rank, size: ranks } = group;
 const artifacts = await openArtifacts(spec.artifacts);
 const { inputSize } = artifacts.manifest.preprocessing;
 const dataset = await ImageFolder.open(spec.data);
 const { classes, batchSize, momentum } = spec;
 const runtime = new OrtWorker('cpu', 1);
-const session = await DdpTrainSession.open(world, runtime, artifacts, classes, WAYS.plain);
+const session = await DdpTrainSession.open(group, runtime, artifacts, classes, WAYS.plain);
 
 for (const seed of spec.seeds) {
   const start = { weights: 'random', classes, seed };
@@ -109,5 +109,5 @@ for (const seed of spec.seeds) {
     encodeSafetensors(found),
   );
 }
-world.leave();
+group.abortOnExit = false;
 await runtime.close();

@@ -104,14 +104,14 @@ export interface StepTimes {
   readonly pair: number;
 }
 
-/** Without MPI: a world of one rank. */
+/** Without MPI: a process group of one rank. */
 export async function measureSteps(rounds: number): Promise<StepTimes> {
   const artifacts = await openArtifacts(bundledArtifacts());
   const classes = 2;
   const { state } = await initialState(artifacts, { weights: 'random', classes, seed: 0 });
   const runtimes = [new OrtWorker('cpu', 2), new OrtWorker('cpu', 2)] as const;
   try {
-    const alone = { size: 1, sum: <T>(values: T) => Promise.resolve(values) };
+    const alone = { size: 1, allReduce: <T>(values: T) => Promise.resolve(values) };
     const single = await TrainSession.create(runtimes[0], artifacts, classes);
     const pair = await DdpTrainSession.open(alone, runtimes[1], artifacts, classes, WAYS.plain);
     await single.setState(state);

@@ -4,7 +4,7 @@
  */
 
 import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
-import { World } from '../../../src/distributed/mpi-process-group.js';
+import { MpiProcessGroup } from '../../../src/distributed/mpi-process-group.js';
 import { median } from '../../parity/parity-fixtures.js';
 
 /** All-reduces of about so many bytes are timed for each size, within these numbers. */
@@ -12,9 +12,9 @@ const BYTES = 3e8;
 const [FEWEST, MOST] = [10, 500];
 const WARM_UP = 3;
 
-const place = launchInfoFromEnv();
-if (place === null) throw new Error('expected an MPI launcher, found none');
-const world = await World.open(place);
+const launch = launchInfoFromEnv();
+if (launch === null) throw new Error('expected an MPI launcher, found none');
+const group = await MpiProcessGroup.open(launch);
 const found: { bytes: number; seconds: number }[] = [];
 for (const bytes of process.argv.slice(2).map(Number)) {
   const times: number[] = [];
@@ -22,12 +22,12 @@ for (const bytes of process.argv.slice(2).map(Number)) {
   let values = new Float32Array(bytes / 4);
   for (let i = 0; i < WARM_UP + count; i++) {
     // All begin together; `barrier` would leave them 5 ms apart.
-    await world.sum(Float64Array.of(0));
+    await group.allReduce(Float64Array.of(0));
     const began = performance.now();
-    values = await world.sum(values);
+    values = await group.allReduce(values);
     if (i >= WARM_UP) times.push((performance.now() - began) / 1000);
   }
   found.push({ bytes, seconds: median(times) });
 }
-world.leave();
-if (world.rank === 0) process.stdout.write(`${JSON.stringify(found)}\n`);
+group.abortOnExit = false;
+if (group.rank === 0) process.stdout.write(`${JSON.stringify(found)}\n`);
