@@ -1,5 +1,77 @@
 import js from '@eslint/js';
+import { createTypeScriptImportResolver } from 'eslint-import-resolver-typescript';
+import { importX } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
+
+/**
+ * The rooms of src/, from the bottom up. A room imports only from rooms of the lines above its own, types
+ * included (docs/architecture.md). A line may hold several rooms, which do not import each other.
+ */
+const LAYERS = [
+  ['platform'],
+  ['common', 'metrics'],
+  ['artifacts'],
+  ['images', 'onnx', 'session', 'weights'],
+  ['data', 'distributed'],
+  ['config', 'inference'],
+  ['checkpoint', 'devices'],
+  ['report', 'export'],
+  ['train'],
+  ['platform/node'],
+  ['cli'],
+];
+/** The programs and the public interface: no room imports them. */
+const ENTRIES = ['src/index.ts', 'src/internal.ts', 'src/cli.ts'];
+
+const zones = LAYERS.flatMap((rooms, layer) =>
+  rooms.map((room) => ({
+    // platform/node lies in platform's folder, but is a room of its own.
+    target: room === 'platform' ? 'src/platform/*.ts' : `src/${room}`,
+    from: [
+      ...LAYERS.slice(layer)
+        .flat()
+        .filter((other) => other !== room)
+        .map((other) => `src/${other}`),
+      ...ENTRIES,
+    ],
+    message: 'A room imports only from the layers below it (docs/architecture.md).',
+  })),
+);
+
+/** Files that do not keep a rule yet. This list only gets shorter. */
+const STANDING = {
+  'import-x/no-restricted-paths': [
+    'src/artifacts/state-vector.ts',
+    'src/checkpoint/checkpoint-folder.ts',
+    'src/checkpoint/checkpoint.ts',
+    'src/checkpoint/predictions-file.ts',
+    'src/checkpoint/run-folder.ts',
+    'src/data/inspection-cache.ts',
+    'src/data/open-datasets.ts',
+    'src/devices/setup-cuda.ts',
+    'src/distributed/collectives.ts',
+    'src/distributed/process-group.ts',
+    'src/export/export-inference.ts',
+    'src/export/web-page.ts',
+    'src/report/find-lr-page.ts',
+    'src/report/run-report.ts',
+    'src/session/train-session.ts',
+  ],
+  'max-lines-per-function': ['src/config/train-options.ts', 'src/train/train.ts'],
+  'max-params': [
+    'src/distributed/ddp-session.ts',
+    'src/inference/classifier.ts',
+    'src/metrics/average-meter.ts',
+    'src/session/train-session.ts',
+    'src/train/find-lr.ts',
+    'src/train/prepare.ts',
+    'src/train/train-epoch.ts',
+    'src/train/train.ts',
+    'src/train/training-run.ts',
+    'src/train/validate.ts',
+    'src/weights/pth/zip-entries.ts',
+  ],
+};
 
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'runs/', 'docs/api/', 'src/onnx/onnx_pb.ts', '**/.venv/'] },
@@ -16,6 +88,21 @@ export default tseslint.config(
       'max-lines': ['error', { max: 300, skipBlankLines: false, skipComments: false }],
     },
   },
+  {
+    files: ['src/**/*.ts'],
+    plugins: { 'import-x': importX },
+    settings: {
+      'import-x/resolver-next': [createTypeScriptImportResolver()],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
+    },
+    rules: {
+      'import-x/no-restricted-paths': ['error', { zones }],
+      'import-x/no-cycle': 'error',
+      'max-lines-per-function': ['error', 60],
+      'max-params': ['error', 4],
+    },
+  },
+  ...Object.entries(STANDING).map(([rule, files]) => ({ files, rules: { [rule]: 'off' } })),
   {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: {

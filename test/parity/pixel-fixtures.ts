@@ -7,7 +7,7 @@ import type { Box } from '../../src/images/transforms.js';
 import type { GraphRun } from '../support/preprocess-worker.js';
 import { FIXTURES } from '../support/paths.js';
 
-export const PIXELS = path.join(FIXTURES, 'pixels');
+const PIXELS = path.join(FIXTURES, 'pixels');
 
 export interface TransformCase {
   readonly image: string;
