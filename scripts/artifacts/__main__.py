@@ -1,7 +1,7 @@
 """Builds the artifact folders: graphs, manifest and, unless told otherwise, initial weights.
 
-npm run artifacts                       # what is committed: the ResNets, and tiny for tests
-npm run artifacts -- --check            # rebuild and compare with what is committed, byte by byte
+npm run artifacts                       # the committed folders: the ResNets, and tiny for tests
+npm run artifacts -- --check            # rebuild, and compare with the committed files byte by byte
 npm run artifacts -- --arch resnet50 --out DIR --weights random
 """
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--arch", action="append", choices=list(ARCHITECTURES), help="network (repeatable)")
     add("--check", action="store_true", help="compare with the committed files, write nothing")
-    add("--out", type=Path, help="parent folder (default: where the committed artifacts are)")
+    add("--out", type=Path, help="parent folder (default: that of the committed artifacts)")
     add("--weights", default="imagenet", help="imagenet (default), random, none or a file")
     add("--input-size", type=int, help="side of the input in pixels (default: 224, tiny 32)")
     add("--seed", type=int, default=0, help="seed of --weights random (default 0)")

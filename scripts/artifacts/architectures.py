@@ -1,4 +1,4 @@
-"""The networks that can be built, with what torchvision publishes about their weights."""
+"""The networks that can be built, and the weights that torchvision publishes for them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 RESIZE_TO_CROP = 256 / 224
-"""torchvision's evaluation preset: resize the shorter side to 256, crop the middle 224."""
+"""Ratio of torchvision's evaluation preset: resize the shorter side to 256, crop the centre 224."""
 
 
 class TinyResNet(nn.Module):
-    """A residual network for tests: every operator of ResNet-18, under 100,000 parameters.
+    """A residual network for tests: all operators of ResNet-18, fewer than 100,000 parameters.
 
-    Input [N, 3, 32, 32]; names as torchvision's ResNet.
+    Input [N, 3, 32, 32]. The names are those of torchvision's ResNet.
     """
 
     def __init__(self, num_classes: int = 2) -> None:
@@ -54,7 +54,12 @@ def _downsample(in_channels: int, out_channels: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Published weights. ``sha256`` is None where only the eight digits of the name are known."""
+    """Published weights.
+
+    Attributes:
+        sha256: None if torchvision publishes only its first eight digits, in the file's name.
+        bytes: size of the file; None if it is not published.
+    """
 
     name: str
     url: str
@@ -65,7 +70,13 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network and its default input size in pixels."""
+    """A network that can be built.
+
+    Attributes:
+        build: makes the PyTorch module for a number of classes.
+        input_size: default side of the input in pixels.
+        source: where the network is defined, for the manifest.
+    """
 
     name: str
     build: Callable[[int], nn.Module]
@@ -74,7 +85,7 @@ class Architecture:
     source: str
 
     def resize_size(self, input_size: int) -> int:
-        """Evaluation: pixels of the shorter side before the centre crop."""
+        """Returns the shorter side in pixels before evaluation's centre crop."""
         return round(input_size * RESIZE_TO_CROP)
 
 
@@ -84,7 +95,7 @@ FULL_HASHES = {
         46_830_571,
     ),
 }
-"""SHA-256 and size of files for which they are published in full."""
+"""SHA-256 and size of the files for which both are published in full."""
 
 
 def _torchvision(name: str) -> Architecture:
@@ -115,10 +126,14 @@ ARCHITECTURES = {
 
 
 def initializers(model: nn.Module) -> dict[str, dict[str, object]]:
-    """How torchvision initialises each tensor, by name.
+    """Returns how torchvision initialises each tensor, by name.
 
-    Convolutions: normal with variance 2 / fan_out (He et al. 2015, torchvision's ResNet);
-    BatchNorm: weight 1, bias 0, running_mean 0, running_var 1; linear: U(-1/sqrt(fan_in), same).
+    Convolutions: normal with variance 2 / fan_out (He et al. 2015, as torchvision's ResNet).
+    BatchNorm: weight 1, bias 0, running_mean 0, running_var 1.
+    Linear layers: uniform between -1 / sqrt(fan_in) and 1 / sqrt(fan_in).
+
+    Raises:
+        NotImplementedError: a convolution has a bias.
     """
     found: dict[str, dict[str, object]] = {}
     for prefix, module in model.named_modules():

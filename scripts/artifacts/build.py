@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 
 
 def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) -> dict[str, bytes]:
-    """Everything that is committed for one architecture: file name -> content."""
+    """Builds all files that are committed for one architecture: file name -> content."""
     network = Network.of(model, input_size)
     forward = export_forward(model, input_size)
     gradient = differentiate(forward, list(network.parameters))
@@ -89,14 +89,14 @@ def _checked(model: ir.Model) -> bytes:
 
 
 def write(files: dict[str, bytes], folder: Path) -> None:
-    """Writes the files of one architecture into ``folder``, which need not exist."""
+    """Writes the files of one architecture into ``folder``; creates it if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
 
 
 def differences(files: dict[str, bytes], folder: Path) -> list[str]:
-    """What is wrong with ``folder``: files that are missing, changed, or none of ``files``."""
+    """Returns one line per file of ``folder`` that is missing, changed or not in ``files``."""
     found = []
     for name, content in files.items():
         path = folder / name

@@ -2,7 +2,7 @@
 
     node scripts/python.mjs -m scripts.artifacts.count_gpu_nodes
 
-At small batches a step on a GPU takes as long as its nodes take to be launched.
+For small batches, the time of a step on a GPU is the time to launch its nodes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import onnx
 from scripts.project import COMMITTED
 
 RESHAPING = frozenset({"Flatten", "Identity", "Reshape", "Unsqueeze"})
-"""They name the same numbers anew: nothing is computed."""
+"""Operators that only change the shape: they compute nothing."""
 
 DEVICES = {"trainCuda": "CUDA", "trainWebgpu": "WebGPU"}
 
 
 def step_nodes(model: onnx.ModelProto) -> Counter[str]:
-    """Operators of one training step: of the Scan's body where there is one."""
+    """Counts the operators of one training step: those of the Scan's body if there is a Scan."""
     nodes = list(model.graph.node)
     bodies = [a.g for node in nodes for a in node.attribute if a.name == "body"]
     if len(bodies) > 1 or (bodies and len(nodes) > 1):
@@ -31,7 +31,7 @@ def step_nodes(model: onnx.ModelProto) -> Counter[str]:
 
 
 def count(folder: Path, graph: str) -> tuple[int, int]:
-    """Nodes of a step that compute, and those that only reshape."""
+    """Counts the nodes of a step that compute, and those that only reshape."""
     manifest = json.loads((folder / "manifest.json").read_text())
     operators = step_nodes(onnx.load(folder / manifest["graphs"][graph]["file"]))
     reshaping = sum(n for op_type, n in operators.items() if op_type in RESHAPING)
@@ -39,7 +39,7 @@ def count(folder: Path, graph: str) -> tuple[int, int]:
 
 
 def table() -> str:
-    """Every bundled network on each kind of GPU, as Markdown."""
+    """Returns the counts of every bundled network on each kind of GPU, as Markdown."""
     lines = [
         "| network | graph | nodes that compute | nodes that reshape |",
         "| --- | --- | --- | --- |",

@@ -1,6 +1,6 @@
-"""The initial checkpoint: a backbone in torchvision's names, written beside the graphs.
+"""The initial weights: a backbone with torchvision's names, written beside the graphs.
 
-It is not committed. The driver takes it for ``--weights imagenet`` before it fetches anything.
+The file is not committed. If it exists, ``--weights imagenet`` reads it and downloads nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHOICES = "--weights random, --weights FILE (.pth or .safetensors) or --weights 
 
 
 class WeightsError(Exception):
-    """Weights that cannot be had or do not fit; the message says what to do."""
+    """The weights cannot be read or fetched, or do not fit; the message says what to do."""
 
 
 def write_initial_weights(
@@ -30,10 +30,11 @@ def write_initial_weights(
 
     Args:
         weights: ``imagenet``, ``random`` or the path of a ``.pth`` or ``.safetensors`` file.
-        model: the network, randomly initialised; gives names and shapes.
+        model: the network with random weights; it gives names and shapes.
 
     Raises:
-        WeightsError: nothing could be fetched, or a tensor is missing or has another shape.
+        WeightsError: the weights cannot be read or fetched, or a tensor is missing or has another
+            shape.
     """
     expected = model.state_dict()
     if weights == "random":
@@ -81,7 +82,7 @@ def _fetch(architecture: Architecture) -> dict[str, torch.Tensor]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         try:
-            # The hash is checked before the file gets its name, so before a byte of it is read.
+            # PyTorch checks the hash before the file gets its name, so before _read opens it.
             torch.hub.download_url_to_file(
                 pretrained.url, str(path), hash_prefix=pretrained.sha256 or pretrained.sha256_prefix
             )

@@ -1,7 +1,7 @@
-"""Lint for graphs that are to stay on a CUDA GPU: each operator has a kernel, no shape is read.
+"""Checks that a graph runs on a CUDA GPU alone: each operator has a kernel, no shape is read.
 
-Where the provider lacks a kernel, the runtime puts the node on the CPU without a word, and copies
-to and from it: in a loop of training steps that is a synchronisation each time.
+If the provider lacks a kernel, the runtime silently puts the node on the CPU and copies its inputs
+and outputs. In a loop of training steps each copy makes the GPU wait.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import onnx
 from onnx import TensorProto
 
 SOURCE = "onnxruntime, docs/OperatorKernels.md, section CUDAExecutionProvider"
-"""Generated there from the registered kernels. Taken from the file of 1.30's time; of each operator
-only the kernels that take in opset 17, and of their types only those of ``TYPES``."""
+"""Source of KERNELS: a list that ONNX Runtime generates from its registered kernels, as of 1.30.
+
+KERNELS has only the kernels that include opset 17, and only the types of TYPES.
+"""
 
 TYPES: dict[int, str] = {
     TensorProto.FLOAT: "float",
@@ -25,7 +27,13 @@ TYPES: dict[int, str] = {
 
 @dataclass(frozen=True)
 class Kernel:
-    """Opsets (both included; None: all later ones) and the element types of a kernel's inputs."""
+    """A registered kernel.
+
+    Attributes:
+        since: first opset.
+        until: last opset, included; None for all later ones.
+        types: element types of the inputs.
+    """
 
     since: int
     until: int | None
@@ -90,17 +98,17 @@ ON_THE_CPU: dict[str, frozenset[int]] = {
     "Split": frozenset({1}),
     "Unsqueeze": frozenset({1}),
 }
-"""Inputs that these kernels read on the CPU: shapes, axes and the like. They must be constants."""
+"""Positions of inputs that a kernel reads on the CPU, such as shapes. They must be constants."""
 
 CONDITION = {"Where": 0}
-"""An input that is bool whatever the types are."""
+"""Position of an input that is always bool, whatever the kernel's types are."""
 
 
 def problems(model: onnx.ModelProto) -> list[str]:
-    """What would leave the GPU in a call, a line each; empty if nothing would.
+    """Returns one line for each reason why a call would leave the GPU.
 
     Args:
-        model: with typed inputs; the types of other values are inferred.
+        model: has typed inputs; the types of other values are inferred.
     """
     inferred = onnx.shape_inference.infer_shapes(model)
     opset = next(entry.version for entry in inferred.opset_import if entry.domain == "")

@@ -1,6 +1,6 @@
 """manifest.json: the one definition of names, shapes, preprocessing constants and provenance.
 
-The shape of the document is typed on the reading side, in src/artifacts.ts.
+The folder of its reader, src/artifacts, declares the types of the document.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOCK = ROOT / "scripts/requirements.lock"
 
 
 def preprocessing(architecture: Architecture, input_size: int) -> dict[str, Any]:
-    """Torchvision's constants; the crop's ranges are RandomResizedCrop's defaults."""
+    """Returns torchvision's constants; the crop's ranges are RandomResizedCrop's defaults."""
     return {
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
@@ -52,7 +52,7 @@ def preprocessing(architecture: Architecture, input_size: int) -> dict[str, Any]
 
 
 def graph_entry(file: str, content: bytes) -> dict[str, Any]:
-    """File name, SHA-256 and interface of one graph."""
+    """Returns the file name, SHA-256 and interface of one graph."""
     graph = onnx.load_from_string(content).graph
     return {
         "file": file,
@@ -75,11 +75,11 @@ def build_manifest(
     graphs: Mapping[str, tuple[str, bytes]],
     folds: Sequence[Fold],
 ) -> str:
-    """The manifest's text.
+    """Returns the manifest's text.
 
     Args:
         graphs: manifest key -> file name and content.
-        folds: how the inference template's weights follow from the state.
+        folds: for each convolution, the BatchNorm to fold into it for the inference template.
     """
     entries = {key: graph_entry(file, content) for key, (file, content) in graphs.items()}
     for key in ("train", "trainExtended", "trainHead"):

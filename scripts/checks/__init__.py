@@ -1,1 +1,1 @@
-"""Checks of a run, made with other software than this project."""
+"""Checks of a finished run, with other software than made it."""

@@ -1,9 +1,11 @@
-"""Judges a finished run by other software than made it.
+"""Checks a finished run with other software than made it.
 
-The exported model is run by Python's ONNX Runtime on the validation images, which torchvision's own
-transforms prepare. Checked are: the class names stored in the file, its validation accuracy (at
-least ``--accuracy``, and at most two pictures away from what the run itself measured), and that the
-training loss fell.
+Python's ONNX Runtime runs the exported model on the validation images, which torchvision's own
+transforms prepare. The program checks three things:
+
+1. The class names stored in the file are right.
+2. The validation accuracy is at least ``--accuracy``, and at most two images away from the run's.
+3. The training loss fell.
 
 Run it with ``node scripts/python.mjs -m scripts.checks.exported_run --run RUN --data DIR``.
 """
@@ -18,19 +20,19 @@ import onnxruntime
 from numpy.typing import NDArray
 from torchvision import datasets, transforms  # type: ignore[import-untyped]
 
-# torchvision's preprocessing for IMAGENET1K_V1, written out rather than read from the run.
+# torchvision's preprocessing for IMAGENET1K_V1. It is not read from the run, which may be wrong.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The lines of ``metrics.jsonl``."""
+    """Reads the lines of ``metrics.jsonl``."""
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 
 def predict(model: Path, folder: Path) -> tuple[NDArray[np.float32], NDArray[np.int64], list[str]]:
-    """Logits [N, C] and labels [N] of the images in ``folder/CLASS``, and the folder's classes."""
+    """Returns logits [N, C] and labels [N] of the images in ``folder/CLASS``, and the classes."""
     transform = transforms.Compose(
         [
             transforms.Resize(256),
@@ -49,7 +51,7 @@ def predict(model: Path, folder: Path) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def problems(run: Path, data: Path, accuracy: float) -> list[str]:
-    """What is wrong with the run in the folder ``run``, a sentence each; empty when all is well."""
+    """Returns one sentence for each problem of the run in the folder ``run``."""
     found: list[str] = []
     metrics = read_metrics(run)
     losses = [line["loss"] for line in metrics if line["phase"] == "train"]
@@ -71,8 +73,8 @@ def problems(run: Path, data: Path, accuracy: float) -> list[str]:
 
 
 def main() -> int:
-    """Command line: prints what is wrong; returns 1 if anything is."""
-    parser = argparse.ArgumentParser(description="Judge a finished run by other software.")
+    """Runs the command: prints the problems; returns 1 if there are any."""
+    parser = argparse.ArgumentParser(description="Check a finished run with other software.")
     parser.add_argument("--run", type=Path, required=True, help="run folder with model.onnx")
     parser.add_argument("--data", type=Path, required=True, help="the data set it was trained on")
     parser.add_argument("--accuracy", type=float, default=0.95, help="least validation accuracy")

@@ -1,1 +1,1 @@
-"""Yardsticks: PyTorch and ONNX's reference evaluator, on the same inputs as this project."""
+"""Yardsticks: PyTorch and ONNX's reference evaluator, to compare this project with."""

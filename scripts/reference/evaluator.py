@@ -1,4 +1,4 @@
-"""ONNX's reference evaluator: every operator in float64, where the runtime has float32 kernels."""
+"""ONNX's reference evaluator, which computes in float64; ONNX Runtime has float32 kernels only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Pad(OpRun):
-    """Constant padding where negative numbers cut, as the specification says.
+    """Constant padding; negative pads cut, as the specification says.
 
-    The evaluator's own operator hands them to numpy.pad, which refuses them.
+    The evaluator's own operator passes negative pads to numpy.pad, which refuses them.
     """
 
     def _run(
@@ -36,9 +36,9 @@ class Pad(OpRun):
 
 
 class ConvTranspose(OpRun):
-    """Transposed convolution: every input pixel adds its weights to the output it is spread over.
+    """Transposed convolution: adds each input pixel, times the kernel, to the output.
 
-    The evaluator's own operator fails on groups.
+    The evaluator's own operator fails for more than one group.
     """
 
     def _run(
@@ -78,7 +78,7 @@ class ConvTranspose(OpRun):
 
 
 def run_reference(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """All outputs by name, computed in the model's own types."""
+    """Returns all outputs by name, computed in the model's own types."""
     outputs = ReferenceEvaluator(model, new_ops=[Pad, ConvTranspose]).run(None, dict(feeds))
     names = [value.name for value in model.graph.output]
     return {name: np.asarray(array) for name, array in zip(names, outputs, strict=True)}

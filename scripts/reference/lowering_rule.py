@@ -19,7 +19,10 @@ MS = "com.microsoft"
 
 
 def placeholder(name: str, array: Array, symbolic_batch: bool = True) -> ir.Value:
-    """A typed graph input; the first dimension of an image tensor is symbolic, as in training."""
+    """Returns a graph input of ``array``'s shape.
+
+    The first dimension of an image tensor is symbolic, as in training, unless told otherwise.
+    """
     shape: list[int | str] = list(array.shape)
     if symbolic_batch and len(shape) == 4:
         shape[0] = "N"
@@ -33,7 +36,7 @@ def gradient_node(
     attributes: Mapping[str, Any],
     outputs: Sequence[str],
 ) -> ir.Node:
-    """A node of the gradient graph; an empty output name means that nobody reads it."""
+    """Returns a node of the gradient graph; an output without a name is read by no node."""
     node = ir.node(op_type, list(inputs), dict(attributes), domain=domain, num_outputs=len(outputs))
     node.name = op_type
     for value, name in zip(node.outputs, outputs, strict=True):
@@ -69,28 +72,28 @@ def _named(feeds: Mapping[ir.Value, Array]) -> dict[str, Array]:
 
 
 def assert_close(found: Array, expected: Array, rtol: float = 1e-10, atol: float = 1e-11) -> None:
-    """Fails unless the two agree to float64 rounding."""
+    """Fails unless the two arrays agree up to the rounding of float64."""
     np.testing.assert_allclose(found, expected, rtol=rtol, atol=atol)
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Seeded normal numbers, float64."""
+    """Returns normal numbers of the given shape, float64."""
     return torch.randn(*shape, dtype=torch.double, generator=torch.Generator().manual_seed(seed))
 
 
 def numpy(tensor: torch.Tensor | None) -> Array:
-    """A tensor that must be there, as an array."""
+    """Converts a tensor, which must not be None, to an array."""
     assert tensor is not None
     return tensor.detach().numpy()
 
 
 def backpropagate(y: torch.Tensor, d_y: torch.Tensor | None = None) -> None:
-    """PyTorch's backward pass."""
+    """Runs PyTorch's backward pass from ``y``."""
     y.backward(d_y)  # type: ignore[no-untyped-call]
 
 
 def builder_with(value: ir.Value) -> GraphBuilder:
-    """A builder that knows one value."""
+    """Returns a builder whose ``values`` map one value to itself."""
     op = GraphBuilder()
     op.values = {value: value}
     return op

@@ -1,6 +1,7 @@
-"""The driver's counter-based random numbers (src/random.ts) and initial state, in NumPy.
+"""The random numbers of src/common/philox.ts and the random initial state, in NumPy.
 
-With it PyTorch can be given the very weights that the driver starts from, without a file.
+With them PyTorch starts from exactly the weights that the TypeScript program starts from, without
+a file.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def philox4x32(counter: Words, key: Words) -> Words:
 
 
 def words(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -> Words:
-    """The first ``count`` draws of nextUint32() of ``new Philox(seed, stream, epoch, index)``."""
+    """Returns the first draws of nextUint32() of ``new Philox(seed, stream, epoch, index)``."""
     counter = np.zeros((-(-count // 4), 4), np.uint64)
     counter[:, 0] = np.arange(len(counter))
     counter[:, 1:] = (index, epoch, STREAM[stream])
@@ -59,14 +60,14 @@ def words(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) ->
 
 
 def uniform(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -> Any:
-    """float64 in [0, 1), the first draws of the class's ``uniform``."""
+    """Returns the first draws of the class's ``uniform``: float64 in [0, 1)."""
     pairs = words(2 * count, seed, stream, epoch, index).reshape(-1, 2)
     high, low = pairs[:, 0] >> np.uint64(5), pairs[:, 1] >> np.uint64(6)
     return (high.astype(np.float64) * 2**26 + low) / 2**53
 
 
 def normal(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -> Any:
-    """float64, the first draws of the class's ``normal``, by Box and Muller's transform."""
+    """Returns the first draws of the class's ``normal``: float64, by Box and Muller's method."""
     pairs = uniform(count + count % 2, seed, stream, epoch, index).reshape(-1, 2)
     radius = np.sqrt(-2 * np.log(1 - pairs[:, 0]))
     angle = 2 * np.pi * pairs[:, 1]
@@ -75,9 +76,13 @@ def normal(count: int, seed: int, stream: str, epoch: int = 0, index: int = 0) -
 
 
 def signs(count: int, projection: int, tensor: int) -> Any:
-    """The ±1 of random projection number ``projection`` of tensor number ``tensor``.
+    """Returns the signs, 1 or -1, of one random projection of one tensor.
 
-    Element i takes bit i mod 32 of draw i // 32: set is +1.
+    Element i depends on bit i mod 32 of draw i // 32: +1 if the bit is set.
+
+    Args:
+        projection: number of the projection.
+        tensor: number of the tensor.
     """
     draws = words(-(-count // 32), 0, "trial", projection, tensor)
     bits = (draws[:, None] >> np.arange(32, dtype=np.uint64)) & np.uint64(1)
@@ -85,13 +90,13 @@ def signs(count: int, projection: int, tensor: int) -> Any:
 
 
 def manifest(arch: str) -> dict[str, Any]:
-    """The manifest of the committed artifacts."""
+    """Reads the manifest of the committed artifacts."""
     found: dict[str, Any] = json.loads((COMMITTED[arch] / "manifest.json").read_text())
     return found
 
 
 def random_state(arch: str, classes: int, seed: int) -> Tensors:
-    """What ``--weights random`` starts from (src/weights.ts), without momentum."""
+    """Returns the state that ``--weights random`` starts from, without momentum."""
     found = manifest(arch)
     state: Tensors = {}
     for index, entry in enumerate([*found["parameters"], *found["buffers"]]):
@@ -119,6 +124,6 @@ def _initialize(
 
 
 def random_images(count: int, size: int, seed: int) -> torch.Tensor:
-    """Normal pixels [count, 3, size, size], as a test in TypeScript draws them."""
+    """Returns normal pixels [count, 3, size, size], as the tests in TypeScript draw them."""
     values = normal(count * 3 * size * size, seed, "trial", 1000)
     return torch.tensor(values, dtype=torch.float32).reshape(count, 3, size, size)

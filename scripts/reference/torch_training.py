@@ -1,4 +1,4 @@
-"""PyTorch's side: training steps and evaluation, in float32 or float64."""
+"""PyTorch's training steps and evaluation, in float32 or float64."""
 
 from __future__ import annotations
 
@@ -26,23 +26,27 @@ class Batch:
 
 @dataclass(frozen=True)
 class Trained:
-    """What steps of training gave."""
+    """The results of training steps.
+
+    Attributes:
+        losses: one loss per step.
+        momentum: momentum of each parameter that learns. After one step from zero it is the
+            gradient, weight decay included.
+    """
 
     losses: list[float]
     state: Tensors
     momentum: Tensors
-    """By parameter that learns. After one step from zero it is the gradient, weight decay's part
-    included."""
 
 
 def make_model(arch: str, classes: int, seed: int) -> nn.Module:
-    """A network with torchvision's initialisation, float32, in training mode."""
+    """Returns a network with torchvision's initialisation, in float32 and training mode."""
     torch.manual_seed(seed)
     return ARCHITECTURES[arch].build(classes).train()
 
 
 def random_batch(batch: int, size: int, classes: int, seed: int) -> Batch:
-    """Normal pixels, uniform labels."""
+    """Returns a batch of normal pixels and uniform labels."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(batch, 3, size, size, generator=generator)
     return Batch(images, torch.randint(0, classes, (batch,), generator=generator))
@@ -60,10 +64,11 @@ def train(
     max_norm: float | None = None,
     frozen: bool = False,
 ) -> Trained:
-    """Steps of torch.optim.SGD on a copy of ``model``, one learning rate each.
+    """Trains a copy of ``model`` with torch.optim.SGD, one step per batch.
 
     Args:
-        max_norm: of all gradients; None does not clip.
+        lr: one learning rate per step.
+        max_norm: largest norm of all gradients; None for no clipping.
         frozen: the backbone is in evaluation mode and does not learn.
     """
     model = copy.deepcopy(model).to(dtype).train(not frozen)
@@ -92,7 +97,7 @@ def train(
 
 
 def evaluate(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    """Logits [N, C] in evaluation mode; leaves the model as it was."""
+    """Returns logits [N, C] in evaluation mode; does not change the model."""
     model = copy.deepcopy(model).eval()
     with torch.no_grad():
         logits: torch.Tensor = model(images)
@@ -101,7 +106,7 @@ def evaluate(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """PyTorch computes with ``count`` threads inside."""
+    """Lets PyTorch compute with ``count`` threads inside the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -111,11 +116,11 @@ def threads(count: int) -> Iterator[None]:
 
 
 def flat(tensors: Tensors, names: Sequence[str]) -> torch.Tensor:
-    """The named tensors as one float64 vector."""
+    """Joins the named tensors into one float64 vector."""
     return torch.cat([tensors[name].double().flatten() for name in names])
 
 
 def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Norm of the difference over the norm of what was expected, in float64."""
+    """Returns the norm of the difference, divided by the norm of ``expected``, in float64."""
     difference = torch.linalg.vector_norm(found.double() - expected.double())
     return float(difference / torch.linalg.vector_norm(expected.double()))

@@ -1,4 +1,4 @@
-"""One training step of a network, in PyTorch and in the lowered graph, from the same state."""
+"""Training steps of a network, in PyTorch and in the lowered graph, from the same state."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ DOUBLE = ir.DataType.DOUBLE
 
 @dataclass(frozen=True)
 class Settings:
-    """SGD's numbers; one learning rate a step.
+    """The numbers of SGD.
 
     Attributes:
+        lr: one learning rate per step.
+        head_lr: the head's learning rates; None for those of ``lr``.
         graph: key of the graph in the manifest: train, trainExtended or trainHead.
     """
 
@@ -45,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Batches:
-    """K batches of N images."""
+    """K batches of N images: images [K, N, 3, S, S], labels [K, N]."""
 
     images: torch.Tensor
     labels: torch.Tensor
@@ -53,7 +55,7 @@ class Batches:
 
 
 def random_batches(k: int, n: int, size: int, classes: int, seed: int = 0) -> Batches:
-    """Normal pixels, uniform labels, float64."""
+    """Returns batches of normal pixels (float64) and uniform labels."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(k, n, 3, size, size, dtype=torch.double, generator=generator)
     return Batches(images, torch.randint(0, classes, (k, n), generator=generator), classes)
@@ -63,7 +65,7 @@ def random_batches(k: int, n: int, size: int, classes: int, seed: int = 0) -> Ba
 def training_graph(
     arch: str, size: int, dtype: ir.DataType, key: str = "train"
 ) -> tuple[Network, onnx.ModelProto]:
-    """The lowered graph of ``arch``, built with the default head whatever the later class count."""
+    """Builds the lowered graph of ``arch``, with the default head, as it serves any class count."""
     model = ARCHITECTURES[arch].build(2)
     network = Network.of(model, size)
     forward = export_forward(model, size)
@@ -76,7 +78,7 @@ def training_graph(
 
 
 def make_model(arch: str, classes: int, seed: int) -> nn.Module:
-    """A network with torchvision's initialisation, in float64 and training mode."""
+    """Returns a network with torchvision's initialisation, in float64 and training mode."""
     torch.manual_seed(seed)
     return ARCHITECTURES[arch].build(classes).double().train()
 
@@ -89,7 +91,7 @@ def feeds(
     settings: Settings,
     dtype: ir.DataType = DOUBLE,
 ) -> dict[str, Array]:
-    """The graph's inputs: ``model``'s state, zero momentum, one-hot rows divided by N."""
+    """Returns the graph's inputs: ``model``'s state, zero momentum, one-hot rows divided by N."""
     numpy_dtype = NUMPY_DTYPES[dtype]
     state = model.state_dict()
     found: dict[str, Array] = {}
@@ -114,13 +116,13 @@ def feeds(
 
 
 def run_graph(graph: onnx.ModelProto, inputs: Mapping[str, Array]) -> dict[str, Array]:
-    """Outputs by name, computed by the reference evaluator in the graph's own type."""
+    """Returns the outputs by name; the reference evaluator computes in the graph's own type."""
     outputs = run_reference(graph, inputs)
     return {name.removeprefix(OUTPUT_PREFIX): array for name, array in outputs.items()}
 
 
 def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[str, Array]:
-    """The same names from PyTorch's cross entropy, autograd and SGD; changes ``model``."""
+    """Returns the same outputs from PyTorch's cross entropy, autograd and SGD; trains ``model``."""
     head = [p for n, p in model.named_parameters() if n.startswith("fc.")]
     backbone = [p for n, p in model.named_parameters() if not n.startswith("fc.")]
     groups = [{"params": head, "lr": settings.lr[0]}]
@@ -161,6 +163,6 @@ def run_torch(model: nn.Module, batches: Batches, settings: Settings) -> dict[st
 
 
 def relative_error(found: Array, expected: Array) -> float:
-    """Norm of the difference over the norm of what was expected."""
+    """Returns the norm of the difference, divided by the norm of ``expected``."""
     norm = float(np.linalg.norm(expected))
     return float(np.linalg.norm(found - expected)) / max(norm, 1e-300)

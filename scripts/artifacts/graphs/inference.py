@@ -1,4 +1,4 @@
-"""Two forward graphs: evaluation (state as inputs), inference template (BatchNorm folded)."""
+"""Two forward graphs: for evaluation (the state as inputs) and for export (BatchNorm folded)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FLOAT = ir.DataType.FLOAT
 
 @dataclass(frozen=True)
 class Fold:
-    """One convolution of the template and the BatchNorm that its weight and bias absorb.
+    """One convolution of the template and the BatchNorm that is folded into it.
 
     w' = w gamma / sqrt(var + eps),  b' = beta - mean gamma / sqrt(var + eps)
     """
@@ -29,7 +29,7 @@ class Fold:
 def build_evaluation_graph(
     network: Network, forward: onnx.ModelProto, dtype: ir.DataType = FLOAT
 ) -> ir.Model:
-    """Images [N, 3, S, S] and the state without momentum -> logits [N, C]."""
+    """Returns the graph: images [N, 3, S, S], the state without momentum -> logits [N, C]."""
     op = GraphBuilder(dtype)
     source = ir.from_proto(forward).graph
     shapes = {**network.parameters, **network.buffers}
@@ -50,7 +50,11 @@ def build_evaluation_graph(
 def build_inference_template(
     network: Network, forward: onnx.ModelProto
 ) -> tuple[ir.Model, list[Fold]]:
-    """Input [N, 3, S, S], folded weights and biases as inputs -> logits [N, C]."""
+    """Returns the graph: input [N, 3, S, S], folded weights and biases -> logits [N, C]; its folds.
+
+    Raises:
+        NotImplementedError: a BatchNorm does not follow a convolution without bias.
+    """
     op = GraphBuilder(FLOAT)
     source = ir.from_proto(forward).graph
     images = typed_value("input", FLOAT, ["N", 3, network.input_size, network.input_size])

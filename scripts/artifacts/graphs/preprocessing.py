@@ -1,15 +1,15 @@
 """The two preprocessing graphs: one decoded image in, the network's normalised pixels out.
 
-They are torchvision's transforms on Pillow images, written as standard ONNX operators, so that
-training, evaluation and prediction share one definition wherever there is an ONNX Runtime:
+They are torchvision's transforms on Pillow images, written as standard ONNX operators. Training,
+evaluation and prediction share this definition wherever an ONNX Runtime runs:
 
 - training: ``F.resized_crop``, ``F.hflip``, ``ToTensor``, ``Normalize``. The crop box and the flip
-  are inputs; the driver draws them.
+  are inputs; the data loader draws them.
 - evaluation: ``Resize(resize)``, ``CenterCrop(size)``, ``ToTensor``, ``Normalize``.
 
-``Resize`` with ``antialias=1`` on uint8 does what Pillow does: a triangle filter as wide as the
-scale, along one axis and then along the other, rounded to uint8 after each. The largest difference
-seen is one level of 255.
+``Resize`` with ``antialias=1`` on uint8 computes what Pillow computes: a triangle filter as wide as
+the scale, along one axis and then the other, rounded to uint8 after each. The largest difference
+found is one level of 255.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# Resize has `antialias` since opset 18.
+# Resize has `antialias` from opset 18 on.
 OPSET = 20
 IR_VERSION = 10
 PRODUCER = "ort-finetune"
@@ -29,10 +29,10 @@ def _constant(name: str, values: Sequence[int] | Sequence[float], dtype: type) -
 
 
 def _normalise(resized: str, mean: Sequence[float], std: Sequence[float]) -> list[onnx.NodeProto]:
-    """ToTensor and Normalize: uint8 [S,S,3] to float32 [3,S,S] = (x / 255 - mean) / std.
+    """Returns ToTensor and Normalize: uint8 [S,S,3] to float32 [3,S,S] = (x / 255 - mean) / std.
 
-    Three operators in torchvision's order, not one multiply and add: the rounding is then the same,
-    and equal pixels give bitwise equal floats.
+    Three operators in torchvision's order, instead of one multiplication and one addition, round
+    as torchvision does: equal pixels give bitwise equal floats.
     """
     return [
         helper.make_node("Transpose", [resized], ["planar"], perm=[2, 0, 1]),
@@ -52,17 +52,19 @@ def _normalise_constants(mean: Sequence[float], std: Sequence[float]) -> list[Te
 
 
 def _resize(image: str, height_width: str, resized: str) -> list[onnx.NodeProto]:
-    """Pillow's antialiased bilinear resize: uint8 [H,W,3] to [height,width,3].
+    """Returns Pillow's antialiased bilinear resize: uint8 [H,W,3] to [height,width,3].
 
-    Pillow and ONNX Runtime both filter along the width first and round to uint8 in between. Since
-    version 13 Pillow filters along the height first if the image gets lower by more pixels than
-    twice what it gets narrower by (older versions never do; the result differs by one level at
-    most). Hence two ``Resize``: in that case the first does the height, otherwise it is a copy.
-    ``exclude_outside``: past an edge Pillow leaves the weights out, it does not repeat pixels.
+    Pillow and ONNX Runtime both filter along the width first and round to uint8 in between. From
+    version 13 on, Pillow filters along the height first if the height shrinks by more than twice
+    the pixels that the width shrinks by. (Older versions never do; the result differs by at most
+    one level.) Hence two ``Resize``: in that case the first changes the height, otherwise it is a
+    copy.
+
+    Past an edge Pillow leaves out weights and does not repeat pixels, hence ``exclude_outside``.
 
     Args:
         image: name of the input.
-        height_width: name of an int64 [2], the size wanted.
+        height_width: name of an int64 [2], the new size.
         resized: name to give the result.
     """
 
@@ -129,24 +131,24 @@ def _image_input() -> onnx.ValueInfoProto:
 def build_preprocess_train(
     size: int, mean: Sequence[float], std: Sequence[float]
 ) -> onnx.ModelProto:
-    """Crop, resize, flip, normalise.
+    """Returns training's graph: crop, resize, flip, normalise.
 
-    The graph's inputs: ``image`` uint8 [H,W,3]; ``box`` int64 [4] = top, left, height, width, not
-    empty and inside the image; ``flip`` bool []. Its output: ``pixels`` float32 [3,size,size].
+    Inputs: ``image`` uint8 [H,W,3]; ``box`` int64 [4] = top, left, height, width, not empty and
+    inside the image; ``flip`` bool []. Output: ``pixels`` float32 [3,size,size].
 
-    The crop comes before the resize, as in torchvision: the filter sees no pixel outside the box.
+    The crop comes before the resize, as in torchvision: the filter reads no pixel outside the box.
 
     Args:
         size: side of the square output, in pixels.
-        mean: per channel, of pixels scaled to [0, 1].
-        std: likewise.
+        mean: mean of each channel, of pixels scaled to [0, 1].
+        std: standard deviation of each channel, of pixels scaled to [0, 1].
     """
     nodes = [
         helper.make_node("Split", ["box"], ["corner", "extent"], axis=0, num_outputs=2),
         helper.make_node("Add", ["corner", "extent"], ["end"]),
         helper.make_node("Slice", ["image", "corner", "end", "axes_hw"], ["crop"]),
         *_resize("crop", "size", "resized"),
-        # A slice along the width, backwards if flipped.
+        # Take a slice along the width, backwards if flipped.
         helper.make_node("Where", ["flip", "last", "zero"], ["flip_start"]),
         helper.make_node("Where", ["flip", "before_first", "after_last"], ["flip_end"]),
         helper.make_node("Where", ["flip", "backward", "forward"], ["flip_step"]),
@@ -163,7 +165,7 @@ def build_preprocess_train(
         _constant("size", [size, size], np.int64),
         _constant("last", [size - 1], np.int64),
         _constant("after_last", [size], np.int64),
-        # A negative end counts from the end of the axis: one before index 0 is -size - 1.
+        # A negative end counts from the end of the axis: -size - 1 is the place before index 0.
         _constant("before_first", [-size - 1], np.int64),
         _constant("forward", [1], np.int64),
         _constant("backward", [-1], np.int64),
@@ -181,21 +183,21 @@ def build_preprocess_train(
 def build_preprocess_evaluate(
     size: int, resize: int, mean: Sequence[float], std: Sequence[float]
 ) -> onnx.ModelProto:
-    """Resize the shorter side to ``resize``, crop the centre, normalise.
+    """Returns evaluation's graph: resize, crop the centre, normalise.
 
-    The graph's input: ``image`` uint8 [H,W,3]. Its output: ``pixels`` float32 [3,size,size].
+    Input: ``image`` uint8 [H,W,3]. Output: ``pixels`` float32 [3,size,size].
 
     torchvision's rules: the longer side becomes ``int(resize * long / short)``, and the crop starts
-    at ``round((side - size) / 2)`` with Python's rounding, half to even, which is also ONNX's.
+    at ``round((side - size) / 2)``. Python and ONNX both round half to even.
 
     Args:
         size: side of the square output, in pixels.
         resize: length of the resized image's shorter side, in pixels.
-        mean: per channel, of pixels scaled to [0, 1].
-        std: likewise.
+        mean: mean of each channel, of pixels scaled to [0, 1].
+        std: standard deviation of each channel, of pixels scaled to [0, 1].
 
     Raises:
-        ValueError: if ``resize < size``: torchvision would pad with black, this graph does not.
+        ValueError: ``resize < size``. torchvision would pad with black, but this graph cannot.
     """
     if resize < size:
         raise ValueError(f"expected resize >= size, got {resize} and {size}")
@@ -203,7 +205,8 @@ def build_preprocess_evaluate(
         helper.make_node("Shape", ["image"], ["height_width"], start=0, end=2),
         helper.make_node("ReduceMin", ["height_width"], ["short"]),
         helper.make_node("Mul", ["height_width", "resize"], ["enlarged"]),
-        # The shorter side divides to exactly `resize`; integer division truncates the longer one.
+        # The shorter side divides to exactly `resize`. For the longer one, integer division
+        # truncates as torchvision's int() does.
         helper.make_node("Div", ["enlarged", "short"], ["resized_height_width"]),
         *_resize("image", "resized_height_width", "resized"),
         helper.make_node("Sub", ["resized_height_width", "size"], ["margin"]),

@@ -1,7 +1,7 @@
-"""Lowering: every training-only operator of the gradient graph becomes standard ONNX.
+"""Lowering: replaces every training-only operator of the gradient graph by standard ONNX.
 
-One rule an operator. A rule takes the builder, the node and the node's inputs in the new graph, and
-returns one value for each output of the node (``None`` for outputs that nobody reads).
+There is one rule per operator. A rule takes the builder, the node and the node's inputs in the new
+graph. It returns one value per output of the node, or ``None`` for an output that no node reads.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ RULES: dict[tuple[str, str], Rule] = {
 FROZEN_RULES: dict[tuple[str, str], Rule] = {
     ("com.microsoft", "BatchNormInternal"): batch_norm_frozen,
 }
-"""In the place of the others where a part of the network is in evaluation mode."""
+"""Rules that replace those of RULES for a part of the network in evaluation mode."""
 
 STANDARD = {
     *("Add", "Expand", "Flatten", "Gemm", "GlobalAveragePool", "Identity"),
     *("ReduceSum", "Relu", "Reshape", "Shape", "Sum"),
 }
-"""Operators of the gradient graph that are standard ONNX already and are copied as they are."""
+"""Operators of the gradient graph that are standard ONNX already; they are copied."""
 
 
 def lower(
@@ -61,17 +61,18 @@ def lower(
     """Lowers ``nodes`` (in order) into ``op``.
 
     Args:
-        op: receives the new nodes; its ``values`` map the old graph's inputs and initializers to
-            new values before the call, and every value after it.
+        op: receives the new nodes. Before the call, its ``values`` map the old graph's inputs and
+            initializers to new values. After the call, they map every value.
         nodes: the gradient graph's nodes, topologically sorted.
-        overrides: rules that win over the table.
+        overrides: rules that replace those of RULES.
 
     Raises:
-        NotImplementedError: an operator has neither a rule nor a place among the standard ones.
+        NotImplementedError: an operator has no rule and is not a standard one.
     """
     for node in nodes:
         inputs = [None if value is None else op.values[value] for value in node.inputs]
-        # onnxblock numbers its nodes through the life of the process; names must not tell.
+        # onnxblock numbers nodes across the whole process. Drop the number, so that the names do
+        # not depend on what was built before.
         op.scope = COUNTER.sub("", node.name or node.op_type).strip("/")
         kind = (node.domain, node.op_type)
         rule = overrides.get(kind, RULES.get(kind))

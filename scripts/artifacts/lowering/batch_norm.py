@@ -1,7 +1,7 @@
 """BatchNorm in training mode, forward and backward.
 
-M = N H W is the number of values a channel has; sums run over the axes N, H and W.
-Source: Ioffe and Szegedy, Batch Normalization (2015), section 3; running variance as PyTorch
+M = N H W is the number of values per channel. Sums run over the axes N, H and W.
+Source: Ioffe and Szegedy, Batch Normalization (2015), section 3. The running variance is PyTorch's
 (unbiased, M / (M - 1)).
 """
 
@@ -20,26 +20,27 @@ def _axes(x: ir.Value | None) -> list[int]:
 
 
 def _per_channel(op: GraphBuilder, vector: ir.Value, x: ir.Value | None) -> ir.Value:
-    """[C] as [C, 1, 1], to broadcast over [N, C, H, W]."""
+    """Reshapes [C] to [C, 1, 1], to broadcast over [N, C, H, W]."""
     return op.Reshape(vector, op.ints([-1] + [1] * (len(static_shape(x)) - 2)))
 
 
 def _count(op: GraphBuilder, x: ir.Value | None, channels: int) -> ir.Value:
-    """M, as a float scalar; N is known only when the graph runs."""
+    """Computes M as a float scalar; N is known only when the graph runs."""
     return op.Div(op.cast(op.Size(x)), op.number(float(channels)))
 
 
 def batch_norm_forward(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """BatchNormInternal(X, gamma, beta, running_mean, running_var).
+    """Lowers BatchNormInternal(X, gamma, beta, running_mean, running_var).
 
-    mean = sum X / M, var = sum (X - mean)^2 / M (two passes: no cancellation),
-    Y = gamma (X - mean) / sqrt(var + eps) + beta, written as the *inference* operator fed with the
-    batch's statistics: one fused pass that every provider has, where ``training_mode=1`` throws on
-    CUDA and does not exist on WebGPU.
+    mean = sum X / M, var = sum (X - mean)^2 / M (two passes, which avoid cancellation),
+    Y = gamma (X - mean) / sqrt(var + eps) + beta.
     running' = (1 - k) running + k statistic with k = 1 - momentum, var times M / (M - 1).
     Outputs: Y, running_mean', running_var', mean, 1 / sqrt(var + eps).
+
+    Y is computed by the *inference* operator, fed with the batch's statistics. Every provider has
+    it as one pass. ``training_mode=1`` raises an error on CUDA and does not exist on WebGPU.
     """
     x, gamma, beta, running_mean, running_var = inputs
     original = node.inputs[0]
@@ -65,9 +66,10 @@ def batch_norm_forward(
 def batch_norm_frozen(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """BatchNormInternal of a network in evaluation mode.
+    """Lowers BatchNormInternal of a network in evaluation mode.
 
-    Y = gamma (X - running_mean) / sqrt(running_var + eps) + beta; the running statistics stay.
+    Y = gamma (X - running_mean) / sqrt(running_var + eps) + beta. The running statistics do not
+    change.
     """
     epsilon = decimal(node.attributes.get_float("epsilon", 1e-5))
     y = op.BatchNormalization(*inputs, epsilon=epsilon)
@@ -77,11 +79,11 @@ def batch_norm_frozen(
 def batch_norm_grad(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """BatchNormalizationGrad(dY, X, gamma, mean, r) with r = 1 / sqrt(var + eps).
+    """Lowers BatchNormalizationGrad(dY, X, gamma, mean, r) with r = 1 / sqrt(var + eps).
 
     dbeta = sum dY,  dgamma = r (sum dY X - mean dbeta),  dX = a dY + b X + c  per channel with
     a = gamma r,  b = -a r dgamma / M,  c = -a dbeta / M - b mean.
-    b X + c is one pass of the inference operator with mean 0 and variance 1.
+    The inference operator with mean 0 and variance 1 computes b X + c in one pass.
     """
     d_y, x, gamma, mean, inv_std = inputs
     original = node.inputs[1]

@@ -1,8 +1,8 @@
 """Cross entropy with soft targets.
 
-The third-party graph takes class indices; here the same input carries float rows T [N, C] that
-are already weighted and divided by the batch's weight: one-hot / N for the plain mean. Class
-weights and label smoothing then need no other graph.
+onnxruntime-training's graph takes class indices. Here the same input takes float rows T [N, C] that
+are already weighted and divided by the batch's weight (one-hot / N for the plain mean). Class
+weights and label smoothing then need no graph of their own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from scripts.artifacts.graph_builder import GraphBuilder
 def soft_cross_entropy(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """SoftmaxCrossEntropyLoss(z, T): loss = -sum T log p.
+    """Lowers SoftmaxCrossEntropyLoss(z, T): loss = -sum T log p.
 
-    log p = z - max z - log sum exp(z - max z), written out instead of LogSoftmax, which the
-    WebGPU provider does not have.
+    log p = z - max z - log sum exp(z - max z). The formula is written out, because the WebGPU
+    provider does not have LogSoftmax.
     """
     logits, targets = inputs
     shifted = op.Sub(logits, op.ReduceMax(logits, axes=[1], keepdims=1))
@@ -33,7 +33,7 @@ def soft_cross_entropy(
 def soft_cross_entropy_grad(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """SoftmaxCrossEntropyLossGrad(dL, log p, T): dz = dL (p sum_c T - T)."""
+    """Lowers SoftmaxCrossEntropyLossGrad(dL, log p, T): dz = dL (p sum_c T - T)."""
     d_loss, log_p, targets = inputs
     weight = op.ReduceSum(targets, op.ints([1]), keepdims=1)
     return [op.Mul(d_loss, op.Sub(op.Mul(op.Exp(log_p), weight), targets))]

@@ -1,7 +1,8 @@
-"""Max pooling without the Indices output, which is slow on CPU and missing on WebGPU.
+"""Max pooling without the Indices output, which is slow on the CPU and missing on WebGPU.
 
-A pool's window is a window of rows of windows of columns: first the largest of each row's window,
-then the largest of those. The gradient takes the same two steps backwards, each along one axis.
+The maximum of a window is found in two steps: first the maximum along each of its rows, then the
+maximum of these along the column. The gradient goes back through the same two steps, one axis at a
+time.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from scripts.artifacts.graph_builder import GraphBuilder, fixed, static_shape
 def max_pool(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """MaxPool(X) -> Y, Indices: only Y is kept; the gradient finds the maxima again."""
+    """Lowers MaxPool(X) -> Y, Indices to Y alone; the gradient finds the maxima again."""
     attributes = {name: value.value for name, value in node.attributes.items()}
     return [op.record("MaxPool", inputs, attributes), *[None] * (len(node.outputs) - 1)]
 
@@ -25,11 +26,11 @@ def max_pool(
 def max_pool_grad(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """MaxPoolGrad(dY, Indices): dX[h, w] = sum of dY over the windows whose maximum is X[h, w].
+    """Lowers MaxPoolGrad(dY, Indices): dX[h, w] = sum of dY over windows whose maximum is X[h, w].
 
-    With R[h, q] the maximum of row h in the columns of window q, dY goes to the first row whose R
-    is Y, and from there to the first column whose X is R: the first maximum in row-major order,
-    PyTorch's rule for ties.
+    R[h, q] is the maximum of row h over the columns of window q. dY goes to the first row whose R
+    equals Y, and there to the first column whose X equals R. This is the first maximum in
+    row-major order, as PyTorch decides ties.
     """
     d_y = inputs[0]
     assert d_y is not None
@@ -50,7 +51,11 @@ def max_pool_grad(
 
 @dataclass(frozen=True)
 class _Windows:
-    """The windows along one axis: tap j of window q is at s q + d j - pad."""
+    """The windows along one axis: tap j of window q is at s q + d j - pad.
+
+    The places of an axis fall into ``stride`` planes: plane p holds the places p, p + s, p + 2 s, …
+    In a plane, tap j of all windows is a run of neighbours, so it can be cut out with one Pad.
+    """
 
     kernel: int
     stride: int
@@ -61,11 +66,11 @@ class _Windows:
 
     @property
     def length(self) -> int:
-        """Places of a plane."""
+        """Number of places in a plane."""
         return -(-self.size // self.stride)
 
     def taps(self) -> list[tuple[int, int]]:
-        """Each tap's plane, and how far ahead of the window's number it looks in it."""
+        """Returns for each tap its plane, and its place there minus the window's number."""
         places = [self.dilation * tap - self.pad for tap in range(self.kernel)]
         return [(place % self.stride, place // self.stride) for place in places]
 
@@ -84,11 +89,11 @@ class _Windows:
 
 
 TrailingAxes = tuple[int, ...]
-"""The axis after the one that is treated, if there is one; an axis of length 1 would be slow."""
+"""Sizes of the axes behind the pooled one: () or (width,). Not (1,): ONNX Runtime is slow on it."""
 
 
 def _pads(trailing: TrailingAxes, plane: tuple[int, int], place: tuple[int, int]) -> list[int]:
-    """Pads of [plane, _, place, trailing], before and after."""
+    """Returns Pad's pads for [plane, _, place, trailing]; each pair is (before, after)."""
     rest = [0] * len(trailing)
     return [plane[0], 0, place[0], *rest, plane[1], 0, place[1], *rest]
 
@@ -96,10 +101,7 @@ def _pads(trailing: TrailingAxes, plane: tuple[int, int], place: tuple[int, int]
 def _tap_views(
     op: GraphBuilder, windows: _Windows, x: ir.Value, trailing: TrailingAxes
 ) -> list[ir.Value]:
-    """What each tap sees along one axis of windows: [1, _, out_size, trailing].
-
-    Places of equal remainder modulo s are a plane; tap j of all windows is then one plane, moved.
-    """
+    """Returns for each tap the values it reads in all windows: [1, _, out_size, trailing]."""
     planes = _planes(op, windows, x, trailing)
     found = []
     for plane, shift in windows.taps():
@@ -117,9 +119,15 @@ def _line_grad(
     d_y: ir.Value,
     trailing: TrailingAxes,
 ) -> ir.Value:
-    """Gradient of the pool along one axis: [_, size, trailing].
+    """Returns the gradient of the pool along one axis: [_, size, trailing].
 
-    What no tap but the last has taken, the last takes: one of them is the maximum.
+    The taps take their share of dY in order. The last tap takes what is left without a comparison,
+    because one of the taps is the maximum.
+
+    Args:
+        seen: what ``_tap_views`` returned for the pool's input along this axis.
+        y: the maxima along this axis.
+        d_y: their gradient.
     """
     shape = op.ints([1, -1, windows.out_size, *trailing])
     y, left = op.Reshape(y, shape), op.Reshape(d_y, shape)
@@ -134,7 +142,7 @@ def _line_grad(
         moved = op.Pad(share, op.ints(back)) if any(back) else share
         before = sums[plane]
         sums[plane] = moved if before is None else op.Add(before, moved)
-    # Planes that no tap sees are zero; with a stride above the kernel there are some.
+    # If the stride is larger than the kernel, no tap reads some of the planes: they are zero.
     used = next(value for value in sums if value is not None)
     filled = [op.Mul(used, op.number(0.0)) if value is None else value for value in sums]
     together = filled[0] if windows.stride == 1 else op.Concat(*filled, axis=0)
@@ -142,7 +150,7 @@ def _line_grad(
 
 
 def _planes(op: GraphBuilder, windows: _Windows, x: ir.Value, trailing: TrailingAxes) -> ir.Value:
-    """[_, size, trailing] as [stride, _, size / stride, trailing], -inf after the end."""
+    """Cuts [_, size, trailing] into planes [stride, _, length, trailing], -inf past the end."""
     stride, size, length = windows.stride, windows.size, windows.length
     line = op.Reshape(x, op.ints([1, -1, size, *trailing]))
     if stride == 1:
@@ -158,7 +166,7 @@ def _planes(op: GraphBuilder, windows: _Windows, x: ir.Value, trailing: Trailing
 def _interleaved(
     op: GraphBuilder, windows: _Windows, planes: ir.Value, trailing: TrailingAxes
 ) -> ir.Value:
-    """The way back: [_, size, trailing]."""
+    """Puts planes [stride, _, length, trailing] back together: [_, size, trailing]."""
     stride, size, length = windows.stride, windows.size, windows.length
     if stride > 1:
         parts = op.Reshape(planes, op.ints([stride, -1, *trailing]))

@@ -1,4 +1,4 @@
-"""The type of a lowering rule."""
+"""The type of a lowering rule: builder, node and new inputs -> new outputs."""
 
 from __future__ import annotations
 

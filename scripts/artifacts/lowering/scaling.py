@@ -1,4 +1,4 @@
-"""The gradient builder's Scale operator."""
+"""onnxruntime-training's Scale operator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from scripts.artifacts.graph_builder import GraphBuilder
 def scale(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """Scale(X, s): X / s with ``scale_down``, else X * s; the average pool's gradient divides."""
+    """Lowers Scale(X, s): X / s with ``scale_down``, else X s.
+
+    The average pool's gradient divides.
+    """
     x, factor = inputs
     if node.attributes.get_int("scale_down", 0):
         return [op.Div(x, factor)]

@@ -14,7 +14,7 @@ from scripts.artifacts.lowering.convolution.geometry import Convolution
 def conv_forward(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """Conv(X, W[, B]) -> Y: minimal filtering where it saves time, else the operator itself."""
+    """Lowers Conv(X, W[, B]) -> Y: to Winograd's algorithm if it saves time, else to itself."""
     x, weight = inputs[:2]
     assert x is not None and weight is not None
     conv = Convolution.of(node, node.inputs[0], node.inputs[1])

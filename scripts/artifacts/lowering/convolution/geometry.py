@@ -1,4 +1,4 @@
-"""The fixed numbers of a 2-D convolution, read off a node."""
+"""The fixed numbers of a 2-D convolution, read from a node."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import onnx_ir as ir
 from scripts.artifacts.graph_builder import fixed, static_shape
 
 LARGE_MAP_PIXELS = 400
-"""Output maps from this size on are large: 28x28 is, 14x14 is not.
+"""Smallest number of pixels of a large output map: 28x28 is large, 14x14 is not.
 
-On small maps, where a ResNet has most of its weights, whatever rearranges weights costs more than
-it saves; on large ones, whatever copies pixels does.
+A ResNet has most of its weights on small maps, where rearranging weights costs more than it saves.
+On large maps, copying pixels does.
 """
 
 
@@ -37,9 +37,9 @@ class Convolution:
 
     @property
     def output_padding(self) -> list[int]:
-        """Rows and columns at the end of X that no window reaches.
+        """ConvTranspose's attribute: rows and columns at the end of X that no window reaches.
 
-        ConvTranspose is told to add them back, as zeros.
+        ConvTranspose adds them back, as zeros.
         """
         return [
             self.in_size[a]
@@ -53,7 +53,7 @@ class Convolution:
 
     @staticmethod
     def of(node: ir.Node, x: ir.Value | None, weight: ir.Value | None) -> Convolution:
-        """Reads attributes and shapes; N may be symbolic, the rest may not."""
+        """Reads attributes and shapes; only N may be symbolic."""
         _, channels, height, width = static_shape(x)
         out_channels, _, kernel_h, kernel_w = (fixed(d) for d in static_shape(weight))
         attributes = node.attributes

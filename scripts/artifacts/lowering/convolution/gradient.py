@@ -1,4 +1,4 @@
-"""ConvGrad: chooses how each of the convolution's gradients is computed."""
+"""Both gradients of the convolution: chooses how each is computed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scripts.artifacts.lowering.convolution.weight_grad import weight_grad
 def conv_grad(
     op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
 ) -> Sequence[ir.Value | None]:
-    """ConvGrad(dY, X, W) -> dX, dW and, where the convolution has a bias, dB = sum_{n,p,q} dY."""
+    """Lowers ConvGrad(dY, X, W) -> dX, dW and, for a convolution with bias, dB = sum_{n,p,q} dY."""
     d_y, x, weight = inputs
     assert d_y is not None and x is not None and weight is not None
     conv = Convolution.of(node, node.inputs[1], node.inputs[2])

@@ -10,10 +10,13 @@ from scripts.artifacts.lowering.convolution.geometry import Convolution
 
 
 def input_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, weight: ir.Value) -> ir.Value:
-    """dX[n, c, h, w] = sum over (o, i, j) with h = s p + d i - pad of dY[n, o, p, q] W[o, c, i, j].
+    """Returns dX [N, C, H, W].
 
-    Stride 1, large maps: a convolution of dY with the weights flipped in space and with O and C
-    exchanged, padded by d (k - 1) - pad. Otherwise ConvTranspose, which is that sum by definition.
+    dX[n, c, h, w] = sum over (o, i, j) with h = s p + d i - pad of dY[n, o, p, q] W[o, c, i, j].
+
+    For stride 1 and large maps, this is a convolution of dY, padded by d (k - 1) - pad, with the
+    weights flipped in space and with O and C swapped. Otherwise it is a ConvTranspose, which is
+    this sum by definition.
     """
     full_pads = tuple(
         conv.dilations[a % 2] * (conv.kernel[a % 2] - 1) - conv.pads[a] for a in range(4)
@@ -40,7 +43,7 @@ def input_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, weight: ir.Va
 
 
 def _flipped(op: GraphBuilder, conv: Convolution, weight: ir.Value) -> ir.Value:
-    """W[o, c, i, j] as [c, o, k-1-i, k-1-j], within each group."""
+    """Rearranges W[o, c, i, j] to [c, o, k-1-i, k-1-j], within each group."""
     groups, taps = conv.group, conv.kernel[0] * conv.kernel[1]
     per_group = [conv.out_channels // groups, conv.in_channels // groups, taps]
     flat = op.Reshape(weight, op.ints([groups, *per_group]))

@@ -1,7 +1,7 @@
-"""Gradient of the convolution's weights, by the way that suits its shape.
+"""Gradient of the convolution's weights, by one of three methods.
 
 dW[o, c, i, j] = sum_{n, p, q} dY[n, o, p, q] X[n, c, s p + d i - pad, s q + d j - pad]
-for stride s and dilation d. All ways compute this sum; they differ in what is copied.
+for stride s and dilation d. All methods compute this sum; they differ in what they copy.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from scripts.artifacts.graph_builder import GraphBuilder
 from scripts.artifacts.lowering.convolution.geometry import Convolution
 
 DIRECT_WEIGHT_GRAD_CHANNELS = 4
-"""At most this many input channels: dW is one convolution with dY as the kernel.
+"""Up to this many input channels, dW is one convolution with dY as the kernel.
 
-im2col would make a matrix of few, very long rows there; measured on conv1 (7x7, 3 channels).
+For so few channels im2col makes a matrix of few, very long rows, which is slower (measured on
+conv1: 7x7, 3 channels).
 """
 
 
 def weight_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
-    """Weight gradient dW [O, C / group, kh, kw] from dY [N, O, P, Q] and X [N, C, H, W]."""
+    """Returns dW [O, C / group, kh, kw] from dY [N, O, P, Q] and X [N, C, H, W]."""
     if conv.group == 1 and conv.in_channels <= DIRECT_WEIGHT_GRAD_CHANNELS:
         return _by_convolution(op, conv, d_y, x)
     shiftable = conv.group == 1 and conv.strides == (1, 1) and conv.kernel != (1, 1)
@@ -29,9 +30,10 @@ def weight_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value)
 
 
 def _by_convolution(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
-    """The sum read as a convolution: images are channels c, kernel is dY, stride and dilation swap.
+    """Computes dW as a convolution of X with dY as the kernel; stride and dilation are swapped.
 
-    The result may have more rows than the kernel, where X has rows that no window reached.
+    X's channels take the place of the batch, and X's batch that of the channels. The result may
+    have more rows than the kernel, because X may have rows that no window reached; they are cut.
     """
     taps = op.Conv(
         op.Transpose(x, perm=[1, 0, 2, 3]),
@@ -46,11 +48,11 @@ def _by_convolution(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Va
 
 
 def _by_shifts(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
-    """Stride 1, large maps: one Gemm of kh row-shifted copies of dY with kw shifted copies of X.
+    """Computes dW for stride 1 as one Gemm of kh shifted copies of dY with kw shifted copies of X.
 
     With r = p + d i - pad the row of X, dW[o, c, i, j] is the sum over (n, r, q) of
     A_i[n, o, r, q] B_j[n, c, r, q], where A_i[r, q] = dY[r - d i + pad, q] and
-    B_j[r, q] = X[r, q + d j - pad], 0 outside: kh + kw copies where im2col makes kh kw.
+    B_j[r, q] = X[r, q + d j - pad], 0 outside. It makes kh + kw copies; im2col makes kh kw.
     """
     height, out_width = conv.in_size[0], conv.out_size[1]
     top, left = conv.pads[:2]
@@ -88,9 +90,9 @@ def _by_shifts(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) 
 def _shifted(
     op: GraphBuilder, value: ir.Value, *, axis: int, shift: int, size: int, to: int
 ) -> ir.Value:
-    """Moves a [_, N, H, W] value by ``shift`` along an axis of ``size``, cut or filled to ``to``.
+    """Moves a [_, N, H, W] value by ``shift`` along an axis of ``size``; the new size is ``to``.
 
-    Pad with negative numbers cuts: one operator a copy.
+    One Pad operator does it: positive pads fill with zeros, negative pads cut.
     """
     pads = [0] * 8
     pads[axis], pads[4 + axis] = shift, to - size - shift
@@ -98,7 +100,7 @@ def _shifted(
 
 
 def _by_im2col(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
-    """One Gemm: dW = dY [O, M] columns [C k k, M]^T with M = N P Q."""
+    """Computes dW as one Gemm: dY [O, M] times columns [C k k, M]^T with M = N P Q."""
     groups, per_group = conv.group, conv.in_channels // conv.group
     columns = _columns(op, conv, x)
     rows = op.Transpose(d_y, perm=[1, 0, 2, 3])
@@ -114,12 +116,12 @@ def _by_im2col(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) 
 
 
 def _columns(op: GraphBuilder, conv: Convolution, x: ir.Value) -> ir.Value:
-    """im2col, channel-major: [C k k, N P Q], row c k k + i k + j is X seen through tap (i, j)."""
+    """Computes im2col's matrix [C k k, N P Q]: row c k k + i k + j holds what tap (i, j) reads."""
     channel_major = op.Transpose(x, perm=[1, 0, 2, 3])
     if max(conv.pads) > 0:
         top, left, bottom, right = conv.pads
         channel_major = op.Pad(channel_major, op.ints([0, 0, top, left, 0, 0, bottom, right]))
-    # [C, 1, N, H, W]: concatenating on the new axis puts a channel's taps next to each other.
+    # [C, 1, N, H, W]: joining the taps on the new axis keeps the taps of a channel together.
     planes = op.Unsqueeze(channel_major, op.ints([1]))
     views = []
     for i in range(conv.kernel[0]):

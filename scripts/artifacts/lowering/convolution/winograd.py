@@ -1,17 +1,17 @@
-"""3x3 convolutions of stride 1 by minimal filtering: 16 products where the sum has 36.
+"""3x3 convolutions of stride 1 by Winograd's minimal filtering: 16 products instead of 36.
 
-Two outputs y of a line of four inputs x and three weights w are y = A^T [(G w) * (B^T x)], with 4
-products in place of 6; nested over rows and columns, a 4x4 tile of X and a 3x3 kernel give a 2x2
-tile of Y by 16 products. Summed over channels these are 16 matrix products,
+Four inputs x of a line and three weights w give two outputs y = A^T [(G w) * (B^T x)], with 4
+products instead of 6. Applied to rows and columns, a 4x4 tile of X and a 3x3 kernel give a 2x2
+tile of Y with 16 products. Summed over channels, these are 16 matrix products,
 
     V[a, b] = B^T X B,  U[a, b] = G W G^T,  M[a, b] = sum_c V_c U_c,  Y = A^T M A,
 
 and both gradients are the transposed maps: dM = A dY A^T, dX = B (sum_o dM_o U_o) B^T and
-dW = G^T (sum_tiles dM V) G. What is computed is the same sum, in another order.
+dW = G^T (sum_tiles dM V) G. The result is the same sum in another order.
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015), F(2x2, 3x3).
 
-All tiles of a line together are one matrix, zero outside of the map, so that padding, cutting into
-tiles and the transforms of X, Y, dX and dY are small Gemms and nothing else.
+One matrix holds the transforms of all tiles of a line, with zeros outside of the map. So padding,
+cutting into tiles and transforming X, Y, dX and dY together are small Gemms.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ OUTPUT = np.array([[1, 0], [1, 1], [1, -1], [0, -1]], dtype=np.float64)
 TILE, POINTS = 2, 4
 
 ONE_STEP_PIXELS = 64
-"""Maps up to this size are transformed by one Gemm, larger ones rows and columns in turn."""
+"""Maps of up to this many pixels are transformed by one Gemm, larger ones by one per axis."""
 
 TRANSFORM_COST = 2.5
-"""What a multiplication of the transforms costs, in those of the large products (measured)."""
+"""Cost of a multiplication in the transforms, relative to one in the large products (measured)."""
 
 
 def suits(conv: Convolution) -> bool:
-    """Whether the products that are saved outweigh the transforms: small maps of many channels."""
+    """Tells if the saved products outweigh the transforms, as on small maps of many channels."""
     fits = (
         conv.kernel == (3, 3)
         and conv.strides == conv.dilations == (1, 1)
@@ -60,7 +60,7 @@ def suits(conv: Convolution) -> bool:
 
 
 def forward(op: GraphBuilder, conv: Convolution, x: ir.Value, weight: ir.Value) -> ir.Value:
-    """Y [N, O, P, Q] of X [N, C, H, W] and W [O, C, 3, 3]."""
+    """Returns Y [N, O, P, Q] from X [N, C, H, W] and W [O, C, 3, 3]."""
     products = op.MatMul(
         _input(op, conv, x), op.Transpose(_kernel(op, conv, weight), perm=[0, 2, 1])
     )
@@ -70,7 +70,7 @@ def forward(op: GraphBuilder, conv: Convolution, x: ir.Value, weight: ir.Value) 
 def gradients(
     op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value, weight: ir.Value
 ) -> tuple[ir.Value, ir.Value]:
-    """Gives dX and dW; V and U are those of the forward pass."""
+    """Returns dX and dW; reuses V and U of the forward pass."""
     d_products = _spread(op, d_y, *_output_lines(conv))
     d_x = _collect(op, op.MatMul(d_products, _kernel(op, conv, weight)), *_input_lines(conv))
     d_kernel = op.MatMul(op.Transpose(d_products, perm=[0, 2, 1]), _input(op, conv, x))
@@ -81,12 +81,12 @@ def gradients(
 
 
 def _input(op: GraphBuilder, conv: Convolution, x: ir.Value) -> ir.Value:
-    """V [16, tiles N, C]."""
+    """Returns V [16, tiles N, C]."""
     return op.memoize(("winograd input", x), lambda: _spread(op, x, *_input_lines(conv)))
 
 
 def _kernel(op: GraphBuilder, conv: Convolution, weight: ir.Value) -> ir.Value:
-    """U [16, O, C]."""
+    """Returns U [16, O, C]."""
 
     def transform() -> ir.Value:
         taps = op.Reshape(weight, op.ints([conv.out_channels * conv.in_channels, 9]))
@@ -105,7 +105,10 @@ def _one_step(size: tuple[int, int]) -> bool:
 
 
 def _input_lines(conv: Convolution) -> tuple[int, Array, Array]:
-    """Channels, and for rows and columns [4, tiles, size]: tile k reads from 2 k - pad on."""
+    """Returns the input's channels and its transforms of rows and columns, each [4, tiles, size].
+
+    Tile k reads four places, beginning at 2 k - pad.
+    """
     lines = []
     for axis in (0, 1):
         tiles, pad = _tiles(conv.out_size[axis]), conv.pads[axis]
@@ -117,7 +120,10 @@ def _input_lines(conv: Convolution) -> tuple[int, Array, Array]:
 
 
 def _output_lines(conv: Convolution) -> tuple[int, Array, Array]:
-    """Channels, and for rows and columns [4, tiles, size]: tile k writes 2 k and 2 k + 1."""
+    """Returns the output's channels and its transforms of rows and columns, each [4, tiles, size].
+
+    Tile k writes the places 2 k and 2 k + 1.
+    """
     lines = []
     for size in conv.out_size:
         padded = np.zeros((POINTS, _tiles(size), size + TILE))
@@ -130,7 +136,10 @@ def _output_lines(conv: Convolution) -> tuple[int, Array, Array]:
 def _spread(
     op: GraphBuilder, image: ir.Value, channels: int, rows: Array, columns: Array
 ) -> ir.Value:
-    """[N, C, H, W] into points: [16, tiles N, C] = sum_{h, w} rows[a, k, h] columns[b, l, w]."""
+    """Transforms [N, C, H, W] to [16, tiles N, C].
+
+    Point (a, b) of tile (k, l) is sum_{h, w} rows[a, k, h] columns[b, l, w] image[n, c, h, w].
+    """
     (_, tiles, height), width = rows.shape, columns.shape[2]
     if _one_step((height, width)):
         pixels = op.Reshape(image, op.ints([-1, height * width]))
@@ -147,7 +156,7 @@ def _spread(
 def _collect(
     op: GraphBuilder, points: ir.Value, channels: int, rows: Array, columns: Array
 ) -> ir.Value:
-    """The transposed map: [16, tiles N, C] back into [N, C, H, W]."""
+    """Applies the transposed map of ``_spread``: [16, tiles N, C] to [N, C, H, W]."""
     (_, tiles, height), width = rows.shape, columns.shape[2]
     if _one_step((height, width)):
         plane = _plane(rows, columns)
@@ -163,11 +172,11 @@ def _collect(
 
 
 def _swap_tile_axes(op: GraphBuilder, value: ir.Value) -> ir.Value:
-    """[a, k, b, ...] and [a, b, k, ...]: whole blocks move."""
+    """Swaps [a, k, b, ...] and [a, b, k, ...]."""
     return op.Transpose(value, perm=[0, 2, 1, 3])
 
 
 def _plane(rows: Array, columns: Array) -> Array:
-    """Rows and columns in one matrix [16 tiles, H W]."""
+    """Returns the transform of rows and columns as one matrix [16 tiles, H W]."""
     together: Array = np.einsum("akh,blw->abklhw", rows, columns)
     return together.reshape(-1, rows.shape[2] * columns.shape[2])

@@ -10,11 +10,12 @@ from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
 def batch_norm_forward(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """BatchNormInternal(X, gamma, beta, running_mean, running_var), statistics of the batch.
+    """Lowers BatchNormInternal(X, gamma, beta, running_mean, running_var).
 
-    mean = sum X / M, var = sum (X - mean)^2 / M, Y by the inference operator. Outputs: Y, mean,
-    var, mean, and nothing for the gradient, which takes var: the running statistics of all layers
-    are updated together.
+    mean = sum X / M, var = sum (X - mean)^2 / M; the inference operator computes Y from them.
+    Outputs: Y, mean, var, mean, nothing. The second and third are the batch's statistics instead
+    of the running ones, which graphs/gpu.py updates for all layers at once. The last is not
+    needed, because the gradient below reads var.
     """
     x, gamma, beta, *_ = inputs
     epsilon = decimal(node.attributes.get_float("epsilon", 1e-5))
@@ -27,13 +28,13 @@ def batch_norm_forward(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outpu
 
 
 def batch_norm_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """BatchNormalizationGrad(dY, X, gamma, mean, r) with r = 1 / sqrt(var + eps).
+    """Lowers BatchNormalizationGrad(dY, X, gamma, mean, r) with r = 1 / sqrt(var + eps).
 
-    With E the mean over N, H and W and xhat = (X - mean) r:
+    With E the mean over N, H and W, and xhat = (X - mean) r:
     dbeta = M E[dY],  dgamma = M s,  s = E[dY xhat] = (E[dY X] - mean E[dY]) r,
     dX = gamma r (dY - s xhat - E[dY]).
-    The inference operator is gamma (X - mean) r + beta: it computes s (of E[dY X]), gamma r (of 1)
-    and s xhat + E[dY] (of X), one node each.
+    The inference operator computes gamma (X - mean) r + beta. Applied to E[dY X] it gives s,
+    applied to 1 it gives gamma r, and applied to X it gives s xhat + E[dY]: one node each.
     """
     d_y, x, gamma, mean, _ = inputs
     _, channels, height, width = static_shape(node.inputs[1])

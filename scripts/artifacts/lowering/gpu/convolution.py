@@ -11,11 +11,11 @@ from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
 def conv_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """ConvGrad(dY, X, W) -> dX, dW: a ConvTranspose, and im2col with one batched product.
+    """Lowers ConvGrad(dY, X, W) -> dX, dW: to a ConvTranspose, and to im2col and a batched product.
 
-    im2col is a convolution of every channel on its own with k k kernels that each hold one 1; of a
-    1x1 convolution of stride 1 it is X itself.
     dW = sum_n dY[n] [O, P Q] columns[n] [C k k, P Q]^T.
+    im2col is a convolution of each channel on its own with k k kernels that each hold a single 1.
+    For a 1x1 convolution of stride 1 the columns are X itself.
     """
     d_y, x, weight = inputs
     conv = Convolution.of(node, node.inputs[1], node.inputs[2])
@@ -47,6 +47,6 @@ def conv_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
 
 
 def placing_weights(channels: int, kernel: list[int]) -> Array:
-    """[C kh kw, 1, kh, kw] with a single 1: input c kh kw + t of a group goes to place t."""
+    """Returns kernels [C kh kw, 1, kh, kw]: kernel c kh kw + t holds a single 1, at tap t."""
     taps = kernel[0] * kernel[1]
     return np.tile(np.eye(taps).reshape(taps, 1, *kernel), (channels, 1, 1, 1))

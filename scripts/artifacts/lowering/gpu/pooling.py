@@ -11,10 +11,11 @@ from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
 def max_pool_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """MaxPoolGrad(dY, Indices): as on the CPU, all taps of a window in one [N, C, T, P, Q].
+    """Lowers MaxPoolGrad(dY, Indices): as on the CPU, but with all T taps of a window at once.
 
-    Taps that hold the maximum score T, T - 1, ...; the highest score is the first of them. The
-    masked dY go back by a ConvTranspose of the pool's geometry with a single 1 in each kernel.
+    In [N, C, T, P, Q], the taps that hold the maximum get the scores T, T - 1, ... in order, so the
+    highest score marks the first of them. dY at the marked taps goes back by a ConvTranspose with
+    the pool's geometry and a single 1 in each kernel.
     """
     d_y = inputs[0]
     indices = node.inputs[1]
@@ -29,7 +30,7 @@ def max_pool_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     strides = list(forward.attributes.get_ints("strides", (1, 1)))
     dilations = list(forward.attributes.get_ints("dilations", (1, 1)))
     pads = list(forward.attributes.get_ints("pads", (0, 0, 0, 0)))
-    # How far the last tap of the last window reaches, and what X lacks of that.
+    # Places from the first to the last tap, and how many of them lie past the end of X.
     spans = [(out_size[a] - 1) * strides[a] + (kernel[a] - 1) * dilations[a] + 1 for a in (0, 1)]
     lacks = [spans[a] - pads[a] - fixed(in_size[a]) for a in (0, 1)]
     ends = [max(0, lack) for lack in lacks]

@@ -1,4 +1,4 @@
-"""Operators that read a shape, which stay on the GPU as constants, and Sum."""
+"""Operators that read a shape at run time (here it is a constant), Identity, and Sum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
 def add_all(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """Sum(A, B, ...) as additions."""
+    """Lowers Sum(A, B, ...) to additions."""
     total = inputs[0]
     for term in inputs[1:]:
         total = op.Add(total, term)
@@ -17,17 +17,17 @@ def add_all(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
 
 
 def identity(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """Identity(X): X."""
+    """Replaces Identity(X) by X."""
     return [inputs[0]]
 
 
 def shape(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """Shape(X): nobody reads it; the rules below take the sizes of X as constants."""
+    """Drops Shape(X), because the rules of its readers take the sizes of X as constants."""
     return [None]
 
 
 def expand(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """Expand(A, Shape(X)): A has N already."""
+    """Lowers Expand(A, Shape(X)). The size 1 in place of N keeps the N that A has already."""
     sizes = _sizes(node.inputs[1])
     if sizes is None:
         raise NotImplementedError("expected Expand to read the Shape of a value")
@@ -35,7 +35,7 @@ def expand(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
 
 
 def reshape(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """Reshape(A, Shape(X)): N is what the other sizes leave over."""
+    """Lowers Reshape(A, Shape(X)). The size -1 stands for N."""
     sizes = _sizes(node.inputs[1])
     if sizes is None:
         return op.copy(node, inputs)
@@ -43,7 +43,7 @@ def reshape(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
 
 
 def _sizes(value: ir.Value | None) -> list[int | None] | None:
-    """What ``value`` holds if it is the shape of another value."""
+    """Returns the sizes that ``value`` holds, or None if it is not the output of a Shape node."""
     source = None if value is None else value.producer()
     if source is None or source.op_type != "Shape":
         return None

@@ -19,4 +19,4 @@ GPU_RULES: dict[tuple[str, str], Rule] = {
     ("com.microsoft", "BatchNormalizationGrad"): batch_norm_grad,
     ("com.microsoft", "ConvGrad"): conv_grad,
 }
-"""In the place of the CPU's."""
+"""Rules that replace those of ``lowering.RULES`` in graphs for GPUs."""
