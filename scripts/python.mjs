@@ -3,8 +3,8 @@
  *
  *     node scripts/python.mjs -m scripts.artifacts --check
  *
- * The virtual environment (.venv in the repository's root) is made on the first call and again
- * whenever the lock file changes. The working directory is the repository's root; the exit code is
+ * Makes the virtual environment (.venv in the repository's root) on the first call, and again after
+ * each change of the lock file. The working directory is the repository's root; the exit code is
  * Python's. Only Python's own output goes to standard output.
  */
 
@@ -19,7 +19,7 @@ const WANTED = '3.11';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const lock = path.join(root, 'scripts', 'requirements.lock');
 const venv = path.join(root, '.venv');
-// Written last, so an environment whose making was cut short has no stamp and is made again.
+// Written last: an environment that was not finished has no stamp, so the next call makes it again.
 const stamp = path.join(venv, 'requirements.sha256');
 const busy = path.join(root, '.venv.lock');
 const windows = process.platform === 'win32';
@@ -31,13 +31,13 @@ function fail(message) {
   process.exit(1);
 }
 
-/** Runs a command to its end with its output on standard error; returns whether it succeeded. */
+/** Runs a command with its output on standard error; returns whether it succeeded. */
 function succeeds(command, args) {
   const { status } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
   return status === 0;
 }
 
-/** The command line (words) of a Python of the wanted version. */
+/** Returns the words of a command that starts Python of the wanted version. */
 function findPython() {
   const candidates = [[`python${WANTED}`], ['python3'], ['python']];
   if (windows) candidates.unshift(['py', `-${WANTED}`]);
@@ -55,7 +55,7 @@ function findPython() {
   );
 }
 
-/** Takes the lock file against a second process making the same environment. */
+/** Takes the lock file, so that no other process makes the same environment meanwhile. */
 function takeBusyFile() {
   for (;;) {
     try {
@@ -69,7 +69,7 @@ function takeBusyFile() {
     try {
       process.kill(owner, 0);
     } catch {
-      rmSync(busy, { force: true }); // its owner is gone
+      rmSync(busy, { force: true }); // the owner has ended
       continue;
     }
     fail(
@@ -102,7 +102,7 @@ const made = existsSync(stamp) && existsSync(python) && readFileSync(stamp, 'utf
 if (!made) makeEnvironment(hash);
 
 const child = spawn(python, process.argv.slice(2), { cwd: root, stdio: 'inherit' });
-// A terminal's Ctrl-C reaches Python by itself; a signal sent to this process alone is passed on.
+// A terminal sends Ctrl-C to Python, too. SIGTERM reaches only this process, so pass it on.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => child.kill('SIGTERM'));
 child.on('error', (error) =>

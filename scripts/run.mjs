@@ -1,10 +1,9 @@
 /**
  * Runs a command of the command line from a clone: `node scripts/run.mjs train --data DIR`.
  *
- * npm's install scripts are off here (.npmrc), so nothing compiles the TypeScript after `npm ci`. This
- * does, when dist/ is missing or older than a source, then runs the compiled program in this process.
- * When there is nothing to compile it costs a few milliseconds and prints nothing. `node scripts/run.mjs build`
- * only compiles.
+ * npm's install scripts are off here (.npmrc), so `npm ci` does not compile the TypeScript. This program
+ * compiles it if dist/ is missing or older than a source, then runs the result in this process. If there is
+ * nothing to compile, it prints nothing and takes a few milliseconds. `node scripts/run.mjs build` only compiles.
  */
 
 import { spawnSync } from 'node:child_process';
@@ -14,11 +13,11 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const cli = path.join(root, 'dist', 'src', 'cli.js');
-// Its time is when the last successful compilation began. (tsc leaves files that did not change alone,
-// so the times of its output say nothing.)
+// The time of this file is the start of the last successful compilation. The times of tsc's output will not do,
+// because tsc does not rewrite files that stay the same.
 const stamp = path.join(root, 'dist', '.compiled');
 
-/** Time of the newest change, in ms, among files and folders: folders tell of deleted files. */
+/** Returns the time of the newest change in ms. Folders count, because they show deleted files. */
 function newest(entry) {
   const { mtimeMs } = statSync(entry);
   const children = statSync(entry).isDirectory() ? readdirSync(entry) : [];

@@ -1,1 +1,1 @@
-"""Side by side with PyTorch and onnxruntime-training: npm run bench."""
+"""Times this project, PyTorch and onnxruntime-training side by side: ``npm run bench``."""

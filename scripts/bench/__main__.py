@@ -1,4 +1,4 @@
-"""Measures and writes docs/results/performance.md's tables: ``npm run bench [-- --quick]``."""
+"""``npm run bench [-- --quick]``: measures the tables of docs/results/performance.md."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ NATIVE_TARGET = 0.95
 
 
 def verdict(value: float, bound: float | None) -> str:
-    """``1.20 (target 1.05: missed)``."""
+    """Formats a value that should be small: ``1.20 (target 1.05: missed)``."""
     if bound is None:
         return f"{value:.2f}"
     return f"{value:.2f} (target {bound:.2f}: {'met' if value <= bound else '**missed**'})"
 
 
 def at_least(value: float, bound: float) -> str:
-    """``1.20 (target 1.00: met)``, where more is better."""
+    """Formats a value that should be large: ``1.20 (target 1.00: met)``."""
     return f"{value:.2f} (target {bound:.2f}: {'met' if value >= bound else '**missed**'})"
 
 
 def steps(threads: int, rounds: int, batches: Sequence[int] = BATCHES) -> list[str]:
-    """The table of training steps."""
+    """Returns the table of training steps."""
     lines = [
         "| batch | this project, ms | PyTorch, ms | onnxruntime-training, ms | ours / PyTorch | "
         "ours / onnxruntime-training |",
@@ -76,11 +76,11 @@ def steps(threads: int, rounds: int, batches: Sequence[int] = BATCHES) -> list[s
     shares = ", ".join(f"{share:.1%} at batch {batch}" for batch, share in outside.items())
     if 4 in outside:
         shares += f" (target 2 % at batch 4: {'met' if outside[4] <= 0.02 else '**missed**'})"
-    return [*lines, "", f"Of this project's step outside of the runtime: {shares}."]
+    return [*lines, "", f"Share of this project's step outside of the runtime: {shares}."]
 
 
 def jobs(rounds: int) -> list[str]:
-    """The table of the tutorial's job, one epoch."""
+    """Returns the table of the tutorial's job, one epoch."""
     here = Path(__file__).parent
     ours: list[Job] = []
     theirs: list[Job] = []
@@ -115,7 +115,7 @@ def jobs(rounds: int) -> list[str]:
 
 
 def loaders(rounds: int) -> list[str]:
-    """The table of the loaders alone: epochs over the job's training images."""
+    """Returns the table of the loaders alone: epochs over the job's training images."""
     with tempfile.TemporaryDirectory() as temporary:
         servers = loader_servers(make_job_data(Path(temporary)))
         try:
@@ -131,7 +131,7 @@ def loaders(rounds: int) -> list[str]:
 
     to_torch, to_plain = ratio(torch, plain).median, ratio(plain, cached).median
     return [
-        "| 4 workers, batch 4, crops and flips of training | images a second | ratio |",
+        "| 4 workers, batch 4, crops and flips of training | images per second | ratio |",
         "| --- | --- | --- |",
         row("torch's DataLoader", torch, ""),
         row("this project", plain, f"{at_least(to_torch, 1.0)} to torch's"),
@@ -140,7 +140,7 @@ def loaders(rounds: int) -> list[str]:
 
 
 def start(rounds: int) -> list[str]:
-    """The time from the command to the first step, with weights in a file."""
+    """Returns the table of times from the command to the first step, with weights in a file."""
     times: dict[bool, list[float]] = {False: [], True: []}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -159,12 +159,12 @@ def start(rounds: int) -> list[str]:
         "| `npm run train` to its first training step | seconds |",
         "| --- | --- |",
         f"| known images | {known_images.text(digits=2)} (target 2.00: {target}) |",
-        f"| images never looked through | {unknown.text(digits=2)} |",
+        f"| images never checked | {unknown.text(digits=2)} |",
     ]
 
 
 def header(threads: int, rounds: int) -> list[str]:
-    """When, where, with what."""
+    """Returns a paragraph with date, machine and versions."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     runtime = (ROOT / "node_modules/onnxruntime-node/package.json").read_text()
     version = runtime.split('"version": "')[1].split('"')[0]
@@ -175,14 +175,14 @@ def header(threads: int, rounds: int) -> list[str]:
     return [
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()}, {cpu()}), "
         f"{threads} threads, {rounds} rounds. node {node.stdout.strip()}, onnxruntime-node "
-        f"{version}, {packages}. Figures are medians with least and largest; ratios are medians of "
-        "ratios of neighbouring measurements.",
+        f"{version}, {packages}. Figures are medians with smallest and largest; ratios are medians "
+        "of the ratios within each round.",
         "",
     ]
 
 
 def cpu() -> str:
-    """The processor's name."""
+    """Returns the processor's name."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.split(":", 1)[1].strip()
@@ -190,7 +190,10 @@ def cpu() -> str:
 
 
 def processor_seconds() -> tuple[float, float]:
-    """Processor time used so far: on this machine; by this program and those it waited for."""
+    """Returns the processor time used so far: by the whole machine, and by this program.
+
+    The second includes the processes that this program has waited for.
+    """
     ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
     user, nice, system, _idle, _waiting, *interrupts = ticks
     used = (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
@@ -199,19 +202,19 @@ def processor_seconds() -> tuple[float, float]:
 
 
 def others(before: tuple[float, float]) -> str:
-    """How much of the processor other programs took: figures are worth less by as much."""
+    """Says how much processor time other programs took, which makes the figures less reliable."""
     used, own = (now - then for now, then in zip(processor_seconds(), before, strict=True))
     share = max(0.0, 1 - own / used)
     return f"Other programs took {share:.0%} of the processor time that was used meanwhile."
 
 
 def measure(threads: int, rounds: int) -> Iterator[str]:
-    """The document's measured part, line by line as it comes."""
+    """Yields the lines of the document's measured part as they are measured."""
     before = processor_seconds()
     yield from header(threads, rounds)
     yield from ["## One training step, ResNet-18, 224x224", ""]
     yield from steps(threads, rounds)
-    yield "\nonnxruntime-training's SGD has no momentum: its step does less than the other two.\n"
+    yield "\nonnxruntime-training's SGD has no momentum: its step does less than the others'.\n"
     sizes = f"{COUNTS['train']} + {COUNTS['val']} images of 500x375"
     yield from [f"## The tutorial's job: one epoch, {sizes}", ""]
     yield from jobs(max(1, rounds // 2))
@@ -221,17 +224,17 @@ def measure(threads: int, rounds: int) -> Iterator[str]:
     yield from loaders(rounds)
     yield from ["", "## Growth", "", "One thread each:", ""]
     yield from steps(1, max(1, rounds // 2), (4,))
-    yield "\nFolders of small JPEGs, one measurement each; memory is what the process grew by:\n"
+    yield "\nFolders of small JPEGs, one measurement each; memory is the growth of the process:\n"
     yield from growth()
     yield from ["", "## Installed", ""]
     ours, theirs = node_packages() / 1e6, python_packages("torchvision") / 1e6
-    yield f"This project's packages {ours:,.0f} MB; torchvision and what it requires, as installed"
-    yield f"here, {theirs:,.0f} MB."
+    yield f"This project's packages take {ours:,.0f} MB. torchvision and its requirements take"
+    yield f"{theirs:,.0f} MB as installed here."
     yield from ["", others(before)]
 
 
 def main() -> int:
-    """Command line."""
+    """Runs the command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="npm run bench --", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each (default 5)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each (default 2)")

@@ -1,6 +1,6 @@
 /**
- * Loaded before the command line (`node --import`): ends the process when the first training step is about
- * to begin, and prints the time, in seconds since 1970.
+ * Loaded before the command line (`node --import`). When the first training step is about to begin, prints the
+ * time in seconds since 1970 and ends the process.
  */
 
 import { isMainThread } from 'node:worker_threads';

@@ -1,4 +1,4 @@
-"""How index and look through the images grow with the number of files; and what is installed."""
+"""Measures time and memory to list and check many images, and the size of the packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ INDEX_BYTES = 100e6
 
 
 def make_files(folder: Path, count: int) -> None:
-    """Names of a few small JPEGs in two classes: what is known of an image goes by its path."""
+    """Makes many hard links to a few small JPEGs, in two classes.
+
+    Links will do, because the cache of checked images goes by path.
+    """
     for split, number in (("train", count), ("warm", 8)):
         for label in "ab":
             (folder / split / label).mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,7 @@ def make_files(folder: Path, count: int) -> None:
 
 
 def measure_index(folder: Path) -> dict[str, Any]:
-    """Runs index_driver.mjs."""
+    """Runs index_driver.mjs; returns its figures."""
     driver = str(Path(__file__).parent / "index_driver.mjs")
     environment = {**os.environ, "ORT_FINETUNE_CACHE": str(folder / "cache")}
     command = ["node", driver, str(folder)]
@@ -45,10 +48,10 @@ def measure_index(folder: Path) -> dict[str, Any]:
 
 
 def growth() -> list[str]:
-    """The table by number of files; one measurement each."""
+    """Returns the table by number of files, with one measurement each."""
     lines = [
-        "| files | index, s | its memory, MB | look, first time, s | its memory, MB | "
-        "look, known, s | its memory, MB |",
+        "| files | index, s | its memory, MB | check, first time, s | its memory, MB | "
+        "check, known, s | its memory, MB |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     verdict = ""
@@ -63,10 +66,10 @@ def growth() -> list[str]:
             f"{count:,}",
             f"{first['index']:.2f}",
             f"{first['indexBytes'] / 1e6:.0f}",
-            f"{first['look']:.1f}",
-            f"{first['lookBytes'] / 1e6:.0f}",
-            f"{again['look']:.1f}",
-            f"{again['lookBytes'] / 1e6:.0f}",
+            f"{first['check']:.1f}",
+            f"{first['checkBytes'] / 1e6:.0f}",
+            f"{again['check']:.1f}",
+            f"{again['checkBytes'] / 1e6:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
         met = first["index"] < INDEX_SECONDS and first["indexBytes"] < INDEX_BYTES
@@ -76,7 +79,7 @@ def growth() -> list[str]:
 
 
 def node_packages() -> int:
-    """Bytes of the packages that a user of this one installs."""
+    """Returns the bytes of the packages that a user of this package installs."""
     command = ["npm", "ls", "--omit=dev", "--all", "--parseable"]
     found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
     folders = [Path(line) for line in found.splitlines() if "node_modules" in line]
@@ -85,7 +88,11 @@ def node_packages() -> int:
 
 
 def python_packages(name: str, seen: set[str] | None = None) -> int:
-    """Bytes of a Python package and all it requires."""
+    """Returns the bytes of a Python package and all packages that it requires.
+
+    Args:
+        seen: names of packages that are counted already.
+    """
     known = set() if seen is None else seen
     if name in known:
         return 0

@@ -1,6 +1,6 @@
 /**
- * The index of a folder of images and the look through them, once. Argument: data folder. Prints one JSON
- * line: seconds, and the growth of resident memory in bytes, after the index and after the look.
+ * Lists a folder of images and checks them, once. Argument: data folder. Prints one JSON line: the seconds of
+ * each, and the growth of resident memory in bytes, after the listing (index) and after the check.
  */
 
 import path from 'node:path';
@@ -28,8 +28,8 @@ const found = { files: folder.length, index: since(start) };
 found.indexBytes = process.memoryUsage.rss() - before;
 start = performance.now();
 const { known } = await checkImages(folder, pool);
-found.look = since(start);
-found.lookBytes = process.memoryUsage.rss() - before;
+found.check = since(start);
+found.checkBytes = process.memoryUsage.rss() - before;
 found.known = known;
 await pool.close();
 process.stdout.write(`${JSON.stringify(found)}\n`);

@@ -1,7 +1,7 @@
 """A data set of the tutorial's size: 244 training and 152 validation JPEGs of 500x375, two classes.
 
-Crops of scikit-image's photographs; what is in them does not matter here, only their size and the
-work of decoding them.
+The images are crops of scikit-image's photographs. Only their size and the work to decode them
+matter here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIZE = (500, 375)
 
 
 def make_job_data(folder: Path, counts: dict[str, int] | None = None) -> Path:
-    """Writes the folders ``train/a``, ``train/b``, ``val/a`` and ``val/b``; the same every time."""
+    """Writes ``train/a``, ``train/b``, ``val/a`` and ``val/b``, with the same images every time."""
     generator = np.random.default_rng(0)
     photographs = [skimage.data.astronaut, skimage.data.coffee]
     sources = [

@@ -1,6 +1,6 @@
 /**
- * The tutorial's job with this project: one epoch and the exported model. Arguments: data folder, run
- * folder, time of the start of the process (seconds since 1970). Prints one JSON line of marks, seconds.
+ * Runs the tutorial's job with this project: one epoch, and the exported model. Arguments: data folder, run
+ * folder, start time of the process (seconds since 1970). Prints one JSON line: the seconds at each mark.
  */
 
 import path from 'node:path';

@@ -1,6 +1,6 @@
-"""The tutorial's job in PyTorch: one epoch, training and validation, 4 workers, best weights saved.
+"""The tutorial's job in PyTorch: one epoch, training and validation, 4 workers, weights saved.
 
-Prints one JSON line: seconds from the start of the process (its imports included) to each mark.
+Prints one JSON line: the seconds from the start of the process, imports included, to each mark.
 """
 
 from __future__ import annotations

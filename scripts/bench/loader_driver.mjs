@@ -1,7 +1,7 @@
 /**
- * Epochs of this project's loader, timed on request: `{"cache": "none"}` a line on standard input (or
- * `"ram"`, whose first epoch fills the cache), `{"ms": an image}` a line on standard output. Arguments: data
- * folder, its `train` is read.
+ * Times epochs of this project's loader on request. Reads one request per line, `{"cache": "none"}` or
+ * `{"cache": "ram"}` (whose first epoch fills the cache); answers `{"ms": milliseconds per image}`. Argument:
+ * data folder, of which it reads `train`.
  */
 
 import { once } from 'node:events';

@@ -1,4 +1,4 @@
-"""Epochs of torch's DataLoader with the tutorial's transforms; see loader_driver.mjs."""
+"""Times epochs of torch's DataLoader with the tutorial's transforms; see loader_driver.mjs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
         ]
     )
     images = datasets.ImageFolder(str(Path(sys.argv[1]) / "train"), pipeline)
-    # Workers that stay, as ours do: their start is not the loader's speed.
+    # Keep the workers between epochs, as this project does: do not time their start.
     loader = torch.utils.data.DataLoader(
         images, batch_size=4, shuffle=True, num_workers=4, persistent_workers=True
     )

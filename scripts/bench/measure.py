@@ -1,4 +1,4 @@
-"""Processes that are timed: step servers that answer requests, and jobs that run once."""
+"""Runs the processes to time: servers that answer requests, and jobs that run once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from scripts.project import ROOT
 
 
 class StepServer:
-    """One program of this folder that times training steps, or epochs of a loader, on request."""
+    """A program of this folder that times training steps, or epochs of a loader, on request.
+
+    Attributes:
+        answer: the program's last answer.
+    """
 
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
@@ -33,13 +37,13 @@ class StepServer:
         )
 
     def ask(self, request: dict[str, Any]) -> float:
-        """Milliseconds a training step, or an image; what else it said is in ``answer``."""
+        """Returns milliseconds per training step, or per image for a loader."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"expected an answer of {self.name}, got none; run it by hand")
+            raise RuntimeError(f"expected an answer from {self.name}, got none; run it by hand")
         self.answer = json.loads(line)
         return float(self.answer["ms"])
 
@@ -51,7 +55,7 @@ class StepServer:
 
 
 def step_servers(threads: int) -> list[StepServer]:
-    """This project, PyTorch, onnxruntime-training, in this order."""
+    """Starts the servers for training steps: this project, PyTorch, onnxruntime-training."""
     here = Path(__file__).parent
     count = str(threads)
     return [
@@ -64,7 +68,7 @@ def step_servers(threads: int) -> list[StepServer]:
 
 
 def loader_servers(data: Path) -> list[StepServer]:
-    """This project, the same again, torch's DataLoader."""
+    """Starts the servers for loaders: this project's, the same server again, torch's DataLoader."""
     ours = ["node", str(Path(__file__).parent / "loader_driver.mjs"), str(data)]
     theirs = [sys.executable, "-m", "scripts.bench.loader_torch", str(data)]
     server = StepServer("this project's loader", ours)
@@ -72,7 +76,7 @@ def loader_servers(data: Path) -> list[StepServer]:
 
 
 def first_step(command: Sequence[str], environment: dict[str, str]) -> float:
-    """Seconds from the command to the first training step, where the run ends."""
+    """Returns the seconds from the command to the first training step, where the run is killed."""
     preload = (Path(__file__).parent / "first_step.mjs").as_uri()
     settings = {**os.environ, **environment, "NODE_OPTIONS": f"--import={preload}"}
     start = time.time()
@@ -89,30 +93,30 @@ def first_step(command: Sequence[str], environment: dict[str, str]) -> float:
 
 @dataclass(frozen=True)
 class Spread:
-    """Median, least and largest of repeated measurements."""
+    """Repeated measurements, shown as their median, smallest and largest."""
 
     values: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median."""
         return median(self.values)
 
     def text(self, unit: str = "", digits: int = 0) -> str:
-        """``287 (281 to 301) ms``."""
+        """Formats as ``287 (281 to 301) ms``."""
         low, high = min(self.values), max(self.values)
         return f"{self.median:.{digits}f} ({low:.{digits}f} to {high:.{digits}f}){unit}"
 
 
 def ratio(ours: Spread, theirs: Spread) -> Spread:
-    """Round by round: what was measured right after each other is compared."""
+    """Returns the ratios of measurements of the same round, which ran right after each other."""
     return Spread(tuple(a / b for a, b in zip(ours.values, theirs.values, strict=True)))
 
 
 def alternate(
     servers: Sequence[StepServer], requests: Sequence[dict[str, Any]], rounds: int
 ) -> list[Spread]:
-    """Times the servers in turn, one request each a round, after a round that does not count."""
+    """Times the servers in turn, one request each per round; the first round does not count."""
     found: list[list[float]] = [[] for _ in servers]
     for number in range(rounds + 1):
         for server, request, times in zip(servers, requests, found, strict=True):
@@ -124,7 +128,7 @@ def alternate(
 
 @dataclass(frozen=True)
 class Job:
-    """A finished job: its own marks, its wall time, and the largest memory of all its processes."""
+    """A finished job: its own marks, its wall time, and the peak memory of all its processes."""
 
     marks: dict[str, Any]
     seconds: float
@@ -132,7 +136,7 @@ class Job:
 
 
 def run_job(command: Sequence[str], environment: dict[str, str] | None = None) -> Job:
-    """Runs a job; the time of its start is its last argument, its last line of output the marks."""
+    """Runs a job: passes the time of its start as last argument, reads marks from its last line."""
     start = time.time()
     process = subprocess.Popen(
         [*command, str(start)],
@@ -161,7 +165,7 @@ def run_job(command: Sequence[str], environment: dict[str, str] | None = None) -
 
 
 def tree_bytes(pid: int) -> int:
-    """Resident memory of a process and its descendants, shared pages counted once (Pss)."""
+    """Returns the memory of a process and its descendants; shared pages count once (Pss)."""
     total = 0
     pending = [pid]
     while pending:
@@ -172,7 +176,7 @@ def tree_bytes(pid: int) -> int:
             for task in (folder / "task").iterdir():
                 pending += [int(child) for child in (task / "children").read_text().split()]
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended
         line = next(line for line in rollup.splitlines() if line.startswith("Pss:"))
         total += int(line.split()[1]) * 1024
     return total

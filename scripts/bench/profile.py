@@ -16,7 +16,7 @@ SUFFIX = "_kernel_time"
 
 
 def profile(batch: int, threads: int) -> list[str]:
-    """Table of operators with their input shapes; each node counts with its fastest of 3 steps."""
+    """Returns a table of operators by input shapes; a node counts with its fastest of 3 steps."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(__file__).with_name("profile_step.mjs")
         command = ["node", str(script), str(batch), folder, str(threads)]
@@ -30,7 +30,7 @@ def profile(batch: int, threads: int) -> list[str]:
         if event.get("cat") != "Node" or not name.endswith(SUFFIX):
             continue
         operator = event["args"]["op_name"]
-        if operator != "Scan":  # it contains all others
+        if operator != "Scan":  # the Scan contains all other nodes
             fastest[name] = min(fastest.get(name, float("inf")), event["dur"] / 1000)
             kinds[name] = f"{operator} | {_shapes(event['args']['input_type_shape'])}"
     cost: defaultdict[str, float] = defaultdict(float)

@@ -1,6 +1,6 @@
 /**
- * Two training steps at batch size `argv[2]` under ONNX Runtime's own profiler, of the same runtime that trains.
- * Prints the path of the profile it wrote into the folder `argv[3]`; the first step only warms up.
+ * Runs three training steps with ONNX Runtime's profiler, in the runtime that trains. Arguments: batch size,
+ * folder to write the profile to, threads.
  */
 
 import path from 'node:path';
@@ -20,7 +20,7 @@ const feeds = {};
 for (const { name, shape } of train.inputs) {
   const dims = shape.map((size) => sizes[size] ?? size);
   const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
-  // Small random numbers everywhere: nothing is zero, and variances are positive.
+  // Small positive numbers: no value is zero, and variances are positive.
   for (let i = 0; i < data.length; i++) data[i] = Math.random() / 10 + 0.001;
   feeds[name] = new ort.Tensor('float32', data, dims);
 }

@@ -1,6 +1,7 @@
-"""Epoch times on many ranks: a model, fitted to the figures of ``npm run scaling``.
+"""Predicts epoch times on many ranks, with a model fitted to the figures of ``npm run scaling``.
 
-python -m scripts.bench.scaling reads docs/results/scaling.json and writes docs/results/scaling.md.
+``python -m scripts.bench.scaling`` reads docs/results/scaling.json and writes
+docs/results/scaling.md.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ import numpy as np
 from scripts.project import RESULTS
 
 NETWORKS = {"10 Gbit/s": 10e9, "100 Gbit/s": 100e9}
-"""Bits a second."""
+"""Rates in bits per second."""
 RANKS = [1 << power for power in range(1, 9)]
 IMAGES = [1000, 100_000]
 PAYS = 1.5
-"""Twice as many ranks pay if they make an epoch at least so many times as fast."""
+"""Smallest speed-up of an epoch for which doubling the ranks pays."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a message costs.
+    """The time of a message.
 
     Attributes:
-        latency: seconds a message.
-        per_byte: seconds a byte of a message; the processor's share included.
+        latency: seconds per message.
+        per_byte: seconds per byte of a message, including the processor's share.
     """
 
     latency: float
@@ -38,11 +39,11 @@ class Link:
 
     @staticmethod
     def fit(ranks: int, times: Sequence[tuple[float, float]]) -> Link:
-        """Least squares of the relative errors of ``ring``.
+        """Fits a link to measured times, by least squares of the relative errors of ``ring``.
 
         Args:
-            ranks: N.
-            times: bytes of a buffer and seconds of its all-reduce.
+            ranks: number of ranks N.
+            times: pairs of a buffer's bytes and the seconds of its all-reduce.
         """
         messages = 2 * (ranks - 1)
         rows = [[messages / t, messages * size / ranks / t] for size, t in times]
@@ -50,19 +51,21 @@ class Link:
         return Link(float(found[0]), float(found[1]))
 
     def limited(self, bits: float, share: float) -> Link:
-        """The same with the time of a network of so many bits a second, at a share of its rate."""
+        """Adds the time of a network: ``bits`` per second, of which it reaches ``share``."""
         return Link(self.latency, self.per_byte + 8 / bits / share)
 
     def share(self, ranks: int, bits: float, size: float, seconds: float) -> float:
-        """The share of a network's rate that makes ``limited`` give a measured time."""
+        """Returns the share of a network's rate for which ``limited`` gives a measured time."""
         own = seconds - self.ring(ranks, size)
         return Link(0, 8 / bits).ring(ranks, size) / own
 
     def ring(self, ranks: int, size: float) -> float:
-        """Seconds of a ring all-reduce: 2 (N - 1) messages of an N-th part (Thakur et al. 2005).
+        """Returns the seconds of a ring all-reduce (Thakur et al. 2005).
+
+        It sends 2 (N - 1) messages, each with an N-th of the buffer.
 
         Args:
-            ranks: N.
+            ranks: number of ranks N.
             size: bytes of the buffer.
         """
         return 2 * (ranks - 1) * (self.latency + size / ranks * self.per_byte)
@@ -70,12 +73,12 @@ class Link:
 
 @dataclass(frozen=True)
 class Model:
-    """What an epoch is made of.
+    """The parts of an epoch's time.
 
     Attributes:
         single: seconds of a step in the graph for one process.
-        pair: the same in the two graphs of a rank, without the all-reduce.
-        batch: images of a rank's step.
+        pair: seconds of a step in the two graphs of a rank, without the all-reduce.
+        batch: images per step of a rank.
         gradients: bytes of the buffer to reduce.
     """
 
@@ -85,18 +88,18 @@ class Model:
     gradients: int
 
     def epoch(self, ranks: int, images: int, link: Link) -> float:
-        """Seconds of an epoch; ranks have parts of equal size, and wait for the largest batch."""
+        """Returns the seconds of an epoch; all ranks take as many steps as the largest part."""
         steps = math.ceil(math.ceil(images / ranks) / self.batch)
         if ranks == 1:
             return steps * self.single
         return steps * (self.pair + link.ring(ranks, self.gradients))
 
     def efficiency(self, ranks: int, images: int, link: Link) -> float:
-        """How many times as fast as one rank, a rank."""
+        """Returns the speed-up over one rank, divided by the number of ranks."""
         return self.epoch(1, images, link) / self.epoch(ranks, images, link) / ranks
 
     def last_that_pays(self, images: int, link: Link) -> int:
-        """The most ranks to which doubling makes an epoch ``PAYS`` times as fast; 1 for none."""
+        """Returns the largest number of ranks whose last doubling pays; 1 if none does."""
         paying = [
             ranks
             for ranks in RANKS
@@ -106,23 +109,23 @@ class Model:
 
 
 def pairs(times: Sequence[dict[str, float]]) -> list[tuple[float, float]]:
-    """Bytes and seconds."""
+    """Returns pairs of bytes and seconds."""
     return [(time["bytes"], time["seconds"]) for time in times]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown."""
+    """Formats a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def milliseconds(seconds: float) -> str:
-    """For a table."""
+    """Formats a time for a table."""
     return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{1000 * seconds:.0f} ms"
 
 
 def throughput(figures: dict[str, Any]) -> str:
-    """Measured: two ranks against one."""
+    """Returns the table of measured speeds: one rank and two."""
     found = figures["throughput"]
     rows = [
         ["1 rank, 2 threads", f"{found['oneRank']:.1f}", ""],
@@ -132,7 +135,7 @@ def throughput(figures: dict[str, Any]) -> str:
 
 
 def all_reduces(figures: dict[str, Any], link: Link) -> str:
-    """Measured, beside what the model says of the network."""
+    """Returns the table of measured all-reduces, with the model's times."""
     rows = []
     local = dict(pairs(figures["sharedMemory"]))
     for size, seconds in pairs(figures["network"]["unlimited"]):
@@ -142,7 +145,7 @@ def all_reduces(figures: dict[str, Any], link: Link) -> str:
 
 
 def limited_times(figures: dict[str, Any]) -> list[tuple[float, float, float]]:
-    """Bits a second of a link that is held to a rate, bytes and seconds."""
+    """Returns rate in bits per second, bytes and seconds of all-reduces over rate-limited links."""
     return [
         (limited["megabits"] * 1e6, size, seconds)
         for limited in figures["network"]["limited"]
@@ -151,7 +154,7 @@ def limited_times(figures: dict[str, Any]) -> list[tuple[float, float, float]]:
 
 
 def checks(figures: dict[str, Any], link: Link, share: float) -> str:
-    """Measured on links that are held to a rate, beside what the model says."""
+    """Returns the table of all-reduces over rate-limited links, with the model's times."""
     rows = []
     for rate, size, seconds in limited_times(figures):
         found = link.limited(rate, share).ring(2, size)
@@ -161,7 +164,7 @@ def checks(figures: dict[str, Any], link: Link, share: float) -> str:
 
 
 def predictions(model: Model, links: Sequence[Link], images: int) -> str:
-    """Predicted epochs."""
+    """Returns the table of predicted epochs."""
     rows = []
     for ranks in [1, *RANKS]:
         cells = [
@@ -173,7 +176,7 @@ def predictions(model: Model, links: Sequence[Link], images: int) -> str:
 
 
 def document(figures: dict[str, Any]) -> str:
-    """docs/results/scaling.md."""
+    """Returns the text of docs/results/scaling.md."""
     network = pairs(figures["network"]["unlimited"])
     link = Link.fit(2, network)
     step = figures["steps"]
@@ -193,7 +196,7 @@ def document(figures: dict[str, Any]) -> str:
         for name, one in zip(NETWORKS, links, strict=True)
     )
     sections = "\n".join(
-        f"{images:,} training images, batch {model.batch} a rank:\n\n"
+        f"{images:,} training images, batch {model.batch} per rank:\n\n"
         f"{predictions(model, links, images)}"
         for images in IMAGES
     )
@@ -202,52 +205,51 @@ def document(figures: dict[str, Any]) -> str:
     return f"""\
 # Scaling over MPI
 
-ResNet-18 at 224x224, float32, batch {model.batch} a rank. `npm run scaling` measures all this,
+ResNet-18 at 224x224, float32, batch {model.batch} per rank. `npm run scaling` measures all this,
 and writes this file and `scaling.json` beside it. This run: {figures["date"]}, Open MPI,
 {figures["processor"]}. {figures.get("remark", "")}
 
 ## Measured
 
-One machine, two cores, the whole command on the sample pictures, second epoch, medians of
-{rounds} rounds in turn:
+The whole command on one machine with two cores, on the sample images; second epoch; medians of
+{rounds} rounds, in turn:
 
 {throughput(figures)}
 The ratio is {ratio:.2f} (median of the rounds' ratios). The time in all-reduce includes
 waiting for the other rank.
 
-A step with two threads takes {single} in the graph for one process (eight steps a chunk) and
-{pair} in the two graphs of a rank, without the all-reduce: there gradients and weights are copied
-at every step.
+A step with two threads takes {single} in the graph for one process and {pair} in the two graphs of
+a rank, without the all-reduce. The two graphs copy gradients and weights at every step. The graph
+for one process was timed with eight steps per call; training makes at most two per call.
 
-All-reduces over two ranks, as a step makes them, medians. Two hosts are two network namespaces of
-this machine with addresses of their own, over TCP on a veth pair: real sockets, but no wire, and
+Medians of all-reduces over two ranks, as a step makes them. "Two hosts" are two network namespaces
+of this machine with their own addresses, over TCP on a veth pair: real sockets without a wire, and
 both ends share the two cores. {gradients:,} bytes are the gradients of ResNet-18.
 
 {all_reduces(figures, link)}
 ## The model
 
-A ring all-reduce of S bytes over N ranks sends 2 (N - 1) messages of S / N bytes, each of which
-takes a latency and a time a byte. Fitted to the column "two hosts" (least squares of the relative
-errors): latency {1e6 * link.latency:.0f} µs, and {1e9 * link.per_byte:.2f} ns a byte, which is
-what processor and memory take. A network's own time a byte comes on top; of a link that was held
-to a rate (tc tbf) TCP reached {share:.0%} (the median of this table), and so it is taken to do of
-others:
+A ring all-reduce of S bytes over N ranks sends 2 (N - 1) messages of S / N bytes. The time of a
+message is a latency and a time per byte. Fitted to the column "two hosts" (least squares of the
+relative errors), the latency is {1e6 * link.latency:.0f} µs, and processor and memory take
+{1e9 * link.per_byte:.2f} ns per byte. A network adds its own time per byte. Over a link limited to
+a rate (tc tbf) TCP reached {share:.0%} of the rate (the median of this table); the model assumes
+this share for other networks, too:
 
 {checks(figures, link, share)}
 ## Predicted, not measured
 
-A rank is one machine with two such cores. Its step takes {pair} and the all-reduce; that of a
-process alone {single}. Efficiency is the speed-up over one process, divided by the ranks. Left out:
-slow machines that the others wait for, decoding, validation and checkpoints, and networks that do
-not give each pair of neighbours their full rate.
+Each rank is one machine with two such cores. Its step takes {pair} and the all-reduce; the step of
+a single process takes {single}. Efficiency is the speed-up over one process, divided by the number
+of ranks. The model leaves out slow machines that the others wait for, decoding, validation and
+checkpoints, and networks that do not give each pair of neighbours the full rate.
 
 {sections}
-The last doubling of the ranks that pays (an epoch at least {PAYS} times as fast), of those up to
-{RANKS[-1]}, is that to {"; ".join(pays)}.
-Where each rank has one batch an epoch, more bring nothing: from {IMAGES[0] // model.batch} ranks
-for {IMAGES[0]:,} images.
-From one process to two ranks is the dearest doubling: {gains}.
-Mind that the batch of a step grows with the ranks: at 256 ranks it is {256 * model.batch:,} images.
+Doubling the ranks pays if it makes an epoch at least {PAYS} times as fast. Up to {RANKS[-1]} ranks,
+the last doubling that pays is the one to {"; ".join(pays)}.
+More ranks than batches bring nothing: {IMAGES[0]:,} images fill {IMAGES[0] // model.batch} ranks.
+The doubling from one process to two ranks gains least: {gains}.
+The batch of a step grows with the ranks: at 256 ranks it is {256 * model.batch:,} images.
 """
 
 

@@ -1,6 +1,6 @@
 /**
- * Training steps of this project's compiled driver, timed on request: `{"batch": 4}` a line on standard
- * input, `{"ms": a step, "driverMs": of it outside the runtime}` a line on standard output.
+ * Times training steps of this project on request. Reads one request per line, such as `{"batch": 4}`; answers
+ * `{"ms": milliseconds per step, "outside": share of that time outside of ONNX Runtime}`. Argument: threads.
  */
 
 import { once } from 'node:events';

@@ -1,6 +1,7 @@
-"""onnxruntime-training 1.19.2 with its own native kernels, timed on request; see step_driver.mjs.
+"""Times training steps of onnxruntime-training 1.19.2 with its native kernels.
 
-Its SGD has no momentum: the step does less than the other two.
+See step_driver.mjs for requests and answers. Its SGD has no momentum, so its step does less than
+the other two.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def main() -> None:
             initializer.raw_data = weights[initializer.name].numpy().tobytes()
     with tempfile.TemporaryDirectory() as folder:
         saved = os.dup(1)
-        os.dup2(2, 1)  # the tools log to standard output, which is the answers' here
+        os.dup2(2, 1)  # the tools log to standard output, which must hold answers only
         artifacts.generate_artifacts(
             forward,
             requires_grad=[name for name, _ in model.named_parameters()],
@@ -46,15 +47,15 @@ def main() -> None:
             artifact_directory=folder,
         )
         for path in Path(folder).glob("*.onnx"):
-            # Written in the IR version of a newer onnx than 1.19.2 reads.
+            # The installed onnx writes a newer IR version than 1.19.2 can read.
             written = onnx.load(path)
             written.ir_version = IR_VERSION
             onnx.save(written, path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         state = CheckpointState.load_checkpoint(str(Path(folder) / "checkpoint"))
-        # Its evaluation model keeps BatchNorm's training outputs, which the runtime refuses; a
-        # training step does not need it.
+        # Leave out the evaluation model: it has BatchNorm's training outputs, which the runtime
+        # refuses, and a training step does not need it.
         training = str(Path(folder) / "training_model.onnx")
         module = Module(training, state, device="cpu", session_options=options)
         optimizer = Optimizer(str(Path(folder) / "optimizer_model.onnx"), module)

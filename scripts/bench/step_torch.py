@@ -1,4 +1,4 @@
-"""PyTorch's training step (the tutorial's loop body), timed on request; see step_driver.mjs."""
+"""Times PyTorch's training steps (the tutorial's loop body); see step_driver.mjs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Side by side: PyTorch with torchvision, and this project's own compiled driver."""
+"""Compares this project's TypeScript program with PyTorch and torchvision, side by side."""

@@ -1,7 +1,7 @@
 /**
- * The compiled driver (dist/) as a process that Python can call: one JSON job a line on standard
- * input, one JSON answer a line on standard output, tensors in safetensors files that the job names.
- * Python's half, with what each job means, is driver.py.
+ * Lets Python call the compiled program (dist/). Reads one JSON job per line from standard input and writes one
+ * JSON answer per line to standard output. Tensors are in safetensors files that the job names. The Python side,
+ * bridge.py, describes each job.
  */
 
 import { once } from 'node:events';
@@ -34,7 +34,7 @@ import {
 
 const WORKERS = 2;
 
-/** The training session that is open: one at a time, as in the driver. */
+/** The open training session; there is at most one. */
 let open = null;
 
 async function read(file) {
@@ -49,7 +49,7 @@ function int64(shape, values) {
   return { dtype: 'int64', shape, data: BigInt64Array.from(values, (value) => BigInt(value)) };
 }
 
-/** Every float tensor of the state that is not momentum. */
+/** Selects all float tensors of the state except momentum. */
 function weightFeeds({ manifest }, tensors) {
   const names = [...manifest.parameters, ...manifest.buffers].map(({ name }) => name);
   return Object.fromEntries(names.map((name) => [name, tensors.get(name)]));
@@ -64,7 +64,7 @@ async function withRuntime(threads, use) {
   }
 }
 
-/** Batches as they go by, kept for Python to give PyTorch the very same. */
+/** Passes batches on and copies them to `outputs`, so that PyTorch can train on the same batches. */
 async function* recorded(batches, { inputSize }, outputs) {
   for await (const batch of batches) {
     const { images, labels } = batch;
@@ -82,7 +82,7 @@ const jobs = {
     const artifacts = await openArtifacts(dir);
     const { runtime } = await openDevice(provider, threads, artifacts);
     const session = await TrainSession.create(runtime, artifacts, classes).catch(async (error) => {
-      // An open runtime would keep the process from ending.
+      // Close the runtime: its thread would keep the process alive.
       await runtime.close();
       throw error;
     });
@@ -136,7 +136,7 @@ const jobs = {
     });
   },
 
-  /** Epochs of a folder's images through loader, grouping and session, StepLR by epoch. */
+  /** Trains on a folder of images with the loader and the session; StepLR sets the rate of each epoch. */
   async epochs({ data, epochs, batchSize, seed, settings, output }) {
     const { artifacts, session, classes } = open;
     const dataset = await ImageFolder.open(data);
@@ -190,7 +190,7 @@ const jobs = {
     });
   },
 
-  /** Images through the loader itself; in `train` mode also the crop and the flip it drew. */
+  /** Reads images with the loader; in `train` mode also returns the crops and flips that it drew. */
   async preprocess({ artifacts: dir, mode, images, seed, epoch, output }) {
     const artifacts = await openArtifacts(dir);
     const dataset = {
@@ -233,13 +233,13 @@ const jobs = {
     await write(output, { boxes: int64([draws, 4], values) });
   },
 
-  /** Where Chromium and its software Vulkan driver are, for rows 7 and 8. */
+  /** Finds Chromium and its software Vulkan driver, for rows 7 and 8. */
   async find() {
     const { findChromium, findSwiftShader } = await import('../../dist/test/support/chromium.js');
     return { chromium: findChromium(), swiftShader: findSwiftShader() };
   },
 
-  /** Where the operators of one training step ran. */
+  /** Counts on which provider each operator of one training step ran. */
   async placements({ artifacts: dir, provider }) {
     const { placements } = await import('../../dist/test/parity/placements.js');
     return { placements: await placements(await openArtifacts(dir), provider) };

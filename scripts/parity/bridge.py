@@ -1,4 +1,4 @@
-"""Python's half of bridge.mjs: the project's compiled driver, called with torch tensors."""
+"""Calls the compiled TypeScript program from Python, with torch tensors; see bridge.mjs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,18 @@ Provider = Literal["cpu", "cuda", "webgpu"]
 
 
 class BridgeError(Exception):
-    """A job that failed in the driver; the message is the driver's, with its stack."""
+    """A job failed in the Node process; the message is that of the error, with its stack."""
 
 
 class Bridge:
-    """A process of the compiled driver, for a ``with`` block. It holds at most one session.
+    """A Node process with the compiled program, for a ``with`` block. It has at most one session.
 
     Args:
-        environment: variables of the process beside this one's.
+        environment: environment variables of the process, in addition to those of this process.
+
+    Attributes:
+        answer: the last answer of the process.
+        folder: a temporary folder, removed at the end of the block.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -68,16 +72,16 @@ class Bridge:
         provider: Provider = "cpu",
         threads: int = 0,
     ) -> None:
-        """Opens a training session on the artifacts of ``arch``, in place of the one before."""
+        """Opens a training session on the artifacts of ``arch``; closes the previous session."""
         artifacts = str(COMMITTED[arch])
         self._call("open", artifacts=artifacts, classes=classes, provider=provider, threads=threads)
 
     def set_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Sets parameters, statistics and counters; momentum that is not given is zero."""
+        """Sets parameters, statistics and counters; momentum that is missing becomes zero."""
         self._call("setState", state)
 
     def get_state(self) -> Tensors:
-        """The whole state, momentum included."""
+        """Returns the whole state, including momentum."""
         return self._fetch("getState")
 
     def step(
@@ -94,7 +98,8 @@ class Bridge:
         Args:
             images: float32 [K, N, 3, S, S].
             labels: int64 [K, N].
-            lr: K rates of the backbone; the head's are the same unless given.
+            lr: K learning rates of the backbone.
+            head_lr: K learning rates of the head; None for those of the backbone.
 
         Returns:
             ``losses`` [K] and ``logits`` [K, N, C].
@@ -121,10 +126,11 @@ class Bridge:
         step_size: int = 1,
         gamma: float = 0.1,
     ) -> Tensors:
-        """Trains on the class folders of ``data`` through the driver's own loader and epoch loop.
+        """Trains on the class folders of ``data`` with the program's own loader and epoch loop.
 
         Returns:
-            ``losses`` [steps] and what each step saw, ``images.I`` [N, 3, S, S], ``labels.I`` [N].
+            ``losses`` [steps], and the batch of each step I: ``images.I`` [N, 3, S, S] and
+            ``labels.I`` [N].
         """
         settings = {
             "lr": lr,
@@ -149,7 +155,7 @@ class Bridge:
         images: torch.Tensor,
         threads: int = 0,
     ) -> torch.Tensor:
-        """Logits [N, C] of the evaluation graph for images [N, 3, S, S]."""
+        """Returns logits [N, C] of the evaluation graph for images [N, 3, S, S]."""
         tensors = {**state, "images": images}
         artifacts = str(COMMITTED[arch])
         return self._fetch("evaluate", tensors, artifacts=artifacts, threads=threads)["logits"]
@@ -162,7 +168,7 @@ class Bridge:
         self._call("export", state, artifacts=artifacts, classes=list(classes), model=str(model))
 
     def run_model(self, model: Path, images: torch.Tensor, threads: int = 0) -> torch.Tensor:
-        """Logits [N, C] of an exported model."""
+        """Returns logits [N, C] of an exported model, run by onnxruntime-node."""
         return self._fetch("run", {"input": images}, model=str(model), threads=threads)["logits"]
 
     def preprocess(
@@ -173,11 +179,11 @@ class Bridge:
         seed: int = 0,
         epoch: int = 0,
     ) -> Tensors:
-        """What the loader makes of image files.
+        """Reads image files with the loader.
 
         Returns:
-            ``pixels.I`` [3, S, S] of each image; with mode ``train`` also ``crop.I``: top, left,
-            height, width and whether it is flipped.
+            ``pixels.I`` [3, S, S] of each image I. In mode ``train`` also ``crop.I``: top, left,
+            height, width, and 1 if flipped.
         """
         return self._fetch(
             "preprocess",
@@ -189,32 +195,32 @@ class Bridge:
         )
 
     def crops(self, width: int, height: int, draws: int, seed: int = 0) -> torch.Tensor:
-        """Crops [draws, 4] (top, left, height, width) that the loader would draw."""
+        """Returns crops [draws, 4] (top, left, height, width) as the loader draws them."""
         artifacts = str(COMMITTED["resnet18"])
         sizes = {"width": width, "height": height, "draws": draws, "seed": seed}
         return self._fetch("crops", artifacts=artifacts, **sizes)["boxes"]
 
     def initial_state(self, arch: str, weights: str, classes: int, seed: int = 0) -> Tensors:
-        """What training starts from, for ``--weights`` of the same value."""
+        """Returns the state that training starts from with ``--weights`` of the same value."""
         artifacts = str(COMMITTED[arch])
         job = {"artifacts": artifacts, "weights": weights, "classes": classes, "seed": seed}
         return self._fetch("initialState", **job)
 
     def find(self) -> dict[str, str | None]:
-        """Paths of ``chromium`` and of ``swiftShader``'s description, null where there is none."""
+        """Returns the paths of ``chromium`` and ``swiftShader``'s description; None if missing."""
         self._call("find")
         return self.answer
 
     def placements(self, arch: str, provider: str) -> dict[str, dict[str, int]]:
-        """How often each operator of one training step ran, by the execution provider it ran on."""
+        """Counts for each execution provider how often each operator ran in one training step."""
         self._call("placements", artifacts=str(COMMITTED[arch]), provider=provider)
         found: dict[str, dict[str, int]] = self.answer["placements"]
         return found
 
     def browse(self, chromium: str, model: Path, images: torch.Tensor) -> torch.Tensor:
-        """Logits [N, C] of an exported model in Chromium with onnxruntime-web's WASM.
+        """Returns logits [N, C] of an exported model in Chromium with onnxruntime-web's WASM.
 
-        Afterwards ``answer`` has ``runtime``, its version, and ``userAgent``.
+        Afterwards ``answer`` has ``runtime`` (the version of onnxruntime-web) and ``userAgent``.
         """
         job = {"chromium": chromium, "model": str(model)}
         return self._fetch("browse", {"input": images}, **job)["logits"]
@@ -231,7 +237,7 @@ class Bridge:
         self, kind: str, tensors: Mapping[str, torch.Tensor] | None = None, /, **job: object
     ) -> None:
         if tensors is not None:
-            # Copies: views of one storage cannot be saved.
+            # Copy the tensors: safetensors cannot save views that share a storage.
             copies = {name: t.detach().clone().contiguous() for name, t in tensors.items()}
             save_file(copies, self._input)
             job["input"] = str(self._input)
@@ -240,7 +246,7 @@ class Bridge:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise BridgeError(f"expected an answer to {kind}, got none: the driver ended")
+            raise BridgeError(f"expected an answer to {kind}, got none: the process ended")
         self.answer = json.loads(answer)
         if "error" in self.answer:
             raise BridgeError(f"{kind}: {self.answer['error']}")

@@ -1,6 +1,6 @@
-"""PyTorch's DistributedDataParallel on the batches that the ranks of test/mpi-epochs.ts saw.
+"""Trains with PyTorch's DistributedDataParallel on the batches of test/long/mpi/epochs.ts.
 
-python -m scripts.parity.ddp SPEC.json prints what it found as JSON, for ``npm run test:mpi``.
+``python -m scripts.parity.ddp SPEC.json`` prints the results as JSON, for ``npm run test:mpi``.
 """
 
 from __future__ import annotations
@@ -39,26 +39,30 @@ Spec = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What one rank of the driver had, and had to do with it."""
+class RankRun:
+    """Batches and results of one rank of this project.
+
+    Attributes:
+        indices: indices of all its images, in order.
+        first: gradients of the first step, averaged over the ranks.
+    """
 
     batches: list[Batch]
     indices: list[int]
     losses: torch.Tensor
     first: Tensors
-    """Gradients of the first step, averaged over the ranks."""
     state: Tensors
 
 
-def read(spec: Spec, seed: int, rank: int) -> Seen:
-    """Reads a file of test/mpi-epochs.ts."""
+def read(spec: Spec, seed: int, rank: int) -> RankRun:
+    """Reads the file that test/long/mpi/epochs.ts wrote for a rank."""
     found = load_file(Path(spec["folder"]) / f"{seed}-{rank}.safetensors")
 
     def under(prefix: str) -> Tensors:
         return {n.removeprefix(prefix): t for n, t in found.items() if n.startswith(prefix)}
 
     steps = range(len(under("labels.")))
-    return Seen(
+    return RankRun(
         batches=[Batch(found[f"images.{i}"], found[f"labels.{i}"]) for i in steps],
         indices=[int(i) for step in steps for i in found[f"indices.{step}"]],
         losses=found["losses"],
@@ -69,13 +73,13 @@ def read(spec: Spec, seed: int, rank: int) -> Seen:
 
 @dataclass(frozen=True)
 class Job:
-    """A training under DistributedDataParallel, as one of its ranks gives it back."""
+    """A way to train with DistributedDataParallel: number of threads and floating-point type."""
 
     threads: int
     dtype: torch.dtype
 
     def path(self, spec: Spec, seed: int, rank: int) -> Path:
-        """Where ``rank`` leaves what it found."""
+        """Returns the file in which ``rank`` saves its results."""
         name = f"torch-{seed}-{rank}-{self.threads}-{str(self.dtype)[6:]}.pt"
         return Path(spec["folder"]) / name
 
@@ -85,10 +89,10 @@ EXACT = Job(1, torch.double)
 
 
 def train(spec: Spec, seed: int, batches: list[Batch], job: Job) -> tuple[Trained, Tensors]:
-    """One rank's training, and the averaged gradients of its first step."""
+    """Trains one rank; returns its results and the averaged gradients of its first step."""
     model: nn.Module = make_model(spec["arch"], spec["classes"], 0)
     if dist.get_rank() == 0:
-        # From there the others have it.
+        # DistributedDataParallel sends rank 0's weights to the other ranks.
         model.load_state_dict(random_state(spec["arch"], spec["classes"], seed))
     model = model.to(job.dtype)
     parallel = DistributedDataParallel(model)
@@ -110,7 +114,7 @@ def train(spec: Spec, seed: int, batches: list[Batch], job: Job) -> tuple[Traine
 
 
 def work(rank: int, spec: Spec, jobs: list[Job]) -> None:
-    """A process of the group."""
+    """Runs one process of the group: trains for every seed and job, and saves the results."""
     rendezvous = Path(spec["folder"]) / "rendezvous"
     dist.init_process_group(
         "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=spec["ranks"]
@@ -126,7 +130,7 @@ def work(rank: int, spec: Spec, jobs: list[Job]) -> None:
 
 
 def results(spec: Spec, seed: int, job: Job) -> tuple[Trained, Tensors]:
-    """Rank 0's, with the losses of all ranks."""
+    """Reads rank 0's results, with the losses of all ranks."""
     all_ranks = [
         torch.load(job.path(spec, seed, rank), weights_only=False) for rank in range(spec["ranks"])
     ]
@@ -136,7 +140,7 @@ def results(spec: Spec, seed: int, job: Job) -> tuple[Trained, Tensors]:
 
 
 def sampled_alike(shards: list[list[int]], epochs: int) -> bool:
-    """Whether each epoch's shards are those of PyTorch's DistributedSampler of some permutation."""
+    """Tells if DistributedSampler splits some permutation of each epoch into the same shards."""
     length = len(shards[0]) // epochs
     for epoch in range(epochs):
         parts = [shard[epoch * length : (epoch + 1) * length] for shard in shards]
@@ -151,13 +155,18 @@ def sampled_alike(shards: list[list[int]], epochs: int) -> bool:
     return True
 
 
-def same_weights(seen: list[Seen], names: list[str]) -> bool:
-    """Whether all ranks ended with the same bits."""
+def same_weights(seen: list[RankRun], names: list[str]) -> bool:
+    """Tells if all ranks ended with bitwise equal weights."""
     return all(torch.equal(one.state[n], seen[0].state[n]) for one in seen for n in names)
 
 
 def gradients(spec: Spec) -> dict[str, Any]:
-    """First steps: medians over the seeds of the distances from float64, and from each other."""
+    """Compares the gradients of the first steps with float64 and with PyTorch's.
+
+    Returns:
+        Medians over the seeds of the distances from float64, ``ours`` and ``torch``, and the
+        largest distance ``apart`` between the two.
+    """
     ours, theirs, apart = [], [], []
     for seed in spec["seeds"]:
         found = read(spec, seed, 0).first
@@ -171,7 +180,7 @@ def gradients(spec: Spec) -> dict[str, Any]:
 
 
 def trajectories(spec: Spec) -> dict[str, Any]:
-    """Whole trainings: medians of distances from PyTorch with two threads, and from float64."""
+    """Compares whole trainings: medians of distances from PyTorch with two threads and float64."""
     names = ("ours", "torch", "oursExact", "torchExact")
     found: dict[str, list[Distance]] = {name: [] for name in names}
     for seed in spec["seeds"]:
@@ -187,14 +196,14 @@ def trajectories(spec: Spec) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Trains, and prints the figures."""
+    """Runs the command: trains, and prints the figures."""
     spec: Spec = json.loads(Path(sys.argv[1]).read_text())
     kinds: dict[str, tuple[list[Job], Callable[[Spec], dict[str, Any]]]] = {
         "gradients": ([ONE, EXACT], gradients),
         "trajectories": ([ONE, TWO, EXACT], trajectories),
     }
     jobs, compare = kinds[spec["compare"]]
-    # Threads that wait must not take the processors from other ranks.
+    # Waiting threads must not take processor time from other ranks.
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     spawn(work, (spec, jobs), nprocs=spec["ranks"])  # type: ignore[no-untyped-call]
     checks = {"sampler": True, "sameWeights": True}

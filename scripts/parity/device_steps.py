@@ -1,10 +1,11 @@
 """``npm run parity:device``: row 3's float32 steps of ResNet-18, on a GPU.
 
-npm run parity:device -- swiftshader      # WebGPU in software: over a minute an image
+npm run parity:device -- swiftshader      # WebGPU in software: over a minute per image
 npm run parity:device -- cuda --seeds 48  # or webgpu; TF32 is off
 
-The bound on the gradient is for its median over the seeds. Single ones vary: where a ReLU decides
-the other way on a difference in the last bits, all gradients before it move.
+The bound holds for the median of the gradient's error over the seeds. The errors of single seeds
+vary widely: if a difference in the last bits changes the sign of a ReLU's input, the gradients of
+all earlier layers change.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ SEEDS = 16
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where steps are taken: the provider, and what the driver's environment needs for it."""
+class Device:
+    """A device: the execution provider, and the environment variables that it needs."""
 
     provider: Provider
     environment: Mapping[str, str]
 
 
-def find_place(name: str) -> Place | None:
-    """The place of that name; None for SwiftShader where there is none."""
+def find_device(name: str) -> Device | None:
+    """Returns the device of that name, or None for SwiftShader if it is not installed."""
     if name == "cuda":
-        # In TF32 nothing would be as near to float64 as PyTorch's float32.
-        return Place("cuda", {"NVIDIA_TF32_OVERRIDE": "0"})
+        # Turn TF32 off: its results are further from float64 than PyTorch's float32 results.
+        return Device("cuda", {"NVIDIA_TF32_OVERRIDE": "0"})
     if name != "swiftshader":
-        return Place("webgpu" if name == "webgpu" else "cpu", {})
+        return Device("webgpu" if name == "webgpu" else "cpu", {})
     with Bridge() as bridge:
         icd = bridge.find()["swiftShader"]
-    return None if icd is None else Place("webgpu", {"VK_ICD_FILENAMES": icd})
+    return None if icd is None else Device("webgpu", {"VK_ICD_FILENAMES": icd})
 
 
 def main(arguments: list[str]) -> int:
@@ -49,12 +50,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("device", choices=["swiftshader", "webgpu", "cuda", "cpu"])
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many (default {SEEDS})")
     options = parser.parse_args(arguments)
-    place = find_place(options.device)
-    if place is None:
+    device = find_device(options.device)
+    if device is None:
         print("expected Chromium's SwiftShader, found none (Debian: chromium)", file=sys.stderr)
         return 1
-    with Bridge(place.environment) as bridge:
-        errors = step_errors(bridge, range(options.seeds), provider=place.provider)
+    with Bridge(device.environment) as bridge:
+        errors = step_errors(bridge, range(options.seeds), provider=device.provider)
     for error in sorted(errors, key=lambda error: error.seed):
         print(
             f"seed {error.seed}, {error.classes} classes, batch {error.batch}: gradient "

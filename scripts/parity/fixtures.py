@@ -1,4 +1,4 @@
-"""Writes test/fixtures/parity, by which ``npm test`` holds the rows without Python."""
+"""Writes test/fixtures/parity, with which ``npm test`` checks the rows without Python."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from scripts.reference.torch_training import (
 
 FOLDER = ROOT / "test/fixtures/parity"
 STRIDE = 4
-"""Every fourth pixel row and column of a reference is kept."""
+"""Distance of the pixel rows and columns of a reference that are kept."""
 CROP_SEED, CROP_EPOCH = 5, 2
 RESNET_SEEDS = range(6)
 TINY_CASES = [
@@ -45,7 +45,7 @@ TINY_CASES = [
 ]
 
 PHOTOGRAPHS: dict[str, tuple[str, tuple[int, int, int, int] | None, str | None, dict[str, int]]] = {
-    # File: photograph, part of it, colour mode, the writer's options. Made at half size.
+    # File: photograph, part to cut out, colour mode, Pillow's options. Most are made at half size.
     "astronaut.jpg": ("astronaut.png", None, None, {"quality": 88}),
     "astronaut-rgba.png": ("astronaut.png", (120, 0, 320, 230), "RGBA", {}),
     "brick.jpg": ("brick.png", None, "L", {"quality": 85}),
@@ -62,11 +62,11 @@ PHOTOGRAPHS: dict[str, tuple[str, tuple[int, int, int, int] | None, str | None, 
     "rocket-tall.jpg": ("rocket.jpg", (280, 0, 333, 427), None, {"quality": 92}),
     "rocket.jpg": ("rocket.jpg", None, None, {"quality": 85}),
 }
-"""Public-domain and CC0 photographs of scikit-image; see README.md beside them."""
+"""Public-domain and CC0 photographs of scikit-image; see README.md in the folder."""
 
 
 def write(bridge: Bridge) -> None:
-    """Writes every file anew."""
+    """Writes all files of the folder anew."""
     shutil.rmtree(FOLDER / "photographs", ignore_errors=True)
     (FOLDER / "photographs").mkdir(parents=True)
     _write_json("pixels.json", _pixels(bridge))
@@ -96,7 +96,7 @@ def _write_photographs() -> list[Path]:
 
 
 def _levels(pixels: torch.Tensor) -> str:
-    """Every fourth pixel as whole levels of 255 before normalisation: base64 of [S/4, S/4, 3]."""
+    """Encodes every fourth pixel, before normalisation: levels of 255, base64 of [S/4, S/4, 3]."""
     found = manifest("resnet18")["preprocessing"]
     mean, std = (torch.tensor(found[name]).reshape(3, 1, 1) for name in ("mean", "std"))
     levels = ((pixels * std + mean) * 255).round().to(torch.uint8)[:, ::STRIDE, ::STRIDE]
@@ -130,7 +130,7 @@ def _labels(batch: int, classes: int, seed: int) -> torch.Tensor:
 
 
 def _step(arch: str, case: dict[str, Any]) -> tuple[dict[str, Any], float]:
-    """A case with its float64 references, and PyTorch float32's error of the gradient."""
+    """Returns a case with its float64 references, and the error of PyTorch float32's gradient."""
     classes, batch, seed = case["classes"], case["batch"], case["seed"]
     model, state = _start(arch, classes, seed)
     size = manifest(arch)["preprocessing"]["inputSize"]
@@ -163,18 +163,20 @@ def _resnet_steps(bridge: Bridge) -> dict[str, Any]:
         classes, batch = CASES[seed % len(CASES)]
         case = {"seed": seed, "classes": classes, "batch": batch, "weightDecay": 0.0}
         cases.append(_step("resnet18", case)[0])
-    # The spread of row 3's sixteen seeds: six are too few for a steady median.
+    # Take PyTorch's error from the sixteen seeds of row 3: six are too few for a steady median.
     summary = Summary.of(step_errors(bridge, range(16)))
     return {"torchError": summary.torch_gradient, "cases": cases}
 
 
-def _way(arch: str, trained: Trained, start: Tensors, names: list[str]) -> dict[str, list[float]]:
-    ways = {name: trained.state[name].double() - start[name].double() for name in names}
-    return project_all(arch, ways, names)
+def _change(
+    arch: str, trained: Trained, start: Tensors, names: list[str]
+) -> dict[str, list[float]]:
+    changes = {name: trained.state[name].double() - start[name].double() for name in names}
+    return project_all(arch, changes, names)
 
 
 def _trajectories(bridge: Bridge) -> dict[str, Any]:
-    """Twenty steps of the tiny network from float64, with float32's distances from it."""
+    """Returns twenty float64 steps of the tiny network, and the distance of PyTorch float32."""
     arch, classes = providers.ARCH, providers.CLASSES
     data = trajectories.write_data(bridge.folder / "trajectory")
     bridge.open(arch, classes)
@@ -190,9 +192,9 @@ def _trajectories(bridge: Bridge) -> dict[str, Any]:
             {
                 "seed": seed,
                 "losses": exact.losses,
-                "weights": _way(arch, exact, start, list(exact.momentum)),
-                "statistics": _way(arch, exact, start, statistics),
-                "firstEpoch": _way(arch, epoch, start, statistics),
+                "weights": _change(arch, exact, start, list(exact.momentum)),
+                "statistics": _change(arch, exact, start, statistics),
+                "firstEpoch": _change(arch, epoch, start, statistics),
             }
         )
     torch_distance = providers.measure(bridge, data, "cpu", trajectories.SEEDS).torch
@@ -209,7 +211,7 @@ def _trajectories(bridge: Bridge) -> dict[str, Any]:
 
 
 def _evaluation(bridge: Bridge) -> dict[str, Any]:
-    """A tiny network that PyTorch trained on the samples, and its logits of the validation set."""
+    """Trains the tiny network on the samples with PyTorch; returns its validation logits."""
     model, start = _start("tiny", 2, 0)
     bridge.open("tiny", 2)
     bridge.set_state(start)

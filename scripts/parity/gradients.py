@@ -26,9 +26,9 @@ SEEDS = range(16)
 
 
 def worst_tensor(batch: int, classes: int, weight_decay: float) -> float:
-    """Relative error of the worst tensor after one float64 step of the tiny network.
+    """Returns the largest relative error of a tensor after one float64 step of the tiny network.
 
-    Losses, logits, gradients (as momentum), weights and running statistics.
+    The tensors are losses, logits, gradients (as momentum), weights and running statistics.
     """
     network, graph = training_graph("tiny", 32, DOUBLE)
     model = make_model("tiny", classes, seed=1)
@@ -52,7 +52,7 @@ def rows(context: Context) -> Iterator[Row]:
 
 
 def whole_steps(errors: list[StepErrors]) -> Iterator[Row]:
-    """The lines of the float32 steps of ResNet-18."""
+    """Returns the lines for float32 steps of ResNet-18."""
     summary = Summary.of(errors)
     yield at_most_twice(
         "3",

@@ -1,4 +1,4 @@
-"""One float32 step of ResNet-18: the driver and PyTorch float32, both against PyTorch float64."""
+"""One float32 step of ResNet-18: this project and PyTorch float32, against PyTorch float64."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from scripts.reference.torch_training import (
 
 LR = 0.01
 CASES = [(classes, batch) for classes in (2, 10) for batch in (4, 3, 1)]
-"""(classes, batch), spread over the seeds."""
+"""(classes, batch); the seeds take them in turn."""
 
 
 @dataclass(frozen=True)
 class StepErrors:
-    """Relative errors of one step against PyTorch float64."""
+    """Relative errors of one step against PyTorch float64.
+
+    Attributes:
+        gradient: error of all parameters' gradients as one vector.
+        torch_gradient: the same error of PyTorch float32.
+        statistics: error of the worst running statistic.
+    """
 
     seed: int
     classes: int
     batch: int
     gradient: float
-    """Of all parameters' gradients as one vector."""
     torch_gradient: float
-    """The same of PyTorch float32."""
     loss: float
     statistics: float
-    """The worst running statistic."""
 
 
 def step_errors(
@@ -45,14 +48,14 @@ def step_errors(
     weight_decay: float = 0.0,
     provider: Provider = "cpu",
 ) -> list[StepErrors]:
-    """A step from random weights for each seed, on random images.
+    """Takes one step from random weights on random images, for each seed.
 
     Args:
-        weight_decay: given to the driver alone, so that a test can see the checks fail.
+        weight_decay: of this project's step only, so that a test can make the checks fail.
     """
     found: list[StepErrors] = []
     size = {"resnet18": 224, "tiny": 32}[arch]
-    # By class count: the driver then opens a session for each, not one for each seed.
+    # Sort by class count, so that the bridge opens one session per class count, not per seed.
     for seed in sorted(seeds, key=lambda seed: CASES[seed % len(CASES)]):
         classes, batch = CASES[seed % len(CASES)]
         if not found or found[-1].classes != classes:
@@ -87,7 +90,7 @@ def step_errors(
 
 @dataclass(frozen=True)
 class Summary:
-    """Over the seeds: medians of the gradient's error, the worst of the others."""
+    """Errors over all seeds: medians of the gradient's errors, maxima of the others."""
 
     gradient: float
     torch_gradient: float
@@ -96,7 +99,7 @@ class Summary:
 
     @staticmethod
     def of(errors: list[StepErrors]) -> Summary:
-        """Sums up what :func:`step_errors` found."""
+        """Summarises the result of :func:`step_errors`."""
         return Summary(
             gradient=median(error.gradient for error in errors),
             torch_gradient=median(error.torch_gradient for error in errors),

@@ -19,13 +19,13 @@ from scripts.parity.rows import Context, Row, at_most
 from scripts.reference.philox import manifest
 
 WORST, MEAN = 2.0, 0.05
-"""Levels of 255: at any pixel, and on average over an image."""
+"""Largest differences allowed at a pixel and on average over an image, in levels of 255."""
 ROUNDING = 1e-3
-"""Of the comparison itself, which undoes the normalisation in float32."""
+"""Rounding error of the comparison itself, which reverses the normalisation in float32."""
 DRAWS = 20_000
 CROP_SIZES = ((500, 375), (224, 900), (60, 47))
 EPOCHS = 4
-"""Crops of each photograph."""
+"""Number of crops per photograph."""
 
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -50,12 +50,12 @@ PHOTOGRAPHS = (
 
 
 def photograph(name: str) -> Image.Image:
-    """A photograph of scikit-image's wheel, as it is stored."""
+    """Opens a photograph of scikit-image's wheel."""
     return Image.open(Path(skimage.__file__).parent / "data" / name)
 
 
 def variants(folder: Path) -> list[Path]:
-    """Other formats and shapes of the photographs, written to ``folder``."""
+    """Writes the photographs in other formats and shapes to ``folder``."""
     astronaut = photograph("astronaut.png").convert("RGB")
     ramp = np.tile(np.linspace(0, 255, astronaut.width).astype(np.uint8), (astronaut.height, 1))
     rgba = astronaut.copy()
@@ -78,13 +78,13 @@ def variants(folder: Path) -> list[Path]:
 
 
 def all_images(folder: Path) -> list[Path]:
-    """Photographs and their variants."""
+    """Returns the photographs and their variants."""
     data = Path(skimage.__file__).parent / "data"
     return [*(data / name for name in PHOTOGRAPHS), *variants(folder)]
 
 
 def evaluated(path: Path, arch: str = "resnet18") -> torch.Tensor:
-    """Torchvision's evaluation transforms: normalised pixels [3, S, S]."""
+    """Applies torchvision's evaluation transforms: normalised pixels [3, S, S]."""
     found = manifest(arch)["preprocessing"]
     chain = transforms.Compose(
         [
@@ -99,7 +99,11 @@ def evaluated(path: Path, arch: str = "resnet18") -> torch.Tensor:
 
 
 def cropped(path: Path, crop: torch.Tensor, arch: str = "resnet18") -> torch.Tensor:
-    """Torchvision's training transforms with the crop (top, left, height, width, flip) given."""
+    """Applies torchvision's training transforms with a given crop.
+
+    Args:
+        crop: top, left, height, width, flip.
+    """
     found = manifest(arch)["preprocessing"]
     size = found["inputSize"]
     *box, flip = (int(value) for value in crop)
@@ -110,13 +114,13 @@ def cropped(path: Path, crop: torch.Tensor, arch: str = "resnet18") -> torch.Ten
 
 
 def levels_apart(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-    """Distance of normalised pixels, in levels of 255."""
+    """Returns the distances of normalised pixels, in levels of 255."""
     deviation = torch.tensor(manifest("resnet18")["preprocessing"]["std"]).reshape(3, 1, 1)
     return (found - expected).abs() * deviation * 255
 
 
 def torchvision_crops(width: int, height: int, draws: int, seed: int = 0) -> torch.Tensor:
-    """Crops [draws, 4] of ``RandomResizedCrop.get_params``."""
+    """Draws crops [draws, 4] with ``RandomResizedCrop.get_params``."""
     torch.manual_seed(seed)
     image = torch.empty(1, 1, 1).expand(3, height, width)
     draw = transforms.RandomResizedCrop.get_params
@@ -124,13 +128,13 @@ def torchvision_crops(width: int, height: int, draws: int, seed: int = 0) -> tor
 
 
 def distributions(crops: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Area and aspect ratio of crops (top, left, height, width)."""
+    """Computes area and aspect ratio of crops (top, left, height, width)."""
     height, width = crops[:, 2].double(), crops[:, 3].double()
     return {"area": height * width, "aspect ratio": width / height}
 
 
 def crop_distance(bridge: Bridge, width: int, height: int) -> float:
-    """Largest Kolmogorov-Smirnov distance of the driver's crops from torchvision's."""
+    """Returns the largest Kolmogorov-Smirnov distance of the loader's crops from torchvision's."""
     ours = distributions(bridge.crops(width, height, DRAWS))
     theirs = distributions(torchvision_crops(width, height, DRAWS))
     return max(float(ks_2samp(ours[name], theirs[name]).statistic) for name in ours)
@@ -154,7 +158,7 @@ def rows(context: Context) -> Iterator[Row]:
     what = f"training preprocessing, {len(apart)} crops, {enlarging} of them enlarged"
     yield from _pixel_rows("2", what, apart)
 
-    # Two samples of one distribution are closer than this in 99.9 % of cases.
+    # In 99.9 % of cases two samples of one distribution are closer than this.
     bound = 1.95 * (2 / DRAWS) ** 0.5
     distance = max(crop_distance(context.bridge, *size) for size in CROP_SIZES)
     what = f"crop sampler: area and aspect ratio, {DRAWS:,} draws, three image sizes (KS distance)"

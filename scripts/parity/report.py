@@ -1,4 +1,4 @@
-"""The command: measures the rows, writes docs/results/parity.md or the tests' fixtures."""
+"""``npm run parity``: measures the rows, writes docs/results/parity.md or the tests' fixtures."""
 
 from __future__ import annotations
 
@@ -27,28 +27,29 @@ PARTS = {
     "runs": runs,
     "providers": providers,
 }
-"""Rows 1 and 2; 3; 4 and 5; 5, 6 and 7; 8."""
+"""Modules that measure rows 1 and 2; 3; 4 and 5; 5, 6 and 7; 8."""
 
 INTRODUCTION = """\
 # Parity with PyTorch
 
-This project's own compiled driver and PyTorch with torchvision, side by side on the same inputs.
-{headline}
+This project's compiled TypeScript program and PyTorch with torchvision, side by side on the same
+inputs. {headline}
 
-Two right float32 programs drift apart: a ReLU or a max pool decides the other way on a
-difference in the last bit, and from there on the numbers differ. So exactness is shown in
-float64, on a tiny network with every operator of ResNet-18 (the training graph computed by
-onnx's ReferenceEvaluator), and float32 is held to PyTorch's own spread.
+Two correct float32 programs drift apart: a difference in the last bit can change the decision of a
+ReLU or a max pool, and from then on the numbers differ. Exactness is therefore shown in float64, on
+a tiny network with all operators of ResNet-18 (onnx's ReferenceEvaluator computes the training
+graph). In float32 the bound is the difference between two runs of PyTorch itself.
 
 | row | what | bound | measured | |
 | --- | --- | --- | --- | --- |
 """
 
 ENDING = """
-Distances of vectors are norms of differences over the norm of what PyTorch has. Twenty steps
-are four epochs of 18 pictures in batches of 4, 4, 4, 4 and 2, at learning rate 0.001 and its
-tenth, hundredth and thousandth; both sides get the batches that the driver's loader made. Rows
-1 and 2 use the photographs of scikit-image's package, row 5 to 7 the pictures in samples/.
+The distance of two vectors is the norm of their difference, divided by the norm of PyTorch's
+vector. "Relative to their way" means: divided by how far PyTorch's values moved from the start.
+Twenty steps are four epochs of 18 images in batches of 4, 4, 4, 4 and 2, at the learning rates
+0.001, 0.0001, 0.00001 and 0.000001. Both sides get the batches that this project's loader made.
+Rows 1 and 2 use the photographs of scikit-image's package, rows 5 to 7 the images in samples/.
 
 {notes}
 ## How to regenerate
@@ -59,19 +60,18 @@ npm run parity                # measures everything, writes this file; 20 minute
 npm run parity -- --fixtures  # writes test/fixtures/parity instead
 ```
 
-The first run makes the Python environment (README, "Rebuilding the artifacts"). Row 7 needs
-Chromium and row 8 the Vulkan driver that comes with it: on Debian `apt-get install chromium
-libvulkan1`.
+The first run makes the Python environment (see CONTRIBUTING.md). Row 7 needs Chromium, and row 8
+the Vulkan driver that comes with it: on Debian `apt-get install chromium libvulkan1`.
 
-`npm test` holds rows 1 to 5, 7 and 8 by test/fixtures/parity, which the same program wrote;
-`npm run test:python` holds the float64 parts of rows 3 and 4, and row 6.
+`npm test` checks rows 1 to 5, 7 and 8 with test/fixtures/parity, which the same program wrote.
+`npm run test:python` checks the float64 parts of rows 3 and 4, and row 6.
 
 Measured on {date}, {machine}: {versions}.
 """
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as Markdown."""
+    """Formats the rows as a Markdown table, without its head."""
     verdicts = {True: "holds", False: "**missed**", None: "not run"}
     return "".join(
         f"| {row.number} | {row.what} | {row.bound} | {row.measured} | {verdicts[row.holds]} |\n"
@@ -80,7 +80,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def headline(rows: Sequence[Row]) -> str:
-    """How many of the bounds hold."""
+    """Says how many of the bounds hold."""
     held = sum(row.holds is True for row in rows)
     missed = [row.number for row in rows if row.holds is False]
     unmeasured = sum(row.holds is None for row in rows)
@@ -91,7 +91,7 @@ def headline(rows: Sequence[Row]) -> str:
 
 
 def versions() -> str:
-    """Of everything that computes."""
+    """Lists the versions of all software that computes."""
     packages = ("torch", "torchvision", "pillow", "onnx", "onnxruntime-training-cpu")
     found = [f"{name} {version(name)}" for name in packages]
     for name in ("onnxruntime-node", "sharp"):
@@ -102,7 +102,7 @@ def versions() -> str:
 
 
 def document(rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """The whole file."""
+    """Returns the text of docs/results/parity.md."""
     ordered = sorted(rows, key=lambda row: row.number)
     machine = f"{os.cpu_count()} cores, {platform.machine().replace('_', '-')}"
     ending = ENDING.format(

@@ -1,4 +1,4 @@
-"""The lines of the table."""
+"""Lines of the table in docs/results/parity.md."""
 
 from __future__ import annotations
 
@@ -10,35 +10,42 @@ from scripts.parity.bridge import Bridge
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a claim, its bound and what was measured."""
+    """One line: what is compared, its bound and the measured value.
+
+    Attributes:
+        number: number of the row; several lines may share it.
+        holds: None if it could not be measured on this machine.
+    """
 
     number: str
     what: str
     bound: str
     measured: str
     holds: bool | None
-    """None: could not be measured here."""
 
 
 @dataclass
 class Context:
-    """What the rows share."""
+    """Things that all rows share.
+
+    Attributes:
+        folder: a folder for files; it is removed afterwards.
+        notes: remarks to print below the table.
+    """
 
     bridge: Bridge
     folder: Path
-    """For files; removed afterwards."""
     notes: list[str] = field(default_factory=list)
-    """Remarks printed below the table."""
 
 
 def at_most(number: str, what: str, measured: float, bound: float, remark: str = "") -> Row:
-    """A line that holds if ``measured`` is at most ``bound``; NaN never is."""
+    """Returns a line that holds if ``measured`` is at most ``bound``; it misses for NaN."""
     text = f"{measured:.2g}{f' ({remark})' if remark else ''}"
     return Row(number, what, f"≤ {bound:g}", text, measured <= bound)
 
 
 def at_most_twice(number: str, what: str, measured: float, spread: float, whose: str) -> Row:
-    """A line that holds if ``measured`` is at most twice PyTorch's own ``spread``."""
+    """Returns a line that holds if ``measured`` is at most twice PyTorch's own ``spread``."""
     return Row(
         number,
         what,

@@ -1,4 +1,4 @@
-"""Rows 5, 6 and 7: a run of the command line, judged by torchvision and other runtimes."""
+"""Rows 5, 6 and 7: a run of the command line, checked with torchvision and other runtimes."""
 
 from __future__ import annotations
 
@@ -28,49 +28,49 @@ def command_line(*words: str) -> None:
     """Runs the project's own command line.
 
     Raises:
-        CalledProcessError: it failed.
+        CalledProcessError: the command failed.
     """
     cli = ROOT / "dist/src/cli.js"
     subprocess.run(["node", str(cli), *words], check=True, capture_output=True, text=True)
 
 
 def train_and_export(data: Path, run: Path, epochs: int, *more: str) -> None:
-    """A run from random weights on the CPU, and its ``model.onnx`` from the last checkpoint."""
+    """Trains from random weights on the CPU; exports the last checkpoint to ``model.onnx``."""
     settings = ["--weights", "random", "--epochs", str(epochs), "--device", "cpu", *more]
     command_line("train", "--data", str(data), "--out", str(run), *settings)
     command_line("export-inference", "--run", str(run), "--checkpoint", "last")
 
 
 def checkpoint_weights(run: Path) -> Tensors:
-    """The last checkpoint without ``momentum.*``."""
+    """Reads the last checkpoint without ``momentum.*``."""
     tensors = load_file(run / "checkpoints/last.safetensors")
     return {name: t for name, t in tensors.items() if not name.startswith("momentum.")}
 
 
 def torchvision_model(weights: Tensors) -> nn.Module:
-    """Torchvision's network with a checkpoint, by ``load_state_dict(strict=True)``."""
+    """Loads a checkpoint into torchvision's network by ``load_state_dict(strict=True)``."""
     model = ARCHITECTURES[ARCH].build(weights["fc.bias"].numel())
     model.load_state_dict(weights, strict=True)
     return model
 
 
 def recorded_accuracy(run: Path) -> float:
-    """Validation accuracy of the last epoch, as the run wrote it."""
+    """Reads the validation accuracy of the last epoch from the run's metrics."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
     records = [record for line in lines if (record := json.loads(line))["phase"] == "val"]
     return float(records[-1]["accuracy"])
 
 
 def loader_pixels(bridge: Bridge, files: Sequence[Path]) -> torch.Tensor:
-    """Images [N, 3, S, S] as the driver's loader makes them."""
+    """Returns images [N, 3, S, S] as this project's loader makes them."""
     found = bridge.preprocess(ARCH, files)
     return torch.stack([found[f"pixels.{index}"] for index in range(len(files))])
 
 
 def weight_files_differ(bridge: Bridge, model: nn.Module, folder: Path) -> list[str]:
-    """Tensors that the driver does not read bit for bit from files PyTorch wrote.
+    """Returns the tensors that this project reads with other bits from files of PyTorch.
 
-    The head is left out: the driver always starts it afresh.
+    The head is left out, because training always starts with a new head.
     """
     expected = {n: t for n, t in model.state_dict().items() if not n.startswith("fc.")}
     files = [folder / "weights.pth", folder / "weights.safetensors"]
@@ -84,12 +84,12 @@ def weight_files_differ(bridge: Bridge, model: nn.Module, folder: Path) -> list[
 
 
 def same_top(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether every row has the same largest logit."""
+    """Tells if the largest logit of every row is in the same place."""
     return torch.equal(found.argmax(1), expected.argmax(1))
 
 
 def python_logits(model: Path, images: torch.Tensor) -> torch.Tensor:
-    """Logits of an exported model in Python's onnxruntime."""
+    """Returns logits of an exported model, run by Python's onnxruntime."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"input": images.numpy()})
     return torch.tensor(logits)
@@ -130,7 +130,7 @@ def rows(context: Context) -> Iterator[Row]:
     differ = weight_files_differ(bridge, model, context.folder)
     yield Row(
         "6",
-        "a .pth of torch.save and a .safetensors, read by the driver, outside the head",
+        "a .pth of torch.save and a .safetensors, read by this project, outside the head",
         "bit for bit",
         "equal" if not differ else ", ".join(differ),
         not differ,

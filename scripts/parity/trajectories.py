@@ -1,4 +1,4 @@
-"""Rows 4, 5 and 8: twenty steps on real batches, the learning rate dropping every epoch."""
+"""Rows 4, 5 and 8: twenty steps on real batches; the learning rate drops every epoch."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ IMAGES_PER_CLASS = 9
 BATCH = 4
 EPOCHS = 4
 STEPS = 5 * EPOCHS
-"""Four batches of 4 and a last one of 2 make an epoch."""
+"""Number of steps: an epoch has four batches of 4 images and a last one of 2."""
 LR, GAMMA = 0.001, 0.1
 RATES = [LR * GAMMA ** (step // 5) for step in range(STEPS)]
 SEEDS = range(8)
 
 
 def write_data(folder: Path) -> Path:
-    """A folder with the first 18 of the sample images."""
+    """Copies the first 18 sample images to ``folder``."""
     for name in ("brick", "gravel"):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for path in sorted((SAMPLES / "train" / name).iterdir())[:IMAGES_PER_CLASS]:
@@ -48,7 +48,7 @@ def write_data(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The driver's losses and state, and the batches that its loader made."""
+    """This project's losses and last state, and the batches that its loader made."""
 
     batches: list[Batch]
     losses: torch.Tensor
@@ -56,7 +56,7 @@ class Trajectory:
 
 
 def drive(bridge: Bridge, data: Path, seed: int, lr: float = LR) -> Trajectory:
-    """Twenty steps of the open session, from the state it has."""
+    """Takes twenty steps of the open session, from its current state."""
     found = bridge.epochs(data, EPOCHS, batch_size=BATCH, seed=seed, lr=lr, gamma=GAMMA)
     batches = [Batch(found[f"images.{i}"], found[f"labels.{i}"]) for i in range(STEPS)]
     assert [len(batch.labels) for batch in batches[:5]] == [4, 4, 4, 4, 2]
@@ -65,37 +65,41 @@ def drive(bridge: Bridge, data: Path, seed: int, lr: float = LR) -> Trajectory:
 
 @dataclass(frozen=True)
 class Distance:
-    """Between two trajectories, relative."""
+    """Relative distances of two trajectories.
+
+    Attributes:
+        losses: relative to the reference's losses.
+        weights: relative to how far the reference's weights moved from the start.
+        statistics: relative to how far the reference's running statistics moved.
+    """
 
     losses: float
     weights: float
-    """To the way the weights went."""
     statistics: float
-    """To the way the running statistics went."""
 
 
 def doubles(values: list[float]) -> torch.Tensor:
-    """A float64 vector."""
+    """Converts to a float64 vector."""
     return torch.tensor(values, dtype=torch.double)
 
 
 def distance(losses: torch.Tensor, state: Tensors, reference: Trained, start: Tensors) -> Distance:
-    """How far losses and state are from a reference that began at ``start``."""
+    """Returns how far losses and state are from a reference that began at ``start``."""
     weights = list(reference.momentum)
     statistics = [name for name in start if ".running_" in name]
 
-    def way(tensors: Tensors, names: list[str]) -> torch.Tensor:
+    def change(tensors: Tensors, names: list[str]) -> torch.Tensor:
         return flat(tensors, names) - flat(start, names)
 
     return Distance(
         losses=relative_error(losses, doubles(reference.losses)),
-        weights=relative_error(way(state, weights), way(reference.state, weights)),
-        statistics=relative_error(way(state, statistics), way(reference.state, statistics)),
+        weights=relative_error(change(state, weights), change(reference.state, weights)),
+        statistics=relative_error(change(state, statistics), change(reference.state, statistics)),
     )
 
 
 def medians(distances: list[Distance]) -> Distance:
-    """The median of each figure."""
+    """Returns the median of each distance."""
     return Distance(
         median(d.losses for d in distances),
         median(d.weights for d in distances),
@@ -106,7 +110,7 @@ def medians(distances: list[Distance]) -> Distance:
 def float64_state(
     batches: list[Batch], start: Tensors, classes: int
 ) -> tuple[list[float], Tensors]:
-    """Losses and last state of the tiny network's graph, by the reference evaluator in float64."""
+    """Returns losses and last state of the tiny network's graph, evaluated in float64."""
     network, graph = training_graph("tiny", 32, DOUBLE)
     state = {name: tensor.double().numpy() for name, tensor in start.items()}
     state |= {f"momentum.{name}": np.zeros(state[name].shape) for name in network.parameters}
@@ -130,7 +134,7 @@ def float64_state(
 
 
 def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Distance:
-    """Of the tiny network's graph from PyTorch, both in float64."""
+    """Returns the distance of the tiny network's graph from PyTorch, both in float64."""
     losses, state = float64_state(trajectory.batches, start, classes)
     model = make_model("tiny", classes, 0)
     model.load_state_dict(start)
@@ -140,20 +144,23 @@ def float64_distance(trajectory: Trajectory, start: Tensors, classes: int) -> Di
 
 @dataclass(frozen=True)
 class Spread:
-    """Median distances over the seeds, float32."""
+    """Median distances of float32 trajectories over the seeds.
 
-    bridge: Distance
-    """Bridge from PyTorch with two threads."""
+    Attributes:
+        ours: this project from PyTorch with two threads.
+        torch: PyTorch with one thread from PyTorch with two.
+        ours_exact: this project from PyTorch float64.
+        torch_exact: PyTorch with two threads from PyTorch float64.
+    """
+
+    ours: Distance
     torch: Distance
-    """PyTorch with one thread from PyTorch with two."""
-    driver_exact: Distance
-    """Bridge from PyTorch float64."""
+    ours_exact: Distance
     torch_exact: Distance
-    """PyTorch with two threads from PyTorch float64."""
 
 
 def spread(bridge: Bridge, data: Path, arch: str, seeds: range, classes: int = 2) -> Spread:
-    """Twenty steps for each seed: driver, and PyTorch three times."""
+    """Takes twenty steps for each seed: once with this project, three times with PyTorch."""
     bridge.open(arch, classes)
     found: dict[str, list[Distance]] = {name: [] for name in Spread.__annotations__}
     for seed in seeds:
@@ -167,8 +174,8 @@ def spread(bridge: Bridge, data: Path, arch: str, seeds: range, classes: int = 2
         with threads(2):
             two = train(model, ours.batches, RATES)
             exact = train(model, ours.batches, RATES, dtype=torch.double)
-        found["driver"].append(distance(ours.losses, ours.state, two, start))
-        found["driver_exact"].append(distance(ours.losses, ours.state, exact, start))
+        found["ours"].append(distance(ours.losses, ours.state, two, start))
+        found["ours_exact"].append(distance(ours.losses, ours.state, exact, start))
         for name, theirs, reference in (("torch", one, two), ("torch_exact", two, exact)):
             found[name].append(distance(doubles(theirs.losses), theirs.state, reference, start))
     return Spread(**{name: medians(distances) for name, distances in found.items()})
@@ -195,14 +202,14 @@ def rows(context: Context) -> Iterator[Row]:
         ("4", "weights, relative to their way", "weights"),
         ("5", "running statistics, relative to their way", "statistics"),
     ):
-        ours, theirs = getattr(found.bridge, figure), getattr(found.torch, figure)
+        ours, theirs = getattr(found.ours, figure), getattr(found.torch, figure)
         yield at_most_twice(number, f"{what}: {name}", ours, theirs, whose)
     context.notes.append(
-        "Row 4, float32: after twenty steps, relative to float64, the losses of the driver are "
-        f"{found.driver_exact.losses:.2g} off and those of PyTorch with two threads "
+        "Row 4, float32: after twenty steps, relative to float64, this project's losses are "
+        f"{found.ours_exact.losses:.2g} off and those of PyTorch with two threads "
         f"{found.torch_exact.losses:.2g}; the weights, relative to their way, "
-        f"{found.driver_exact.weights:.2g} and {found.torch_exact.weights:.2g}; the running "
-        f"statistics {found.driver_exact.statistics:.2g} and {found.torch_exact.statistics:.2g} "
+        f"{found.ours_exact.weights:.2g} and {found.torch_exact.weights:.2g}; the running "
+        f"statistics {found.ours_exact.statistics:.2g} and {found.torch_exact.statistics:.2g} "
         "(medians)."
     )
     names = {"losses": "losses", "weights": "weights", "statistics": "running statistics"}
@@ -213,6 +220,7 @@ def rows(context: Context) -> Iterator[Row]:
     ]
     if beyond:
         context.notes.append(
-            f"Row 4 and 5, float32, {', '.join(beyond)}: PyTorch is further from float64 than the "
-            "bound lets the driver be from PyTorch, so a driver without any rounding would miss it."
+            f"Rows 4 and 5, float32, {', '.join(beyond)}: PyTorch is further from float64 than the "
+            "bound allows this project to be from PyTorch. A program without any rounding errors "
+            "would miss the bound, too."
         )
