@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"artifacts", "reference"},
     "project": set(),
 }
-"""What a package may import besides itself and ``project``. Nobody imports ``tests``."""
+"""Packages that a package may import besides itself and ``project``; none may import ``tests``."""
 
 
 def imported(source: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The build's promises: byte-identical, independent of weights and hash seeds, noticing changes."""
+"""Checks that the build is reproducible, does not depend on weights, and notices changes."""
 
 from __future__ import annotations
 

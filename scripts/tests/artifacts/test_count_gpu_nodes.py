@@ -1,4 +1,4 @@
-"""The number of nodes per step that docs/results/performance.md states does not grow unnoticed."""
+"""Checks the number of nodes per step that docs/results/performance.md states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CUDA graphs hold only what ONNX Runtime's CUDA provider has; the lint notices the rest."""
+"""Checks that the CUDA graphs hold only operators of the CUDA provider, and tests the lint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scripts.project import COMMITTED
 @pytest.mark.parametrize("arch", list(COMMITTED))
 @pytest.mark.parametrize("graph", ["trainCuda", "inference"])
 def test_nothing_leaves_the_gpu(arch: str, graph: str) -> None:
-    """Training steps, and the exported model, with which an epoch ends."""
+    """Checks the training graphs, and the exported model, which validates every epoch."""
     folder = COMMITTED[arch]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert problems(onnx.load(folder / manifest["graphs"][graph]["file"])) == []
@@ -24,14 +24,14 @@ def test_nothing_leaves_the_gpu(arch: str, graph: str) -> None:
 
 @pytest.mark.parametrize("arch", list(COMMITTED))
 def test_a_frozen_backbones_steps_stay_on_the_gpu(arch: str) -> None:
-    """The CPU's graph is taken there; it reads the number of images and steps, outside its loop."""
+    """Checks trainHead, which CUDA shares with the CPU; it reads N and K outside of its loop."""
     model = onnx.load(COMMITTED[arch] / "train_head.onnx")
     (found,) = problems(model)
     assert re.match(r"Reshape .*expected a constant for Concat_\d+, which", found)
 
 
 def test_each_kernel_of_the_table_is_needed() -> None:
-    """What no graph has, nobody would miss in the list."""
+    """Checks that the table lists no operator that no graph has."""
     found = set()
     for folder in COMMITTED.values():
         for file in ("train_cuda.onnx", "train_head.onnx", "inference.onnx"):
@@ -47,7 +47,7 @@ def test_each_kernel_of_the_table_is_needed() -> None:
 def model_of(
     nodes: list[onnx.NodeProto], *, opset: int = 17, element: int = TensorProto.FLOAT
 ) -> onnx.ModelProto:
-    """Of X [N, 3] to Y, in a graph of the given operator set."""
+    """Returns a graph of the given nodes and operator set, from X [N, 3] to Y."""
     x = helper.make_tensor_value_info("X", element, ["N", 3])
     y = helper.make_value_info("Y", helper.make_tensor_type_proto(element, None))
     axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])

@@ -1,4 +1,4 @@
-"""The model of scaling: its fit, its formula, and the document that is made of it."""
+"""Checks the model of scaling: its fit, its formula, and the document made from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_fit_weighs_small_messages_as_large_ones() -> None:
 
 
 def test_a_ring() -> None:
-    # Six messages of a quarter.
+    # Four ranks send six messages, each with a quarter of the buffer.
     assert Link(1, 0).ring(4, 100) == 6
     assert Link(0, 1).ring(4, 100) == 150
     assert Link(2, 3).ring(1, 100) == 0

@@ -14,7 +14,7 @@ CLASSES = ["dark", "light"]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Four plain pictures a class."""
+    """Writes four images of one colour per class."""
     for name, level in zip(CLASSES, (10, 240), strict=True):
         folder = tmp_path / "data" / "val" / name
         folder.mkdir(parents=True)
@@ -31,7 +31,7 @@ def write_run(
     classes: list[str] = CLASSES,
     losses: tuple[float, ...] = (2, 1),
 ) -> Path:
-    """A run whose model answers by mean brightness: logits = (-sign * mean, sign * mean)."""
+    """Writes a run whose model goes by brightness: logits = (-sign * mean, sign * mean)."""
     folder.mkdir()
     weights = helper.make_tensor("w", TensorProto.FLOAT, [3, 2], [-sign, sign] * 3)
     nodes = [

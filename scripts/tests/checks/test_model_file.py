@@ -1,4 +1,4 @@
-"""The Python example of docs/model-file.md, run on a file that the command line exported."""
+"""Runs the Python example of docs/model-file.md on a file that the command line exported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scripts.project import ROOT, compile_typescript
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of the tiny network on the samples, and its export ``model.onnx``."""
+    """Trains the tiny network on the samples, and exports it to ``model.onnx``."""
     compile_typescript()
     folder = tmp_path_factory.mktemp("model-file")
     settings = ["--weights", "random", "--epochs", "1", "--lr", "0.02", "--device", "cpu"]
@@ -37,10 +37,10 @@ def test_the_example_gives_predicts_answer(run: Path, tmp_path: Path) -> None:
     assert block is not None
     script = tmp_path / "example.py"
     script.write_text(block[1])
-    for picture in sorted((ROOT / "samples/textures/val").glob("*/*-0[05].jpg")):
-        command = [sys.executable, str(script), str(run / "model.onnx"), str(picture)]
+    for image in sorted((ROOT / "samples/textures/val").glob("*/*-0[05].jpg")):
+        command = [sys.executable, str(script), str(run / "model.onnx"), str(image)]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        answer = json.loads(_call(run.parent, "predict", "--run", "run", "--json", str(picture)))
+        answer = json.loads(_call(run.parent, "predict", "--run", "run", "--json", str(image)))
         expected = {one["name"]: one["probability"] for one in answer["classes"]}
         lines = [line.rsplit(" ", 1) for line in found.splitlines()]
         assert [name for name, _ in lines] == list(expected)

@@ -1,4 +1,4 @@
-"""The compiled driver against PyTorch: one float32 step of ResNet-18, the exported model."""
+"""Compares this project with PyTorch: one float32 step of ResNet-18, and the exported model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scripts.parity.one_step import StepErrors, Summary, step_errors
 from scripts.reference.torch_training import evaluate, make_model, random_batch
 
 SEEDS = range(16)
-# Times PyTorch float32's own error against float64, median over the seeds: single seeds differ
-# widely in both, where a ReLU or a pool decides the other way.
+# Bound as a multiple of PyTorch float32's own error against float64; both are medians over the
+# seeds. Errors of single seeds vary widely, because a ReLU or a pool may decide the other way.
 GRADIENT_RATIO = 2
 LOSS = 1e-5
 STATISTICS = 1e-4
@@ -49,7 +49,7 @@ def test_losses_and_running_statistics(errors: list[StepErrors]) -> None:
 
 
 def test_a_wrong_gradient_is_noticed(bridge: Bridge) -> None:
-    """A weight decay that PyTorch is not given: a thousandth of the weights in the gradient."""
+    """Gives weight decay to this project only, which adds weights / 1000 to the gradient."""
     summary = Summary.of(step_errors(bridge, [0], weight_decay=1e-3))
     assert summary.gradient > GRADIENT_RATIO * summary.torch_gradient
 
@@ -61,7 +61,7 @@ def test_exported_model_evaluation_graph_and_pytorch_agree(
     model = make_model("resnet18", classes, seed=3)
     with torch.no_grad():
         for seed in range(4):
-            # Running statistics that are not the initial ones.
+            # Use running statistics that differ from the initial ones.
             model(random_batch(8, 64, classes, seed).images)
     images = random_batch(3, 224, classes, seed=5).images
     expected = evaluate(model.double(), images.double())

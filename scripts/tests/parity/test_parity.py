@@ -41,7 +41,7 @@ def bridge() -> Iterator[Bridge]:
 
 @pytest.fixture(scope="module")
 def run(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ResNet-18 run of two steps, on six images."""
+    """Trains ResNet-18 for two steps on six images."""
     folder = tmp_path_factory.mktemp("run")
     for split, count in (("train", 3), ("val", 2)):
         for name in ("brick", "gravel"):
@@ -63,7 +63,7 @@ def test_row_6_a_checkpoint_in_torchvision(bridge: Bridge, run: Path) -> None:
     found = bridge.evaluate("resnet18", weights, images)
     assert (found - expected).abs().max() <= LOGITS
     assert (python_logits(run / "run/model.onnx", images) - expected).abs().max() <= LOGITS
-    # Row 5: with torchvision's own pixels.
+    # Row 5 uses torchvision's own pixels.
     from_pillow = evaluate(model, torch.stack([evaluated(path) for path in files]))
     accuracy = (from_pillow.argmax(1) == labels).double().mean()
     assert recorded_accuracy(run / "run") == accuracy
@@ -77,7 +77,7 @@ def test_row_6_needs_every_tensor(run: Path) -> None:
         torchvision_model(weights)
 
 
-def test_row_6_pytorchs_files_in_the_driver(bridge: Bridge, tmp_path: Path) -> None:
+def test_row_6_this_project_reads_pytorchs_files(bridge: Bridge, tmp_path: Path) -> None:
     model = torchvision_model(random_state("resnet18", 2, seed=1))
     assert weight_files_differ(bridge, model, tmp_path) == []
 
@@ -98,7 +98,7 @@ def test_row_4_in_float64(bridge: Bridge, tmp_path: Path) -> None:
         return max(found.losses, found.weights, found.statistics)
 
     assert worst(trajectories.RATES) <= 1e-6
-    # The last step's learning rate, a millionth, 1 % off.
+    # Change the last step's learning rate of 1e-6 by 1 %.
     *others, last = trajectories.RATES
     assert worst([*others, last * 1.01]) > 1e-6
 
@@ -132,7 +132,7 @@ def test_a_device_is_judged_by_row_3(capsys: pytest.CaptureFixture[str]) -> None
     code = device_steps.main(["cpu", "--seeds", "2"])
     printed = capsys.readouterr().out
     assert printed.count("seed ") == 2
-    # The gradient's bound is for the median of more seeds than these.
+    # Leave out the gradient's bound: it is for the median of more seeds than these.
     assert printed.count("| 3 |") == 3 and printed.count("| holds |") >= 2
     assert (code == 0) == ("**missed**" not in printed)
 

@@ -1,4 +1,4 @@
-"""The random numbers that PyTorch and the driver share."""
+"""The random numbers that the Python and the TypeScript side share."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_distributions() -> None:
     assert abs(signs(100_000, 1, 2).mean()) < 0.02
 
 
-def test_the_drivers_random_weights() -> None:
-    """Equal, but for the last bit where the two libraries' sine or logarithm differ in theirs."""
+def test_the_random_weights_of_training() -> None:
+    """Compares up to the last bit, in which the sine and logarithm of the two libraries differ."""
     expected = random_state("tiny", 3, seed=2**33 + 5)
     with Bridge() as bridge:
         found = bridge.initial_state("tiny", "random", 3, seed=2**33 + 5)

@@ -1,4 +1,4 @@
-"""The pair of graphs for data parallel against the single graph, in float64."""
+"""Compares the pair of graphs for data parallel training with the single graph, in float64."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FROZEN = replace(NESTEROV, graph="trainHead")
 
 @dataclass(frozen=True)
 class Pair:
-    """The two graphs of a step, what they take and what learns."""
+    """The two graphs of a step, and the network that learns."""
 
     network: Network
     learning: Network
@@ -48,7 +48,7 @@ class Pair:
 
 
 def split_graphs(arch: str, size: int, key: str = "train") -> Pair:
-    """The pair that stands for the single graph of that key."""
+    """Builds the pair that replaces the single graph of this key."""
     frozen = key == "trainHead"
     model = ARCHITECTURES[arch].build(2)
     network = Network.of(model, size)
@@ -63,7 +63,7 @@ def split_graphs(arch: str, size: int, key: str = "train") -> Pair:
 
 
 def named_gradients(network: Network, inputs: dict[str, Array], flat: Array) -> dict[str, Array]:
-    """The flat gradients cut up as the driver does it: in the parameters' order."""
+    """Cuts up the flat gradients as training does, in the order of the parameters."""
     found, begin = {}, 0
     for name in network.parameters:
         shape = inputs[name].shape
@@ -75,7 +75,7 @@ def named_gradients(network: Network, inputs: dict[str, Array], flat: Array) -> 
 
 
 def run_pair(pair: Pair, inputs: dict[str, Array], ranks: int = 1) -> dict[str, Array]:
-    """Steps through both graphs; every rank has the same batches. Returns what learned."""
+    """Takes steps with both graphs, every rank on the same batches; returns the new state."""
     learning = pair.learning.state()
     state = {name: inputs[name] for name in {**pair.network.state(), **learning} if name in inputs}
     rates = {entry.name for entry in pair.update.graph.input} - state.keys()
@@ -105,7 +105,7 @@ def worst(found: dict[str, Array], expected: dict[str, Array]) -> tuple[float, s
 def single(
     arch: str, size: int, batches: Batches, settings: Settings = SETTINGS
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The single graph's inputs and outputs."""
+    """Returns the single graph's inputs and outputs."""
     network, graph = training_graph(arch, size, DOUBLE, settings.graph)
     model = make_model(arch, batches.classes, seed=1)
     inputs = feeds(graph, network, model, batches, settings)

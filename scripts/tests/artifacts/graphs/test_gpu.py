@@ -1,4 +1,4 @@
-"""The graphs for GPUs against PyTorch, in float64, and which operators they may have."""
+"""Compares the graphs for GPUs with PyTorch in float64, and checks their operators."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_several_steps_a_call() -> None:
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_one_step_of_a_whole_network(arch: str) -> None:
-    """Built for 64x64 to keep the reference evaluator quick; the rules are the same."""
+    """Uses 64x64 images, for which the reference evaluator is quick; the rules are the same."""
     assert worst_tensor(arch, 64, True, 1, 2, Settings(weight_decay=0.01)) <= BOUND
 
 

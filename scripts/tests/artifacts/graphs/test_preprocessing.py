@@ -1,4 +1,4 @@
-"""The preprocessing graphs against torchvision's transforms on Pillow images."""
+"""Compares the preprocessing graphs with torchvision's transforms on Pillow images."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from scripts.artifacts.graphs.preprocessing import build_preprocess_evaluate, bu
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 RESIZE = {224: 256, 32: 37}
-# In levels of 255, before normalisation: at any pixel, and on average over an image.
+# Largest differences at a pixel and on average over an image, in levels of 255.
 MOST, MEAN_MOST = 2.0, 0.05
 
 Levels = NDArray[np.uint8]
@@ -63,7 +63,7 @@ def _photograph(name: str) -> Image.Image:
 def _assert_close(found: Pixels, expected: Pixels, what: object) -> None:
     """Compares normalised pixels in levels of 255."""
     levels = np.abs(found - expected) * np.array(STD, np.float32).reshape(3, 1, 1) * 255
-    # A thousandth for the rounding of the comparison itself.
+    # Allow a thousandth for the rounding of the comparison itself.
     assert levels.max() <= MOST + 1e-3, (what, levels.max())
     assert levels.mean() <= MEAN_MOST, (what, levels.mean())
 
@@ -100,13 +100,13 @@ def _check_train(image: Image.Image, box: list[int], flip: bool, size: int, what
 
 
 def _generated(height: int, width: int, seed: int) -> Image.Image:
-    """Noise is the hardest picture to resize: neighbours differ by up to 255 levels."""
+    """Uses noise, the hardest image to resize: neighbours differ by up to 255 levels."""
     levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     return Image.fromarray(levels)
 
 
 def _boxes(image: Image.Image, seed: int) -> Iterator[list[int]]:
-    """The whole image, an enlarged crop, one of mixed scale each way, and five random ones."""
+    """Returns the whole image, a crop to enlarge, two of mixed scale, and five random ones."""
     rng = np.random.default_rng(seed)
     w, h = image.size
     yield [0, 0, h, w]
@@ -140,13 +140,13 @@ def test_photographs(name: str, size: int) -> None:
         (224, 224),
         (256, 257),
         (255, 256),
-        (257, 341),  # an odd margin each way: half to even
+        (257, 341),  # odd margins, which round half to even
         (333, 500),
         (375, 500),
         (500, 375),
         (97, 776),  # 1:8
         (776, 97),
-        (1201, 150),  # low and narrow in turn: Pillow filters along the height first
+        (1201, 150),  # low, then narrow: Pillow filters along the height first
         (640, 290),
     ],
 )
@@ -158,14 +158,14 @@ def test_sizes(height: int, width: int, size: int) -> None:
 
 
 def test_every_margin() -> None:
-    """The centre crop's corner, at every remainder of the longer side."""
+    """Checks the corner of the centre crop for every remainder of the longer side."""
     for long in range(37, 75):
         _check_evaluate(_generated(37, long, long), 32, long)
         _check_evaluate(_generated(long, 37, long), 32, long)
 
 
 def test_equal_pixels_give_bitwise_equal_floats() -> None:
-    """Nothing to resize: what is left is ToTensor and Normalize, and they are exact."""
+    """Checks an image that needs no resize: ToTensor and Normalize must be exact."""
     image = _generated(224, 224, 1)
     for flip in (False, True):
         feeds = {
@@ -203,7 +203,7 @@ def test_resize_below_the_crop_is_refused() -> None:
 
 
 def test_speed() -> None:
-    """Within three times torchvision's time: a lost fast path in the runtime costs ten."""
+    """Allows three times torchvision's time: losing the runtime's fast path costs ten times."""
     image = _photograph("coffee.png")
     levels = np.asarray(image)
 

@@ -1,4 +1,4 @@
-"""The whole lowered step against PyTorch, in float64."""
+"""Compares whole lowered steps with PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def worst_tensor(
     found = run_graph(graph, feeds(graph, network, model, batches, settings))
     expected = run_torch(model, batches, settings)
     if settings.graph == "trainHead":
-        # What the graph does not give back is what PyTorch leaves alone, to the bit.
+        # PyTorch must leave every tensor that the graph does not return bitwise unchanged.
         for name in set(expected) - set(found):
             assert np.array_equal(expected.pop(name), given[name].numpy()), name
     assert set(found) == set(expected)
@@ -48,14 +48,14 @@ def worst_tensor(
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01])
 def test_one_step_of_the_tiny_network(batch: int, classes: int, weight_decay: float) -> None:
-    """Loss, logits, every gradient (as momentum), weights and running statistics."""
+    """Compares loss, logits, every gradient (as momentum), weights and running statistics."""
     settings = Settings(weight_decay=weight_decay)
     error, name = worst_tensor("tiny", 32, classes, 1, batch, settings)
     assert error <= BOUND, name
 
 
 def test_several_steps_a_call() -> None:
-    """Scan carries the state; every step has its own learning rates, the head's its own."""
+    """Checks that the Scan carries the state and reads the learning rates of each step."""
     settings = Settings(
         lr=(0.02, 0.01, 0.001), head_lr=(0.1, 0.05, 0.02), momentum=0.8, weight_decay=0.001
     )
@@ -95,7 +95,7 @@ def test_the_extended_graph_without_its_extras_gives_the_same_bits() -> None:
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet34", "resnet50"])
 def test_one_step_of_torchvisions_networks(arch: str) -> None:
-    """Built for 64x64 to keep the reference evaluator quick; the rules are the same."""
+    """Uses 64x64 images, for which the reference evaluator is quick; the rules are the same."""
     error, name = worst_tensor(arch, 64, 2, 1, 2, Settings(weight_decay=0.01))
     assert error <= BOUND, name
 

@@ -1,4 +1,4 @@
-"""The convolutions' rules, each alone, against PyTorch in float64."""
+"""Compares each of the convolution's rules alone with PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_conv_grad(geometry: tuple[Any, ...], batch: int, bias: bool) -> None:
 
 
 def test_conv_grad_leaves_out_what_nobody_reads() -> None:
-    """The first convolution's dX is the gradient of the images: not computed."""
+    """Checks that the first convolution's dX, the gradient of the images, is not computed."""
     arrays = [np.ones((1, 2, 2, 2)), np.ones((1, 3, 4, 4)), np.ones((2, 3, 3, 3))]
     values = [placeholder(name, a) for name, a in zip(("dY", "X", "W"), arrays, strict=True)]
     values[2].shape = ir.Shape(arrays[2].shape)
@@ -122,7 +122,7 @@ def test_minimal_filtering(
     batch: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Y, dX and dW of a convolution whose lowering is Winograd's, whatever it would cost."""
+    """Computes Y, dX and dW by Winograd's algorithm, whatever it costs."""
     monkeypatch.setattr(winograd, "suits", lambda conv: True)
     channels, out_channels, height, width, pads = geometry
     x = random(batch, channels, height, width).requires_grad_()

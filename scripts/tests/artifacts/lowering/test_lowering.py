@@ -1,4 +1,4 @@
-"""Each lowering rule alone against PyTorch autograd in float64."""
+"""Compares each lowering rule alone with PyTorch's autograd in float64."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_scale(down: int, factor: float) -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_soft_cross_entropy(batch: int, classes: int, smoothing: float, weighted: bool) -> None:
-    """Class weights and label smoothing are only other targets: PyTorch's loss and gradient."""
+    """Compares with PyTorch; class weights and label smoothing only change the targets."""
     z = (random(batch, classes) * 20).requires_grad_()
     labels = torch.arange(batch) % classes
     weight = torch.linspace(0.5, 2, classes, dtype=torch.double) if weighted else None
@@ -154,7 +154,7 @@ POOLS = [
 @pytest.mark.parametrize(("geometry", "batch"), list(itertools.product(POOLS, [1, 3])))
 def test_max_pool_grad(geometry: tuple[Any, ...], batch: int) -> None:
     kernel, stride, padding, dilation, ceil_mode, height, width = geometry
-    # Few distinct values, as after a ReLU: nearly every window has a tie.
+    # Use few distinct values, as after a ReLU: nearly every window has a tie.
     x = F.relu((random(batch, 3, height, width) * 1.5).round()).requires_grad_()
     y = F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
     d_y = random(*y.shape, seed=1)
