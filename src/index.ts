@@ -1,12 +1,9 @@
 /** Fine-tune image classifiers on stock ONNX Runtime. */
 
-export {
-  ARCHITECTURES,
-  bundledArtifacts,
-  openArtifacts,
-  type Artifacts,
-  type Manifest,
-} from './artifacts/open-artifacts.js';
+export { ARCHITECTURES, type Manifest } from './artifacts/manifest.js';
+export { bundledArtifacts } from './artifacts/node/bundled-artifacts.js';
+export { loadCheckpoint, openArtifacts } from './platform/node/defaults.js';
+export type { Artifacts } from './artifacts/open-artifacts.js';
 export type {
   Arch,
   BufferSpec,
@@ -22,7 +19,7 @@ export type {
   TensorSpec,
   TrainingGraphSpec,
   UpdateGraphSpec,
-} from './artifacts/open-artifacts.js';
+} from './artifacts/manifest.js';
 export type { ClassScore } from './metrics/confusion-matrix.js';
 export {
   Classifier,
@@ -34,14 +31,13 @@ export {
   /** @deprecated Use `Classification`. */
   type Classification as Outcome,
 } from './inference/classifier.js';
-export {
-  loadCheckpoint,
-  type BestResult,
-  type Checkpoint,
-  type PartialEpoch,
-  type TrainerState,
+export type {
+  BestResult,
+  Checkpoint,
+  PartialEpoch,
+  TrainerState,
   /** @deprecated Use `TrainerState`. */
-  type TrainerState as RunState,
+  TrainerState as RunState,
 } from './checkpoint/checkpoint.js';
 export {
   DEVICES,

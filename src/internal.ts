@@ -3,7 +3,8 @@
  * not export them: any of them may change between two versions.
  */
 
-export { bundledArtifacts, openArtifacts } from './artifacts/open-artifacts.js';
+export { bundledArtifacts } from './artifacts/node/bundled-artifacts.js';
+export { initialState, openArtifacts, readSafetensors } from './platform/node/defaults.js';
 export { stateLayout } from './artifacts/state-layout.js';
 export { Philox, STREAM } from './common/philox.js';
 export { float32Tensor } from './common/tensor.js';
@@ -22,5 +23,4 @@ export { TrainSession } from './session/train-session.js';
 export { targetRows } from './train/loss-targets.js';
 export { stepLr } from './train/lr-schedule.js';
 export { stepsPerExecution, stackBatches, trainEpoch } from './train/train-epoch.js';
-export { initialState } from './weights/initial-weights.js';
-export { encodeSafetensors, readSafetensors } from './weights/safetensors.js';
+export { encodeSafetensors } from './weights/safetensors.js';

@@ -1,6 +1,6 @@
 /** Which tensors the training state has, by the manifest, and whether a given set of tensors is such a state. */
 
-import type { Initializer, Manifest } from './open-artifacts.js';
+import type { Initializer, Manifest } from './manifest.js';
 import { WeightsError } from '../common/errors.js';
 import { formatShape, MOMENTUM_PREFIX, sameShape, type Tensor } from '../common/tensor.js';
 

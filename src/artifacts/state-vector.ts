@@ -1,6 +1,6 @@
 /** The state as the graphs for GPUs take it: many tensors in a few vectors. */
 
-import type { Manifest, PackedNames } from './open-artifacts.js';
+import type { Manifest, PackedNames } from './manifest.js';
 import { TrainingError } from '../common/errors.js';
 import type { FloatTensors } from '../session/ort-worker-messages.js';
 import { MOMENTUM_PREFIX, elementCount, float32Tensor, type Tensor } from '../common/tensor.js';

@@ -8,7 +8,8 @@
 
 import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { readCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint.js';
+import { readCheckpoint, saveCheckpoint } from '../platform/node/defaults.js';
+import type { Checkpoint } from './checkpoint.js';
 import { WeightsError } from '../common/errors.js';
 import { temporaryName } from '../platform/node/files.js';
 

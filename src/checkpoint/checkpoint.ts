@@ -1,13 +1,15 @@
 /**
- * Checkpoints: one safetensors file with the whole training state under torchvision's names (momentum beside
- * it as `momentum.<name>`), so that any safetensors reader can use it, and the run in its metadata: all that
- * is needed to go on, bit for bit.
+ * Checkpoints: one safetensors file with the whole training state under torchvision's names (momentum as
+ * `momentum.<name>`), so that any safetensors reader can use it. The file's metadata hold the state of the
+ * run: everything needed to go on, bit for bit.
  */
 
-import { createHash } from 'node:crypto';
-import type { Manifest } from '../artifacts/open-artifacts.js';
+import type { Manifest } from '../artifacts/manifest.js';
+import { requireTensor, stateLayout } from '../artifacts/state-layout.js';
 import { TrainingError, WeightsError } from '../common/errors.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { allFinite, type State, type Tensor } from '../common/tensor.js';
+import type { Hash, Platform } from '../platform/platform.js';
+import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
 import {
   FORMAT,
   parseRun,
@@ -15,13 +17,13 @@ import {
   type PartialEpoch,
   type TrainerState,
 } from './trainer-state.js';
-import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
-import { stateLayout, requireTensor } from '../artifacts/state-layout.js';
-import { allFinite, type State, type Tensor } from '../common/tensor.js';
 
 export type { BestResult, PartialEpoch, TrainerState };
 
-/** What a checkpoint file holds. */
+/** The host's parts that checkpoints are read and written with. */
+export type CheckpointPlatform = Pick<Platform, 'files' | 'sha256'>;
+
+/** Content of a checkpoint file. */
 export interface Checkpoint {
   readonly state: State;
   readonly run: TrainerState;
@@ -30,10 +32,14 @@ export interface Checkpoint {
 /**
  * Writes a checkpoint whole or not at all. The state must not change until it is written.
  *
- * @throws TrainingError if a tensor is not finite: nobody could go on from there.
+ * @throws TrainingError if a tensor is not finite: training could not go on from there.
  * @throws UserError if it cannot be written.
  */
-export async function saveCheckpoint(file: string, { state, run }: Checkpoint): Promise<void> {
+export async function saveCheckpoint(
+  file: string,
+  { state, run }: Checkpoint,
+  { files, sha256 }: CheckpointPlatform,
+): Promise<void> {
   for (const [name, tensor] of state) {
     if (allFinite(tensor)) continue;
     throw new TrainingError(
@@ -51,18 +57,18 @@ export async function saveCheckpoint(file: string, { state, run }: Checkpoint): 
     fingerprints: JSON.stringify(fingerprints),
     config: JSON.stringify(config ?? null),
   };
-  const sha256 = checksum(state, metadata);
-  await writeFileAtomic(file, encodeSafetensors(state, { ...metadata, sha256 }));
+  const hash = checksum(state, metadata, sha256());
+  await files.write(file, encodeSafetensors(state, { ...metadata, sha256: hash }));
 }
 
-/** Hash of the file as it would be without the hash in it. */
+/** Computes the hash of the file as it would be without the hash in its metadata. */
 function checksum(
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Readonly<Record<string, string>>,
+  hash: Hash,
 ): string {
-  const hash = createHash('sha256');
   for (const chunk of encodeSafetensors(tensors, metadata)) hash.update(chunk);
-  return hash.digest('hex');
+  return hash.digest();
 }
 
 /** A checkpoint whose tensors have not been compared with a network's. */
@@ -74,13 +80,16 @@ export interface RawCheckpoint {
 /**
  * Reads a checkpoint and verifies its checksum.
  *
- * @throws WeightsError if it is missing or damaged, or is no checkpoint.
+ * @throws WeightsError if it is missing or damaged, or is not a checkpoint.
  */
-export async function readCheckpoint(file: string): Promise<RawCheckpoint> {
-  const { tensors, metadata } = await readSafetensors(file);
+export async function readCheckpoint(
+  file: string,
+  platform: CheckpointPlatform,
+): Promise<RawCheckpoint> {
+  const { tensors, metadata } = await readSafetensors(file, platform.files);
   const run = parseRun(file, metadata);
   const { sha256, ...rest } = Object.fromEntries(metadata);
-  if (checksum(tensors, rest) !== sha256) {
+  if (checksum(tensors, rest, platform.sha256()) !== sha256) {
     throw new WeightsError(
       `expected ${file} as it was written, found that its checksum is wrong; it is damaged, use another checkpoint`,
     );
@@ -91,7 +100,7 @@ export async function readCheckpoint(file: string): Promise<RawCheckpoint> {
 /**
  * Checks that a checkpoint has exactly the tensors the manifest asks for.
  *
- * @throws WeightsError if it is one of another network.
+ * @throws WeightsError if it belongs to another network.
  */
 export function checkState(
   { tensors, run }: RawCheckpoint,
@@ -119,9 +128,13 @@ export function checkState(
 /**
  * Reads a checkpoint and checks that it has exactly the tensors the manifest asks for.
  *
- * @throws WeightsError if it is missing or damaged, is no checkpoint, or is one of another network.
+ * @throws WeightsError if it is missing or damaged, is not a checkpoint, or belongs to another network.
  */
-export async function loadCheckpoint(file: string, manifest: Manifest): Promise<Checkpoint> {
-  const raw = await readCheckpoint(file);
+export async function loadCheckpoint(
+  file: string,
+  manifest: Manifest,
+  platform: CheckpointPlatform,
+): Promise<Checkpoint> {
+  const raw = await readCheckpoint(file, platform);
   return { state: checkState(raw, manifest, file), run: raw.run };
 }

@@ -1,7 +1,10 @@
 /** The weights of an earlier run, and the artifacts they belong to. */
 
-import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
-import { loadCheckpoint, type TrainerState } from './checkpoint.js';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../platform/node/defaults.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
+import { loadCheckpoint } from '../platform/node/defaults.js';
+import type { TrainerState } from './checkpoint.js';
 import { ArtifactError } from '../common/errors.js';
 import { RunFolder, type CheckpointName, type RunConfig } from './run-folder.js';
 import type { State } from '../common/tensor.js';

@@ -8,7 +8,8 @@ import type { Predictions } from '../metrics/predictions.js';
 import { ImageFolder, type Dataset } from '../data/dataset.js';
 import { WeightsError } from '../common/errors.js';
 import { writeFileAtomic } from '../platform/node/files.js';
-import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
+import { encodeSafetensors } from '../weights/safetensors.js';
+import { readSafetensors } from '../platform/node/defaults.js';
 import { float32Tensor, type Tensor } from '../common/tensor.js';
 
 export interface SavedPredictions extends Predictions {

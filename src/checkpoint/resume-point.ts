@@ -2,8 +2,11 @@
 
 import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
-import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
-import { checkState, readCheckpoint, type TrainerState } from './checkpoint.js';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../platform/node/defaults.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
+import { checkState, type TrainerState } from './checkpoint.js';
+import { readCheckpoint } from '../platform/node/defaults.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
 import type { TrainOptions } from '../config/train-options.js';
 import { ConfigError, WeightsError } from '../common/errors.js';

@@ -1,6 +1,6 @@
 /** The command line's flags as data: help text, and the way from text to options. */
 
-import { ARCHITECTURES } from '../artifacts/open-artifacts.js';
+import { ARCHITECTURES } from '../artifacts/manifest.js';
 import {
   CACHES,
   DEVICES,

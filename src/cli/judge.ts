@@ -1,6 +1,6 @@
 /** The commands `evaluate` and `predict`. */
 
-import { bundledArtifacts } from '../artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import type { Classifier } from '../inference/classifier.js';
 import { RANGES, Validator, rangeText } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
@@ -88,11 +88,13 @@ async function openSource(given: Arguments): Promise<Classifier> {
       throw new ConfigError('expected --checkpoint with --run, got it with --model; leave it out');
     }
     const { artifactsOf, readModelFile } = await import('../inference/model-file.js');
-    const file = await readModelFile(validator.text('model', 'a model file', model));
+    const { nodePlatform } = await import('../platform/node/node-platform.js');
+    const path = validator.text('model', 'a model file', model);
+    const file = await readModelFile(path, nodePlatform.files);
     const used =
       file.input === 'image'
         ? null
-        : await artifactsOf(file, artifacts ?? bundledArtifacts(file.arch));
+        : await artifactsOf(file, artifacts ?? bundledArtifacts(file.arch), nodePlatform);
     return Classifier.open(file.bytes, used, options);
   }
   const { openRunWeights } = await import('../checkpoint/load-run.js');

@@ -1,4 +1,4 @@
-/** Finding repeated keys in JSON text, which `JSON.parse` accepts silently. */
+/** JSON: repeated keys in its text, which `JSON.parse` accepts silently, and equality of its values. */
 
 /**
  * The first key that occurs twice in one object, or null.
@@ -44,4 +44,17 @@ function endOfString(text: string, start: number): number {
   let i = start + 1;
   while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;
   return i + 1;
+}
+
+/** Checks whether two values from JSON are equal; the order of an object's keys does not count. */
+export function sameJson(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
+    return Object.is(a, b);
+  }
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const [left, right] = [new Map<string, unknown>(Object.entries(a)), Object.entries(b)];
+  return (
+    left.size === right.length &&
+    right.every(([key, value]) => left.has(key) && sameJson(left.get(key), value))
+  );
 }

@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { ARCHITECTURES, type Arch } from '../artifacts/open-artifacts.js';
+import { ARCHITECTURES, type Arch } from '../artifacts/manifest.js';
 import type { Dataset } from '../data/dataset.js';
 import type { TrainEvent } from '../common/events.js';
 import {

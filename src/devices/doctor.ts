@@ -1,7 +1,8 @@
 /** What each device needs on this machine, and what of it is there. */
 
 import os from 'node:os';
-import { bundledArtifacts, openArtifacts } from '../artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../platform/node/defaults.js';
 import {
   libraryChecks,
   providerChecks,

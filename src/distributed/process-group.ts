@@ -3,7 +3,8 @@
  * DistributedDataParallel does it. The trainer goes through the same steps either way.
  */
 
-import type { Artifacts, TrainingGraph } from '../artifacts/open-artifacts.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
+import type { TrainingGraph } from '../artifacts/manifest.js';
 import { stepsPerExecution } from '../train/train-epoch.js';
 import type { Evaluation } from '../train/validate.js';
 import type { PhaseRecord, StartEvent } from '../common/events.js';

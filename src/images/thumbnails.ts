@@ -1,7 +1,7 @@
 /** Small JPEGs as `data:` URIs, for pages that hold their pictures. */
 
 import sharp from 'sharp';
-import type { Preprocessing } from '../artifacts/open-artifacts.js';
+import type { Preprocessing } from '../artifacts/manifest.js';
 import { decodeImage } from './decode.js';
 
 const SIDE = 180;

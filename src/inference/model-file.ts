@@ -1,20 +1,20 @@
-/** What an exported model says of itself, in its `metadata_props` and its input. */
+/** What an exported model says about itself, in its `metadata_props`, its input and its output. */
 
-import { readFile } from 'node:fs/promises';
-import { isDeepStrictEqual } from 'node:util';
-import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import { ArtifactError, ConfigError, WeightsError } from '../common/errors.js';
+import { sameJson } from '../common/json.js';
 import { parseModel } from '../onnx/inference-model.js';
+import { FileError, type Files, type Platform } from '../platform/platform.js';
 
-/** A model file, and what its metadata say of it. */
+/** A model file, and what its metadata say about it. */
 export interface ModelFile {
   readonly bytes: Uint8Array;
   readonly arch: string;
   /** In the order of the output. */
   readonly classes: readonly string[];
-  /** As in the manifest. */
+  /** Settings of the preprocessing, as in the manifest. */
   readonly preprocessing: unknown;
-  /** `image`: a decoded picture of any size. `input`: normalised pixels. */
+  /** `image`: a decoded image of any size. `input`: normalised pixels. */
   readonly input: 'image' | 'input';
   readonly output: 'logits' | 'probabilities';
 }
@@ -24,17 +24,20 @@ export interface ModelFile {
  *
  * @throws ConfigError if there is no such file; WeightsError if it is something else.
  */
-export async function readModelFile(file: string): Promise<ModelFile> {
-  const bytes = await readFile(file).catch((cause: unknown) => {
-    throw new ConfigError(
-      `expected a model at ${file}, found ${(cause as NodeJS.ErrnoException).code ?? 'an error'}; check the path`,
-      { cause },
-    );
+export async function readModelFile(file: string, files: Files): Promise<ModelFile> {
+  const bytes = await files.read(file).catch((cause: unknown) => {
+    const found = cause instanceof FileError ? cause.code : 'an error';
+    throw new ConfigError(`expected a model at ${file}, found ${found}; check the path`, { cause });
   });
   return describeModel(file, bytes);
 }
 
-/** What the bytes of a model say. @param file for messages. */
+/**
+ * Returns what the bytes of a model say about it.
+ *
+ * @param file its name in messages.
+ * @throws WeightsError unless it is a model of `export-inference`.
+ */
 export function describeModel(file: string, bytes: Uint8Array): ModelFile {
   const refuse = (found: string, cause?: unknown): WeightsError =>
     new WeightsError(
@@ -74,14 +77,18 @@ function isNames(value: unknown): value is string[] {
 }
 
 /**
- * The artifacts whose preprocessing a model expects.
+ * Opens the artifacts whose preprocessing a model expects.
  *
- * @param dir artifact folder; default: the package's own of the model's architecture.
+ * @param dir artifact folder.
  * @throws ArtifactError if their preprocessing is another.
  */
-export async function artifactsOf(model: ModelFile, dir?: string): Promise<Artifacts> {
-  const artifacts = await openArtifacts(dir ?? bundledArtifacts(model.arch));
-  if (!isDeepStrictEqual(artifacts.manifest.preprocessing, model.preprocessing)) {
+export async function artifactsOf(
+  model: ModelFile,
+  dir: string,
+  platform: Pick<Platform, 'files' | 'sha256'>,
+): Promise<Artifacts> {
+  const artifacts = await openArtifacts(dir, platform);
+  if (!sameJson(artifacts.manifest.preprocessing, model.preprocessing)) {
     throw new ArtifactError(
       `expected artifacts with the model's preprocessing, found another in ${artifacts.dir}; give those it was trained with`,
     );

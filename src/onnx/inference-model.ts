@@ -11,9 +11,9 @@
  * Input `input` float32 [N, 3, S, S], output `logits` float32 [N, classes].
  */
 
-import { readFile } from 'node:fs/promises';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import type { Artifacts, FoldSpec } from '../artifacts/open-artifacts.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
+import type { FoldSpec } from '../artifacts/manifest.js';
 import { ArtifactError, WeightsError } from '../common/errors.js';
 import {
   type ModelProto,
@@ -58,7 +58,7 @@ export async function buildInferenceModel(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { manifest } = artifacts;
   const file = artifacts.graphPath('inference');
-  const model = parseModel(file, await readFile(file));
+  const model = parseModel(file, await artifacts.readGraph('inference'));
   const graph = model.graph;
   if (graph === undefined) throw templateError(file, 'no graph');
   const weights = foldedWeights(state, manifest.graphs.inference.fold);

@@ -1,6 +1,5 @@
 /** Other forms of the inference model: pictures as its input, probabilities as its output. */
 
-import { readFile } from 'node:fs/promises';
 import { create } from '@bufbuild/protobuf';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { ArtifactError } from '../common/errors.js';
@@ -24,7 +23,7 @@ const PREFIX = 'preprocess/';
  */
 export async function withRawImages(model: ModelProto, artifacts: Artifacts): Promise<void> {
   const file = artifacts.graphPath('preprocessEvaluate');
-  const before = parseModel(file, await readFile(file));
+  const before = parseModel(file, await artifacts.readGraph('preprocessEvaluate'));
   const graph = graphOf(model);
   const first = graphOf(before);
   const image = first.input.find(({ name }) => name === 'image');

@@ -4,6 +4,84 @@
  * room knows which host it runs on.
  */
 
+/** Random access to the bytes of a file, or of memory. */
+export interface ByteSource {
+  /** Length in bytes. */
+  readonly size: number;
+  /**
+   * Reads `length` bytes from `position` on into a buffer of their own, so that any element type may be
+   * viewed at offset 0. Rejects if the range is not inside the source.
+   */
+  read(position: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** A file opened for reading. */
+export interface OpenFile extends ByteSource {
+  close(): Promise<void>;
+}
+
+/** Content of a file: text (written as UTF-8), bytes, or chunks written one after the other. */
+export type FileContent = string | Uint8Array | readonly Uint8Array[];
+
+/** Files by path. Methods that read reject with {@link FileError}. */
+export interface Files {
+  /** Reads a whole file. */
+  read(file: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Opens a regular file for reads of parts of it; the caller closes it. */
+  open(file: string): Promise<OpenFile>;
+  exists(file: string): Promise<boolean>;
+  /**
+   * Replaces a file whole or not at all: whoever reads it, even after a crash, sees the old content or the
+   * new. Its folder must exist. Rejects with a UserError if it cannot be written; the old file is intact then.
+   */
+  write(file: string, content: FileContent): Promise<void>;
+}
+
+/** A file that cannot be read. The message says why. */
+export class FileError extends Error {
+  override readonly name = 'FileError';
+
+  /** @param code the POSIX name of the error, for example `ENOENT` if there is no such file. */
+  constructor(
+    message: string,
+    readonly code: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** A SHA-256 under way. Synchronous, because a checkpoint is hashed between two training steps. */
+export interface Hash {
+  update(bytes: Uint8Array): void;
+  /** Ends the hash and returns it in hexadecimal. */
+  digest(): string;
+}
+
+/** Where an entry's data lies in its zip archive. */
+export interface ZipEntry {
+  /** Offset in bytes from the start of the archive. */
+  readonly position: number;
+  readonly bytes: number;
+  /** CRC-32 of the data; null if the archive does not tell it. */
+  readonly crc32: number | null;
+}
+
+/** A zip archive, its directory read. */
+export interface ZipArchive {
+  readonly names: ReadonlySet<string>;
+  /** Finds a stored entry. Rejects if there is none, or it is compressed, encrypted or outside the archive. */
+  locate(name: string): Promise<ZipEntry>;
+}
+
+/** Zip archives, the container of PyTorch's `.pth` files. */
+export interface Zip {
+  /** Reads the directory of an archive. */
+  open(source: ByteSource): Promise<ZipArchive>;
+  /** Computes the CRC-32 of `bytes`, as zip archives store it. */
+  crc32(bytes: Uint8Array): number;
+}
+
 /** One end of a channel of messages, such as a `MessagePort` of Node.js. */
 export interface Port {
   /** Sends a message. The buffers in `transfer` move to the other end and cannot be used here afterwards. */
@@ -64,6 +142,10 @@ export interface ImageBackend extends ImageDecoder {
 
 /** The host. */
 export interface Platform {
+  readonly files: Files;
+  /** Starts a SHA-256. */
+  sha256(): Hash;
+  readonly zip: Zip;
   readonly images: ImageBackend;
   readonly ort: OrtBackend;
 }

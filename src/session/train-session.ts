@@ -1,6 +1,7 @@
 /** The training graph with its state, on whatever device the runtime is. */
 
-import type { Artifacts, GraphSpec, TrainingGraph } from '../artifacts/open-artifacts.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
+import type { GraphSpec, TrainingGraph } from '../artifacts/manifest.js';
 import { TrainingError } from '../common/errors.js';
 import { pack, packingOf, unpack, type Packing } from '../artifacts/state-vector.js';
 import type { OrtWorker } from './ort-worker.js';

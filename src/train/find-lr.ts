@@ -1,6 +1,8 @@
 /** The learning-rate range test: training steps at rates from small to large, of which nothing is kept. */
 
-import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../platform/node/defaults.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
 import { groupBatches, stepsPerExecution, stackBatches } from './train-epoch.js';

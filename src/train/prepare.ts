@@ -19,7 +19,7 @@ import { FollowingRun, TrainingRun, type RunIdentity } from './training-run.js';
 import { RunFolder, type RunConfig } from '../checkpoint/run-folder.js';
 import type { TrainSession } from '../session/train-session.js';
 import type { State } from '../common/tensor.js';
-import { initialState } from '../weights/initial-weights.js';
+import { initialState } from '../platform/node/defaults.js';
 
 export type Emit = (event: TrainEvent) => void;
 

@@ -1,6 +1,6 @@
 /** One pass over the training images: batches into chunks, chunks through the training session. */
 
-import type { TrainingGraph } from '../artifacts/open-artifacts.js';
+import type { TrainingGraph } from '../artifacts/manifest.js';
 import type { PartialEpoch } from '../checkpoint/checkpoint.js';
 import type { Team } from '../distributed/process-group.js';
 import { TrainingError } from '../common/errors.js';

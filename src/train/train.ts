@@ -1,7 +1,9 @@
 /** Fine-tuning, start to finish. The loop reads top to bottom; each step of it is a file of its own. */
 
 import path from 'node:path';
-import { bundledArtifacts, openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../platform/node/defaults.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { BestResult } from '../checkpoint/checkpoint.js';
 import {
   resolveTrainOptions,

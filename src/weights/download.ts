@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { PretrainedSpec } from '../artifacts/open-artifacts.js';
+import type { PretrainedSpec } from '../artifacts/manifest.js';
 import { WeightsError } from '../common/errors.js';
 
 export interface FetchOptions {

@@ -1,6 +1,6 @@
 /** torchvision's initialisation of fresh tensors, seeded. */
 
-import type { Initializer } from '../artifacts/open-artifacts.js';
+import type { Initializer } from '../artifacts/manifest.js';
 import type { Philox } from '../common/philox.js';
 
 /**

@@ -1,33 +1,38 @@
 /** The state training starts from: pretrained, from a file, or random; the head is always fresh. */
 
-import { access } from 'node:fs/promises';
-import path from 'node:path';
+import type { PretrainedSpec } from '../artifacts/manifest.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { parseFile } from './byte-source.js';
+import { requireTensor, type StateEntry, stateLayout } from '../artifacts/state-layout.js';
 import { ConfigError } from '../common/errors.js';
-import { initialize } from './init.js';
-import { type FetchOptions, fetchPretrained } from './download.js';
-import { isPth, readPth } from './pth/read-pth.js';
 import { Philox, STREAM } from '../common/philox.js';
-import { readSafetensors } from './safetensors.js';
-import { type StateEntry, stateLayout, requireTensor } from '../artifacts/state-layout.js';
 import { elementCount, type State, type Tensor } from '../common/tensor.js';
+import type { Platform } from '../platform/platform.js';
+import { parseFile } from './byte-source.js';
+import { initialize } from './init.js';
+import { isPth, readPth } from './pth/read-pth.js';
+import { readSafetensors } from './safetensors.js';
 
-/** With the fetch's options, for `imagenet` if it must be fetched. */
-export interface InitialStateOptions extends FetchOptions {
+/** The host's parts that weight files are read with. */
+type WeightPlatform = Pick<Platform, 'files' | 'zip'>;
+
+export interface InitialStateOptions {
   /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file with torchvision's names. */
   readonly weights: string;
+  /** Number of classes. */
   readonly classes: number;
+  /** Seed of the random tensors. */
   readonly seed: number;
+  /** Fetches published weights and returns the path of the verified `.pth` file. Called for `imagenet` only. */
+  readonly fetchPretrained: (spec: PretrainedSpec) => Promise<string>;
 }
 
 export interface InitialState {
   readonly state: State;
-  /** Where the weights come from, for people. */
+  /** Origin of the weights, for people. */
   readonly source: string;
 }
 
-/** Tensors to start from, and where they were found. */
+/** Tensors to start from, and their origin. */
 interface WeightSource {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly source: string;
@@ -43,9 +48,10 @@ interface WeightSource {
 export async function initialState(
   artifacts: Artifacts,
   options: InitialStateOptions,
+  platform: WeightPlatform,
 ): Promise<InitialState> {
   const { weights, classes, seed } = options;
-  const found = weights === 'random' ? null : await findWeights(artifacts, options);
+  const found = weights === 'random' ? null : await findWeights(artifacts, options, platform);
   const { manifest } = artifacts;
   const state: State = new Map();
   for (const [index, entry] of stateLayout(manifest, classes).entries()) {
@@ -58,13 +64,13 @@ export async function initialState(
   return { state, source: found?.source ?? `random (seed ${seed})` };
 }
 
-/** Files may lack the counters, which older ones and the build's own do not have. */
+/** Checks whether a tensor comes from the file. Counters may be missing in older files and the build's own. */
 function isLoaded({ name, role }: StateEntry, tensors: ReadonlyMap<string, Tensor>): boolean {
   if (role === 'counter') return tensors.has(name);
   return role === 'backbone' || role === 'statistics';
 }
 
-/** Each tensor has random numbers of its own, a function of the seed and its place in the layout. */
+/** Makes a tensor from random numbers that depend on the seed and its index in the layout only. */
 function freshTensor(
   { dtype, shape, role, init }: StateEntry,
   index: number,
@@ -78,11 +84,11 @@ function freshTensor(
 
 async function findWeights(
   artifacts: Artifacts,
-  options: InitialStateOptions,
+  { weights, fetchPretrained }: InitialStateOptions,
+  platform: WeightPlatform,
 ): Promise<WeightSource> {
-  const { weights } = options;
   if (weights !== 'imagenet') {
-    return { tensors: await readWeightFile(weights), source: weights };
+    return { tensors: await readWeightFile(weights, platform), source: weights };
   }
   const { arch, pretrained } = artifacts.manifest;
   if (pretrained === null) {
@@ -91,36 +97,33 @@ async function findWeights(
     );
   }
   const built = artifacts.initialCheckpoint;
-  if (await exists(built)) {
-    // The build may also have written weights of another origin there; those are not asked for here.
-    const { tensors, metadata } = await readSafetensors(built);
+  if (await platform.files.exists(built)) {
+    // A build may also have left weights of another origin there.
+    const { tensors, metadata } = await readSafetensors(built, platform.files);
     if (metadata.get('source') === pretrained.name) {
       return { tensors, source: `${pretrained.name} (${built})` };
     }
   }
-  const file = await fetchPretrained(pretrained, options);
-  return { tensors: await readPth(file), source: `${pretrained.name} (${file})` };
+  const file = await fetchPretrained(pretrained);
+  return { tensors: await readPth(file, platform), source: `${pretrained.name} (${file})` };
 }
 
-async function exists(file: string): Promise<boolean> {
-  return access(file).then(
-    () => true,
-    () => false,
-  );
-}
+const EXPECTATION = {
+  expected: 'weights (.safetensors or .pth)',
+  advice: 'check the path, or use --weights imagenet or --weights random',
+};
 
 /**
- * The tensors of a `.safetensors` or `.pth` file, told apart by their contents.
+ * Reads the tensors of a `.safetensors` or `.pth` file, told apart by their contents.
  *
  * @throws WeightsError if it is missing, unreadable or damaged.
  */
-export async function readWeightFile(file: string): Promise<Map<string, Tensor>> {
-  const torch = await parseFile(
-    file,
-    'weights (.safetensors or .pth)',
-    'check the path, or use --weights imagenet or --weights random',
-    isPth,
-  );
-  if (torch || /^\.(pth|pt)$/i.test(path.extname(file))) return readPth(file);
-  return (await readSafetensors(file)).tensors;
+async function readWeightFile(
+  file: string,
+  platform: WeightPlatform,
+): Promise<Map<string, Tensor>> {
+  const torch = await parseFile(file, platform.files, EXPECTATION, isPth);
+  // A damaged .pth file should be reported as such, not as a bad safetensors file.
+  if (torch || /[^/\\]\.(pth|pt)$/i.test(file)) return readPth(file, platform);
+  return (await readSafetensors(file, platform.files)).tensors;
 }

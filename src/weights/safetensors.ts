@@ -1,11 +1,12 @@
 /**
  * The safetensors format: an 8-byte little-endian header length, a JSON header, then the tensors' bytes
- * without holes. Reading is strict, as the files come from anywhere: everything is checked against the
+ * without holes. Files may come from anywhere, so reading is strict: everything is checked against the
  * file's size before memory is allocated for it.
  */
 
-import { type ByteSource, FormatProblem, parseFile } from './byte-source.js';
+import { FormatProblem, parseFile } from './byte-source.js';
 import { duplicateKey } from '../common/json.js';
+import type { ByteSource, Files } from '../platform/platform.js';
 import {
   decodeElements,
   ELEMENT_BYTES,
@@ -18,6 +19,7 @@ import {
 /** Longest header accepted, in bytes; the limit of the format's reference implementation. */
 const MAX_HEADER_BYTES = 100_000_000;
 const LENGTH_BYTES = 8;
+const SPACE = 0x20;
 
 const ELEMENT_TYPES: ReadonlyMap<unknown, ElementType> = new Map([
   ['F16', 'float16'],
@@ -27,12 +29,16 @@ const ELEMENT_TYPES: ReadonlyMap<unknown, ElementType> = new Map([
   ['I64', 'int64'],
 ]);
 
+const EXPECTATION = { expected: 'a safetensors file', advice: 'fetch it or save it again' };
+
+/** Content of a safetensors file. */
 export interface Safetensors {
   readonly tensors: Map<string, Tensor>;
-  /** `__metadata__`: strings by string. */
+  /** The header's `__metadata__`. */
   readonly metadata: Map<string, string>;
 }
 
+/** A tensor as the header describes it; `begin` and `end` are byte offsets into the data. */
 interface Entry {
   readonly name: string;
   readonly type: ElementType;
@@ -47,8 +53,11 @@ interface Entry {
  * @param input path, or the file's bytes.
  * @throws WeightsError if it is missing, unreadable or not strictly a safetensors file.
  */
-export async function readSafetensors(input: string | Uint8Array): Promise<Safetensors> {
-  return parseFile(input, 'a safetensors file', 'fetch it or save it again', parse);
+export async function readSafetensors(
+  input: string | Uint8Array,
+  files: Files,
+): Promise<Safetensors> {
+  return parseFile(input, files, EXPECTATION, parse);
 }
 
 async function parse(source: ByteSource): Promise<Safetensors> {
@@ -80,7 +89,7 @@ function parseHeader(bytes: Uint8Array): object {
   } catch {
     throw new FormatProblem('a header that is not JSON');
   }
-  // JSON.parse lets the last of two equal keys win: two readers could then see two different files.
+  // JSON.parse takes the last of two equal keys, another reader may take the first.
   const duplicate = duplicateKey(text);
   if (duplicate !== null) {
     throw new FormatProblem(`${JSON.stringify(duplicate)} twice in the header`);
@@ -98,7 +107,7 @@ function asObject(value: unknown, what: string): object {
 function readEntries(header: object): { entries: Entry[]; metadata: Map<string, string> } {
   const entries: Entry[] = [];
   const metadata = new Map<string, string>();
-  // Object.entries sees own properties only, and JSON.parse makes "__proto__" an own property like any other.
+  // Safe for hostile names: JSON.parse makes "__proto__" an own property like any other.
   for (const [name, value] of Object.entries(header) as [string, unknown][]) {
     if (name !== '__metadata__') {
       entries.push(readEntry(name, value));
@@ -122,7 +131,7 @@ function readEntry(name: string, value: unknown): Entry {
   const type = ELEMENT_TYPES.get(dtype);
   if (type === undefined) {
     const known = [...ELEMENT_TYPES.keys()].join(', ');
-    // Not String(dtype): of an object, or of lists without end, it would throw an error of its own.
+    // Not String(dtype): it throws for some hostile values, such as deeply nested arrays.
     const found = typeof dtype === 'string' ? `of type ${dtype}` : 'without a type';
     throw new FormatProblem(`${what} ${found} (${known} can be read)`);
   }
@@ -152,7 +161,7 @@ function naturals(value: unknown, what: string): number[] {
   return value as number[];
 }
 
-/** Tensors must follow one another without hole or overlap and fill the file. */
+/** Checks that the tensors follow one another without hole or overlap and fill the file. */
 function checkLayout(entries: readonly Entry[], dataBytes: number): void {
   let position = 0;
   for (const { name, begin, end } of entries) {
@@ -169,9 +178,11 @@ function checkLayout(entries: readonly Entry[], dataBytes: number): void {
 }
 
 /**
- * A safetensors file as chunks to be written one after the other. The tensors' data is viewed, not copied, so
- * it must not change until the chunks are written. Int64 tensors come first, as their elements are the larger
- * and need the stricter alignment, then float32; each by name. The same input gives the same bytes.
+ * Encodes a safetensors file as chunks to be written one after the other. The tensors' data is viewed, not
+ * copied, so it must not change until the chunks are written. Int64 tensors come first, because their larger
+ * elements need the stricter alignment, then float32; each by name. The same input gives the same bytes.
+ *
+ * @throws RangeError if a tensor's data does not fill its shape.
  */
 export function encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
@@ -198,11 +209,11 @@ export function encodeSafetensors(
     chunks.push(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     position += data.byteLength;
   }
-  const json = Buffer.from(`{${fields.join(',')}}`, 'utf8');
+  const json = new TextEncoder().encode(`{${fields.join(',')}}`);
   // Spaces keep the data aligned to 8 bytes.
   const length = Math.ceil(json.byteLength / LENGTH_BYTES) * LENGTH_BYTES;
-  const header = Buffer.alloc(LENGTH_BYTES + length, ' ');
-  header.writeBigUInt64LE(BigInt(length), 0);
-  json.copy(header, LENGTH_BYTES);
+  const header = new Uint8Array(LENGTH_BYTES + length).fill(SPACE);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, LENGTH_BYTES);
   return [header, ...chunks];
 }

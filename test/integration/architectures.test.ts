@@ -6,11 +6,9 @@ import path from 'node:path';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  ARCHITECTURES,
-  bundledArtifacts,
-  openArtifacts,
-} from '../../src/artifacts/open-artifacts.js';
+import { ARCHITECTURES } from '../../src/artifacts/manifest.js';
+import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { makeData } from '../support/run-process.js';
 import { CLI } from '../support/paths.js';
 

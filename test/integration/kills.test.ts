@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtemp, readdir, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { readCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { readCheckpoint } from '../../src/platform/node/defaults.js';
 import type { Fault } from '../support/faults.js';
 import { FAULTS, KillMatrix } from '../long/kill-matrix.js';
 import { Process, call, makeData, outcome, trainWords, type End } from '../support/run-process.js';

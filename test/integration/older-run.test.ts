@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
 import { exportInference, train } from '../../src/index.js';
-import { readSafetensors } from '../../src/weights/safetensors.js';
+import { readSafetensors } from '../../src/platform/node/defaults.js';
 import { ROOT, SAMPLES, TINY } from '../support/paths.js';
 
 const FIXTURE = path.join(ROOT, 'test', 'fixtures', 'run-0.1.0');

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from '@jest/globals';
-import { ARCHITECTURES } from '../../src/artifacts/open-artifacts.js';
+import { ARCHITECTURES } from '../../src/artifacts/manifest.js';
 import { ROOT } from '../support/paths.js';
 
 test('the package holds what it needs and nothing else', () => {

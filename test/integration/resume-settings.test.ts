@@ -4,8 +4,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { openArtifacts } from '../../src/artifacts/open-artifacts.js';
-import { loadCheckpoint, saveCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
+import { loadCheckpoint, saveCheckpoint } from '../../src/platform/node/defaults.js';
 import { InterruptedError } from '../../src/common/errors.js';
 import { train, type TrainOptions, type TrainSettings } from '../../src/index.js';
 import { FREE } from '../../src/checkpoint/resume-settings.js';

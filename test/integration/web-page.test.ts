@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { openArtifacts } from '../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { Classifier } from '../../src/inference/classifier.js';
 import { exportWebPage } from '../../src/export/export-web.js';
 import { train } from '../../src/index.js';

@@ -10,7 +10,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { readCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { readCheckpoint } from '../../src/platform/node/defaults.js';
 import { WeightsError } from '../../src/common/errors.js';
 import { KillMatrix } from './kill-matrix.js';
 import { READERS, fuzz, fuzzNonsense, generator, mutate, type Counts } from './mutations.js';

@@ -7,7 +7,8 @@
  * more. The bounds are float32's: NVIDIA_TF32_OVERRIDE=0 in the environment switches CUDA's TF32 off.
  */
 
-import { bundledArtifacts, openArtifacts } from '../../src/artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { openDevice } from '../../src/devices/choose-device.js';
 import { vulkanReport } from '../../src/devices/vulkan.js';
 import { CHROMIUM_ADVICE, findSwiftShader } from '../support/chromium.js';

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { readCheckpoint } from '../../src/checkpoint/checkpoint.js';
+import { readCheckpoint } from '../../src/platform/node/defaults.js';
 import { Philox } from '../../src/common/philox.js';
 import type { Fault } from '../support/faults.js';
 import {

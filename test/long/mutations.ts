@@ -3,8 +3,8 @@
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { WeightsError } from '../../src/common/errors.js';
-import { readPth } from '../../src/weights/pth/read-pth.js';
-import { readSafetensors } from '../../src/weights/safetensors.js';
+import { readPth } from '../../src/platform/node/defaults.js';
+import { readSafetensors } from '../../src/platform/node/defaults.js';
 import { nonsensePth, nonsenseSafetensors } from './nonsense.js';
 import { ROOT } from '../support/paths.js';
 

@@ -3,12 +3,10 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  ARCHITECTURES,
-  bundledArtifacts,
-  openArtifacts,
-  type Artifacts,
-} from '../../src/artifacts/open-artifacts.js';
+import { ARCHITECTURES } from '../../src/artifacts/manifest.js';
+import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
+import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { TrainingError } from '../../src/common/errors.js';
 import { pack, packingOf, unpack } from '../../src/artifacts/state-vector.js';
 import { OrtWorker } from '../../src/session/ort-worker.js';

@@ -5,7 +5,7 @@ import { targetRows } from '../../src/train/loss-targets.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import { MOMENTUM_PREFIX } from '../../src/common/tensor.js';
-import { initialState } from '../../src/weights/initial-weights.js';
+import { initialState } from '../../src/platform/node/defaults.js';
 import {
   randomImages,
   relativeDistance,

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Manifest } from '../../src/artifacts/open-artifacts.js';
+import type { Manifest } from '../../src/artifacts/manifest.js';
 import { Philox, STREAM } from '../../src/common/philox.js';
 import type { State } from '../../src/common/tensor.js';
 import { FIXTURES } from '../support/paths.js';

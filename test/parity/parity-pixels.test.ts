@@ -2,11 +2,9 @@
 
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import {
-  bundledArtifacts,
-  openArtifacts,
-  type Artifacts,
-} from '../../src/artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
+import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import type { Dataset } from '../../src/data/dataset.js';
 import { decodeImage } from '../../src/images/decode.js';
 import { Philox, STREAM } from '../../src/common/philox.js';

@@ -10,7 +10,8 @@
  * environment once, and a driver that crashes must not take the tests with it.
  */
 
-import { bundledArtifacts, openArtifacts } from '../../src/artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { OrtWorker } from '../../src/session/ort-worker.js';
 import { allStepErrors } from './one-step.js';
 import { readFixture, type Steps, type TrajectoryFixture } from './parity-fixtures.js';

@@ -9,7 +9,7 @@ import { stepLr } from '../../src/train/lr-schedule.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import type { State } from '../../src/common/tensor.js';
-import { initialState } from '../../src/weights/initial-weights.js';
+import { initialState } from '../../src/platform/node/defaults.js';
 import {
   relativeDistance,
   way,

@@ -2,13 +2,14 @@
 
 import path from 'node:path';
 import { readFileSync } from 'node:fs';
-import type { Artifacts, TrainingGraph } from '../../src/artifacts/open-artifacts.js';
+import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
+import type { TrainingGraph } from '../../src/artifacts/manifest.js';
 import { targetRows } from '../../src/train/loss-targets.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
 import type { TrainSettings } from '../../src/config/train-settings.js';
 import type { State } from '../../src/common/tensor.js';
 import { TrainSession, trainingGraph } from '../../src/session/train-session.js';
-import { initialState } from '../../src/weights/initial-weights.js';
+import { initialState } from '../../src/platform/node/defaults.js';
 import { randomImages, relativeDistance, way, type References } from './parity-fixtures.js';
 import { INPUT_SIZE } from '../support/tiny-network.js';
 import { ROOT } from '../support/paths.js';

@@ -1,7 +1,8 @@
 /** Nesterov momentum, clipped gradients and a frozen backbone, against PyTorch (scripts/fixtures/settings.py). */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
+import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { OrtWorker } from '../../src/session/ort-worker.js';
 import type { State } from '../../src/common/tensor.js';
 import { TrainSession } from '../../src/session/train-session.js';

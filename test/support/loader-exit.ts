@@ -1,7 +1,7 @@
 /** A process that uses a loader in one of several ways and must then end by itself, with exit code 0. */
 
 import path from 'node:path';
-import { openArtifacts } from '../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { DatasetError } from '../../src/common/errors.js';
 import { DataLoader } from '../../src/data/data-loader.js';
 import { transformFixture } from '../parity/pixel-fixtures.js';

@@ -1,7 +1,7 @@
 /** What the loader's tests share: a data set of fixtures, and ways to look at batches. */
 
 import path from 'node:path';
-import { openArtifacts } from '../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Dataset, Sample } from '../../src/data/dataset.js';
 import { DataLoader, type Batch, type LoaderOptions } from '../../src/data/data-loader.js';
 import { decodeFixture, references, transformFixture } from '../parity/pixel-fixtures.js';

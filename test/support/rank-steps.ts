@@ -1,10 +1,11 @@
 /** Steps of the tiny network that ranks take together, or one process alone. */
 
-import { openArtifacts, type Artifacts } from '../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
+import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { OrtWorker } from '../../src/session/ort-worker.js';
 import { type GraphSettings, type TrainSession } from '../../src/session/train-session.js';
 import type { State } from '../../src/common/tensor.js';
-import { initialState } from '../../src/weights/initial-weights.js';
+import { initialState } from '../../src/platform/node/defaults.js';
 import { randomChunk } from './tiny-network.js';
 import { TINY } from './paths.js';
 

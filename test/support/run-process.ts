@@ -2,8 +2,9 @@
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { openArtifacts } from '../../src/artifacts/open-artifacts.js';
-import { loadCheckpoint, type Checkpoint } from '../../src/checkpoint/checkpoint.js';
+import { openArtifacts } from '../../src/platform/node/defaults.js';
+import { loadCheckpoint } from '../../src/platform/node/defaults.js';
+import type { Checkpoint } from '../../src/checkpoint/checkpoint.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { coloured } from './tiny-network.js';
 import { WatchedProcess, type End } from './watched-process.js';

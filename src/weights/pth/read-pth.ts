@@ -1,10 +1,10 @@
 /**
- * Reading a state_dict that `torch.save` wrote, in its zip format (PyTorch 1.6 and later) or the stream of
- * pickles before it. Nothing in the file is executed; see pickle.ts.
+ * Reads a state_dict that `torch.save` wrote, in the zip format of PyTorch 1.6 and later or in the older
+ * stream of pickles. Nothing in the file is executed; see unpickle.ts.
  */
 
-import { crc32 } from 'node:zlib';
-import { type ByteSource, FormatProblem, parseFile } from '../byte-source.js';
+import type { ByteSource, Platform, Zip, ZipEntry } from '../../platform/platform.js';
+import { FormatProblem, parseFile } from '../byte-source.js';
 import { unpickle } from './unpickle.js';
 import { type PickleValue } from './pickle-machine.js';
 import {
@@ -15,73 +15,92 @@ import {
   type Tensor,
 } from '../../common/tensor.js';
 import { TorchHost, type TorchStorage, TorchTensor } from './torch-objects.js';
-import { isZip, readZipEntries } from './zip-entries.js';
 
-/** Longest pickle accepted, in bytes: names and shapes only, 100 kB for the largest ResNet. */
+/** First bytes of a zip archive, as a little-endian uint32. */
+const ZIP_MAGIC = 0x04034b50;
+
+/** Longest pickle accepted, in bytes. It holds names and shapes only: 100 kB for the largest ResNet. */
 const MAX_PICKLE_BYTES = 2 ** 24;
 
 /**
- * Tensors may take this many times the file's size: float16 takes twice its own, and tied weights are copied.
- * Views that repeat a few elements endlessly (stride 0) end here.
+ * Largest size of the tensors, as a multiple of the file's. float16 doubles in size and tied weights are
+ * copied, so legitimate files grow; the limit refuses views that repeat a few elements endlessly (stride 0).
  */
 const MAX_EXPANSION = 8;
 
 /** The first pickle of the format before PyTorch 1.6. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
-/** The same as opcode LONG1 and its operand, which comes within the file's first bytes. */
-const LEGACY_MAGIC_BYTES = Buffer.from('8a0a6cfc9c46f9206aa85019', 'hex');
+/** Its bytes: opcode LONG1, the length 10 and the number, one character per byte. */
+const LEGACY_MAGIC_BYTES = '\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19';
+/** They come within this many bytes from the start of the file. */
 const LEGACY_MAGIC_WITHIN = 32;
 const LEGACY_VERSION = 1001;
 
-/** Keys that training scripts often store the state_dict under. */
+/** Keys under which training scripts often store the state_dict. */
 const WRAPPERS = ['state_dict', 'model_state_dict', 'model'];
 
-/** Where a storage's bytes are, and their CRC-32 if known. */
-interface Location {
-  readonly position: number;
+const EXPECTATION = {
+  expected: "a state_dict saved by PyTorch's torch.save",
+  advice: 'save it again with torch.save(model.state_dict(), FILE)',
+};
+
+/** Reads the bytes of a storage, and checks them if the file has a checksum. */
+interface StorageData {
   readonly bytes: number;
-  readonly crc32: number | null;
+  read(): Promise<Uint8Array>;
 }
 
+/** A file whose pickles are read, but not yet its storages. */
 interface OpenedPth {
   readonly root: PickleValue;
-  readonly locate: (storage: TorchStorage) => Promise<Location>;
+  readonly locate: (storage: TorchStorage) => Promise<StorageData>;
 }
 
 /**
- * The tensors of a state_dict, or of the one under the key `state_dict`, `model_state_dict` or `model`.
+ * Reads the tensors of a state_dict, or of the one under the key `state_dict`, `model_state_dict` or `model`.
  * float16, bfloat16 and float64 become float32; int64 stays; entries that are not tensors are left out.
  *
  * @param input path, or the file's bytes.
  * @throws WeightsError if it is missing, damaged, needs more than a state_dict's names, or holds no tensors.
  */
-export async function readPth(input: string | Uint8Array): Promise<Map<string, Tensor>> {
-  return parseFile(
-    input,
-    "a state_dict saved by PyTorch's torch.save",
-    'save it again with torch.save(model.state_dict(), FILE)',
-    async (source) => {
-      const { root, locate } = (await isZip(source))
-        ? await openZip(source)
-        : await openLegacy(source);
-      return readTensors(source, stateDict(root), locate);
-    },
-  );
+export async function readPth(
+  input: string | Uint8Array,
+  { files, zip }: Pick<Platform, 'files' | 'zip'>,
+): Promise<Map<string, Tensor>> {
+  return parseFile(input, files, EXPECTATION, async (source) => {
+    const { root, locate } = (await isZip(source))
+      ? await openZip(source, zip)
+      : await openLegacy(source);
+    return readTensors(source, stateDict(root), locate);
+  });
 }
 
-/** Whether a file is in one of PyTorch's formats, by its first bytes. */
+/** Checks by its first bytes whether a file is in one of PyTorch's formats. */
 export async function isPth(source: ByteSource): Promise<boolean> {
   const start = await source.read(0, Math.min(source.size, LEGACY_MAGIC_WITHIN));
   return (await isZip(source)) || startsAsLegacy(start);
 }
 
-function startsAsLegacy(bytes: Uint8Array): boolean {
-  return Buffer.from(bytes.subarray(0, LEGACY_MAGIC_WITHIN)).includes(LEGACY_MAGIC_BYTES);
+async function isZip(source: ByteSource): Promise<boolean> {
+  if (source.size < 4) return false;
+  return new DataView((await source.read(0, 4)).buffer).getUint32(0, true) === ZIP_MAGIC;
 }
 
-/** `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds a storage each, `NAME/byteorder` says it. */
-async function openZip(source: ByteSource): Promise<OpenedPth> {
-  const zip = await readZipEntries(source);
+function startsAsLegacy(bytes: Uint8Array): boolean {
+  return characters(bytes.subarray(0, LEGACY_MAGIC_WITHIN)).includes(LEGACY_MAGIC_BYTES);
+}
+
+/** Returns one character per byte. */
+function characters(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}
+
+/**
+ * Opens the zip format: `NAME/data.pkl` describes the tensors, `NAME/data/KEY` holds one storage, and
+ * `NAME/byteorder`, if it exists, says `little`.
+ */
+async function openZip(source: ByteSource, archives: Zip): Promise<OpenedPth> {
+  const zip = await archives.open(source);
   const pickles = [...zip.names].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
   if (pickle === undefined || pickles.length > 1) {
@@ -91,20 +110,31 @@ async function openZip(source: ByteSource): Promise<OpenedPth> {
   const byteOrder = `${folder}/byteorder`;
   if (zip.names.has(byteOrder)) {
     const { position, bytes } = await zip.locate(byteOrder);
-    const order = Buffer.from(await source.read(position, bytes)).toString('latin1', 0, 16);
+    const order = characters((await source.read(position, bytes)).subarray(0, 16));
     if (order !== 'little') throw new FormatProblem(`byte order ${JSON.stringify(order)}`);
   }
   const location = await zip.locate(pickle);
   if (location.bytes > MAX_PICKLE_BYTES) {
     throw new FormatProblem(`a pickle of ${location.bytes} bytes, where a state_dict needs few`);
   }
-  const host = new TorchHost();
-  const bytes = await readVerified(source, location, 'its data.pkl');
-  const { value } = unpickle(bytes, 0, host);
-  return { root: value, locate: (storage) => zip.locate(`${folder}/data/${storage.key}`) };
+  const readVerified = async (entry: ZipEntry, what: string): Promise<Uint8Array> => {
+    const data = await source.read(entry.position, entry.bytes);
+    if (entry.crc32 === null || archives.crc32(data) === entry.crc32) return data;
+    throw new FormatProblem(`${what} damaged (its CRC-32 differs)`);
+  };
+  const { value } = unpickle(await readVerified(location, 'its data.pkl'), 0, new TorchHost());
+  const locate = async ({ key }: TorchStorage): Promise<StorageData> => {
+    const entry = await zip.locate(`${folder}/data/${key}`);
+    const what = `storage ${JSON.stringify(key)}`;
+    return { bytes: entry.bytes, read: () => readVerified(entry, what) };
+  };
+  return { root: value, locate };
 }
 
-/** Five pickles (magic number, version, system, state_dict, keys), then each key's element count and data. */
+/**
+ * Opens the older format: five pickles (magic number, version, system, state_dict, keys), then the element
+ * count and the data of each key.
+ */
 async function openLegacy(source: ByteSource): Promise<OpenedPth> {
   const bytes = await source.read(0, Math.min(source.size, MAX_PICKLE_BYTES));
   if (!startsAsLegacy(bytes)) throw new FormatProblem("neither of PyTorch's formats");
@@ -120,7 +150,7 @@ async function openLegacy(source: ByteSource): Promise<OpenedPth> {
   const keys = unpickle(bytes, root.end, host);
   if (!Array.isArray(keys.value)) throw new FormatProblem('no list of storages');
 
-  const locations = new Map<string, Location>();
+  const locations = new Map<string, StorageData>();
   let position = keys.end;
   for (const key of keys.value) {
     const storage = typeof key === 'string' ? host.storages.get(key) : undefined;
@@ -133,7 +163,8 @@ async function openLegacy(source: ByteSource): Promise<OpenedPth> {
         `storage ${JSON.stringify(storage.key)} of ${storage.count} elements cut off or damaged`,
       );
     }
-    locations.set(storage.key, { position, bytes: size, crc32: null });
+    const start = position;
+    locations.set(storage.key, { bytes: size, read: () => source.read(start, size) });
     position += size;
   }
   return {
@@ -147,6 +178,7 @@ async function openLegacy(source: ByteSource): Promise<OpenedPth> {
   };
 }
 
+/** Returns the tensors of the dictionary, or of the one it wraps. */
 function stateDict(root: PickleValue): Map<string, TorchTensor> {
   let dict = root;
   for (const key of WRAPPERS) {
@@ -174,7 +206,7 @@ function elementType(storage: TorchStorage): ElementType {
 async function readTensors(
   source: ByteSource,
   dict: ReadonlyMap<string, TorchTensor>,
-  locate: (storage: TorchStorage) => Promise<Location>,
+  locate: OpenedPth['locate'],
 ): Promise<Map<string, Tensor>> {
   const storages = new Set([...dict.values()].map(({ storage }) => storage));
   let elements = 0;
@@ -193,8 +225,7 @@ async function readTensors(
         `${location.bytes} bytes for storage ${JSON.stringify(storage.key)} of ${storage.count} ${type}`,
       );
     }
-    const what = `storage ${JSON.stringify(storage.key)}`;
-    loaded.set(storage, decodeElements(type, await readVerified(source, location, what)));
+    loaded.set(storage, decodeElements(type, await location.read()));
   }
   const tensors = new Map<string, Tensor>();
   const handedOut = new Set<TorchStorage>();
@@ -210,19 +241,7 @@ async function readTensors(
   return tensors;
 }
 
-async function readVerified(
-  source: ByteSource,
-  { position, bytes, crc32: expected }: Location,
-  what: string,
-): Promise<Uint8Array> {
-  const data = await source.read(position, bytes);
-  if (expected !== null && crc32(data) !== expected) {
-    throw new FormatProblem(`${what} damaged (its CRC-32 differs)`);
-  }
-  return data;
-}
-
-/** Row-major over the whole storage, so that no copy is needed. */
+/** Checks that a tensor is its whole storage in row-major order, so that no copy is needed. */
 function isWhole({ storage, offset, shape, strides }: TorchTensor): boolean {
   let stride = 1;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
@@ -232,7 +251,7 @@ function isWhole({ storage, offset, shape, strides }: TorchTensor): boolean {
   return offset === 0 && stride === storage.count;
 }
 
-/** The tensor's elements in row-major order, its last index running fastest. */
+/** Copies the tensor's elements in row-major order: the last index runs fastest. */
 function copyStrided<T extends Float32Array | BigInt64Array>(tensor: TorchTensor, from: T): T {
   const { shape, strides, offset } = tensor;
   const count = elementCount(shape) ?? 0;

@@ -6,7 +6,7 @@ import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { bundledArtifacts } from '../../../src/artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../../../src/artifacts/node/bundled-artifacts.js';
 import type { Spec } from './epochs.js';
 import { runJob, type Launcher } from '../../support/mpi-job.js';
 import type { Check } from '../checks.js';

@@ -5,7 +5,7 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { openArtifacts } from '../../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { ImageFolder } from '../../../src/data/dataset.js';
 import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
 import { trainEpoch } from '../../../src/train/train-epoch.js';
@@ -16,7 +16,7 @@ import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { stepLr } from '../../../src/train/lr-schedule.js';
 import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { float32Tensor, MOMENTUM_PREFIX, type Tensor } from '../../../src/common/tensor.js';
-import { initialState } from '../../../src/weights/initial-weights.js';
+import { initialState } from '../../../src/platform/node/defaults.js';
 import { MpiProcessGroup } from '../../../src/distributed/mpi-process-group.js';
 import { WAYS } from '../../support/rank-steps.js';
 

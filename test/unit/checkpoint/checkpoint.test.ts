@@ -2,16 +2,15 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Artifacts, openArtifacts } from '../../../src/artifacts/open-artifacts.js';
-import {
-  type Checkpoint,
-  loadCheckpoint,
-  saveCheckpoint,
-} from '../../../src/checkpoint/checkpoint.js';
+import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../../src/platform/node/defaults.js';
+import type { Checkpoint } from '../../../src/checkpoint/checkpoint.js';
+import { loadCheckpoint, saveCheckpoint } from '../../../src/platform/node/defaults.js';
 import { WeightsError } from '../../../src/common/errors.js';
-import { encodeSafetensors, readSafetensors } from '../../../src/weights/safetensors.js';
+import { encodeSafetensors } from '../../../src/weights/safetensors.js';
+import { readSafetensors } from '../../../src/platform/node/defaults.js';
 import { float32Tensor, int64Scalar } from '../../../src/common/tensor.js';
-import { initialState } from '../../../src/weights/initial-weights.js';
+import { initialState } from '../../../src/platform/node/defaults.js';
 import { TINY } from '../../support/paths.js';
 
 let artifacts: Artifacts;

@@ -2,11 +2,9 @@
 
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import {
-  bundledArtifacts,
-  openArtifacts,
-  type Artifacts,
-} from '../../../src/artifacts/open-artifacts.js';
+import { bundledArtifacts } from '../../../src/artifacts/node/bundled-artifacts.js';
+import { openArtifacts } from '../../../src/platform/node/defaults.js';
+import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
 import { references, runGraphs, toLevels, transformFixture } from '../../parity/pixel-fixtures.js';
 import { FIXTURES } from '../../support/paths.js';
 

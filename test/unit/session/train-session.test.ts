@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Artifacts, openArtifacts } from '../../../src/artifacts/open-artifacts.js';
+import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { TrainingError } from '../../../src/common/errors.js';
 import { crossEntropy } from '../../../src/metrics/logits.js';
 import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { TrainSession } from '../../../src/session/train-session.js';
 import type { State } from '../../../src/common/tensor.js';
-import { initialState } from '../../../src/weights/initial-weights.js';
+import { initialState } from '../../../src/platform/node/defaults.js';
 import { randomChunk } from '../../support/tiny-network.js';
 import { TINY } from '../../support/paths.js';
 

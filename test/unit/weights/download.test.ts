@@ -5,7 +5,7 @@ import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { PretrainedSpec } from '../../../src/artifacts/open-artifacts.js';
+import type { PretrainedSpec } from '../../../src/artifacts/manifest.js';
 import { WeightsError } from '../../../src/common/errors.js';
 import { cacheFolder, fetchPretrained } from '../../../src/weights/download.js';
 

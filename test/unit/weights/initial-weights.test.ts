@@ -5,18 +5,16 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import {
-  type Artifacts,
-  openArtifacts,
-  type PretrainedSpec,
-} from '../../../src/artifacts/open-artifacts.js';
+import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
+import { openArtifacts } from '../../../src/platform/node/defaults.js';
+import type { PretrainedSpec } from '../../../src/artifacts/manifest.js';
 import { ConfigError, WeightsError } from '../../../src/common/errors.js';
 import { initialize } from '../../../src/weights/init.js';
-import { readPth } from '../../../src/weights/pth/read-pth.js';
+import { readPth } from '../../../src/platform/node/defaults.js';
 import { Philox, STREAM } from '../../../src/common/philox.js';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { float32Tensor, int64Scalar, type Tensor } from '../../../src/common/tensor.js';
-import { initialState } from '../../../src/weights/initial-weights.js';
+import { initialState } from '../../../src/platform/node/defaults.js';
 import { FIXTURES } from '../../support/paths.js';
 
 /** The tests' network with three classes, as torch.save wrote it. */

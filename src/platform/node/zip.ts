@@ -1,33 +1,16 @@
-/** The entries of a zip archive as `torch.save` writes it: stored, not compressed. */
+/** Zip archives by yauzl, restricted to what `torch.save` writes: entries that are stored, not compressed. */
 
 import { Readable } from 'node:stream';
+import { crc32 } from 'node:zlib';
 import * as yauzl from 'yauzl';
-import { type ByteSource, FormatProblem } from '../byte-source.js';
 import { messageOf } from '../../common/format.js';
+import { FormatProblem } from '../../weights/byte-source.js';
+import type { ByteSource, Zip, ZipArchive } from '../platform.js';
 
-/** Signature of the first entry's header. */
-const ZIP_MAGIC = 0x04034b50;
+/** Reads archives, zip64 included; rejects with FormatProblem for damaged ones. */
+export const nodeZip: Zip = { open: openArchive, crc32 };
 
-/** Where an entry's data is, and its CRC-32; null if PyTorch was told not to compute it, and wrote 0. */
-export interface ZipLocation {
-  readonly position: number;
-  readonly bytes: number;
-  readonly crc32: number | null;
-}
-
-export interface ZipEntries {
-  readonly names: ReadonlySet<string>;
-  /** @throws FormatProblem if there is no such entry, or it is compressed, encrypted or outside the file. */
-  locate(name: string): Promise<ZipLocation>;
-}
-
-export async function isZip(source: ByteSource): Promise<boolean> {
-  if (source.size < 4) return false;
-  return new DataView((await source.read(0, 4)).buffer).getUint32(0, true) === ZIP_MAGIC;
-}
-
-/** Reads the central directory, zip64 included. */
-export async function readZipEntries(source: ByteSource): Promise<ZipEntries> {
+async function openArchive(source: ByteSource): Promise<ZipArchive> {
   const entries = new Map<string, yauzl.Entry>();
   const zip = await asProblem(() =>
     yauzl.fromRandomAccessReaderPromise(new SourceReader(source), source.size, {
@@ -48,7 +31,7 @@ export async function readZipEntries(source: ByteSource): Promise<ZipEntries> {
     locate: async (name) => {
       const entry = entries.get(name);
       if (entry === undefined) throw new FormatProblem(`no ${JSON.stringify(name)} in its archive`);
-      // Only what is stored as it is: so an archive cannot unpack to more than its own size.
+      // Refuse compressed entries, so that an archive cannot unpack to more than its own size.
       if (entry.compressionMethod !== 0 || entry.isEncrypted()) {
         throw new FormatProblem(`${JSON.stringify(name)} compressed or encrypted in its archive`);
       }
@@ -59,12 +42,13 @@ export async function readZipEntries(source: ByteSource): Promise<ZipEntries> {
       if (fileDataStart + bytes > source.size) {
         throw new FormatProblem(`${JSON.stringify(name)} outside its archive`);
       }
+      // PyTorch writes 0 if it was told not to compute the CRC-32.
       return { position: fileDataStart, bytes, crc32: entry.crc32 === 0 ? null : entry.crc32 };
     },
   };
 }
 
-/** yauzl throws plain errors for malformed archives. */
+/** Runs `run` and turns the plain errors that yauzl throws for damaged archives into FormatProblem. */
 async function asProblem<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run();
@@ -75,6 +59,7 @@ async function asProblem<T>(run: () => Promise<T>): Promise<T> {
   }
 }
 
+/** Lets yauzl read from a {@link ByteSource}. */
 class SourceReader extends yauzl.RandomAccessReader {
   readonly #source: ByteSource;
 

@@ -1,0 +1,162 @@
+/** The manifest of an artifact folder: a network's graphs, tensors, preprocessing and published weights. */
+
+/** The networks whose artifacts ship with the package. */
+export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
+/** One of {@link ARCHITECTURES}. */
+export type Arch = (typeof ARCHITECTURES)[number];
+
+/** A tensor's name, element type and shape; a string is a symbolic dimension (`K`, `N`, `C`, `H`, `W`). */
+export interface TensorSpec {
+  readonly name: string;
+  readonly dtype: 'float32' | 'int64' | 'uint8' | 'bool';
+  readonly shape: readonly (number | string)[];
+}
+
+/** An ONNX file of the artifacts. */
+export interface GraphSpec {
+  readonly file: string;
+  readonly sha256: string;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+/** How torchvision initialises a tensor, so that `--weights random` can do the same. */
+export type Initializer =
+  | { readonly kind: 'kaiming_normal_fan_out'; readonly fanOut: number }
+  | { readonly kind: 'uniform'; readonly bound: number }
+  | { readonly kind: 'constant'; readonly value: number };
+
+/** A trained tensor. Its momentum has the name `momentum.<name>` and the same shape. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly (number | 'C')[];
+  /** `head` tensors depend on the class count, are always fresh and learn at `head_lr`. */
+  readonly role: 'backbone' | 'head';
+  readonly init: Initializer;
+}
+
+/** A BatchNorm running statistic, part of the state but not trained. */
+export interface BufferSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Initializer;
+}
+
+/** One convolution of the inference template and the BatchNorm folded into it. */
+export interface FoldSpec {
+  /** Name of the convolution weight, both in the state and as the template's input. */
+  readonly weight: string;
+  /** The template's input for the folded bias; not part of the state. */
+  readonly bias: string;
+  /** Prefix of the BatchNorm: `<prefix>.weight`, `.bias`, `.running_mean`, `.running_var`. */
+  readonly batchNorm: string;
+  readonly epsilon: number;
+}
+
+/** Address and checksums of the published weights. */
+export interface PretrainedSpec {
+  /** torchvision's name of the weights, for example `IMAGENET1K_V1`. */
+  readonly name: string;
+  readonly url: string;
+  /** Full SHA-256 if it is published. If null, `sha256Prefix` is checked, as torchvision does. */
+  readonly sha256: string | null;
+  readonly sha256Prefix: string;
+  readonly bytes: number | null;
+}
+
+/** Settings of torchvision's transforms, which turn a decoded image into the network's input. */
+export interface Preprocessing {
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  /** Side of the square the network sees, in pixels. */
+  readonly inputSize: number;
+  /** Evaluation: the shorter side is resized to this many pixels before the centre crop. */
+  readonly resizeSize: number;
+  readonly interpolation: 'bilinear';
+  readonly antialias: true;
+  /** RandomResizedCrop: range of the crop's area as a share of the image's. */
+  readonly cropScale: readonly [number, number];
+  /** RandomResizedCrop: range of the crop's width / height. */
+  readonly cropRatio: readonly [number, number];
+  readonly flipProbability: number;
+}
+
+/** A graph of K training steps per call; its outputs `<outputPrefix><name>` are the new state. */
+export interface TrainingGraphSpec extends GraphSpec {
+  readonly loop: 'Scan';
+  readonly outputPrefix: string;
+}
+
+/**
+ * A training graph. `train`: SGD with momentum. `trainExtended`: also Nesterov momentum and clipped
+ * gradients. `trainHead`: the same as `trainExtended`, for a frozen backbone.
+ */
+export type TrainingGraph = 'train' | 'trainExtended' | 'trainHead' | GpuTrainingGraph;
+
+/** A training graph for GPUs: trains everything, with Nesterov momentum and clipped gradients, on a packed state. */
+export type GpuTrainingGraph = 'trainCuda' | 'trainWebgpu';
+
+/** Names of the vectors in which a graph for GPUs takes the state, except for the head. */
+export interface PackedNames {
+  /** Holds the backbone's parameters, in the manifest's order. */
+  readonly backbone: string;
+  /** Their momentum. */
+  readonly momentum: string;
+  /** The buffers, in the manifest's order. */
+  readonly statistics: string;
+}
+
+/** A graph that takes a packed state; its outputs `<outputPrefix><name>` are the new state. */
+export interface GpuGraphSpec extends GraphSpec {
+  readonly outputPrefix: string;
+  readonly packed: PackedNames;
+}
+
+/** A graph that computes gradients; its outputs `<outputPrefix><name>` are the new buffers. */
+export interface GradientGraphSpec extends GraphSpec {
+  readonly outputPrefix: string;
+}
+
+/** A graph of an optimizer step. Takes the gradient of NAME as `<gradientPrefix>NAME`. */
+export interface UpdateGraphSpec extends GraphSpec {
+  readonly outputPrefix: string;
+  readonly gradientPrefix: string;
+}
+
+/** Content of `manifest.json`: everything about a network that is not in its graphs. */
+export interface Manifest {
+  readonly formatVersion: 1;
+  readonly arch: string;
+  readonly preprocessing: Preprocessing;
+  readonly graphs: {
+    readonly train: TrainingGraphSpec;
+    readonly trainExtended: TrainingGraphSpec;
+    readonly trainHead: TrainingGraphSpec;
+    readonly trainCuda: GpuGraphSpec & { readonly loop: 'Scan' };
+    /** Takes one step per call; its inputs have no dimension K. */
+    readonly trainWebgpu: GpuGraphSpec & { readonly loop: 'none' };
+    /** Returns its packed input unchanged, to read the state back from a GPU. */
+    readonly packedState: GpuGraphSpec;
+    /** Forward and backward pass of one batch; the output `gradients` [P] holds all gradients in one vector. */
+    readonly gradients: GradientGraphSpec;
+    /** As `gradients`, for a frozen backbone: computes the head's gradients only. */
+    readonly gradientsHead: GradientGraphSpec;
+    /** The optimizer's step: SGD with momentum. */
+    readonly update: UpdateGraphSpec;
+    /** As `update`, with Nesterov momentum. */
+    readonly updateExtended: UpdateGraphSpec;
+    /** As `updateExtended`, for the head only. */
+    readonly updateHead: UpdateGraphSpec;
+    readonly evaluate: GraphSpec;
+    readonly inference: GraphSpec & { readonly fold: readonly FoldSpec[] };
+    readonly preprocessTrain: GraphSpec;
+    readonly preprocessEvaluate: GraphSpec;
+  };
+  readonly parameters: readonly ParameterSpec[];
+  readonly buffers: readonly BufferSpec[];
+  /** int64 scalars of torchvision's state_dict that count training steps (`*.num_batches_tracked`). */
+  readonly counters: readonly string[];
+  readonly pretrained: PretrainedSpec | null;
+  readonly provenance: Readonly<Record<string, string>>;
+  readonly toolVersions: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,13 @@
+/** The artifact folders that ship with the npm package. */
+
+import path from 'node:path';
+import { PACKAGE_ROOT } from '../../common/package-info.js';
+
+/**
+ * Returns the folder of the artifacts that ship with the package.
+ *
+ * @param arch one of ARCHITECTURES; default `resnet18`.
+ */
+export function bundledArtifacts(arch = 'resnet18'): string {
+  return path.join(PACKAGE_ROOT, 'artifacts', arch);
+}
