@@ -148,10 +148,8 @@ describe('buildInferenceModel', () => {
     const folder = await mkdtemp(path.join(tmpdir(), 'export-'));
     try {
       await cp(artifacts.dir, folder, { recursive: true });
-      const broken = {
-        ...artifacts,
-        graphPath: (graph: string) => path.join(folder, `${graph}.onnx`),
-      };
+      // Opened while it was whole: opening it afterwards would fail.
+      const broken = await openArtifacts(folder);
       await writeFile(path.join(folder, 'inference.onnx'), 'nonsense');
       const options = { classes: CLASSES };
       await expect(buildInferenceModel(broken, state, options)).rejects.toThrow(ArtifactError);
