@@ -68,19 +68,10 @@ def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
     return {"name": value.name, "dtype": DTYPES[tensor.elem_type], "shape": shape}
 
 
-def build_manifest(
-    architecture: Architecture,
-    model: nn.Module,
-    network: Network,
-    graphs: Mapping[str, tuple[str, bytes]],
-    folds: Sequence[Fold],
-) -> str:
-    """Returns the manifest's text.
-
-    Args:
-        graphs: manifest key -> file name and content.
-        folds: for each convolution, the BatchNorm to fold into it for the inference template.
-    """
+def graph_entries(
+    graphs: Mapping[str, tuple[str, bytes]], folds: Sequence[Fold]
+) -> dict[str, dict[str, Any]]:
+    """Returns the entries of all graphs by manifest key; arguments as for ``build_manifest``."""
     entries = {key: graph_entry(file, content) for key, (file, content) in graphs.items()}
     for key in ("train", "trainExtended", "trainHead"):
         entries[key] |= {"loop": "Scan", "outputPrefix": OUTPUT_PREFIX}
@@ -96,6 +87,23 @@ def build_manifest(
         {"weight": f.weight, "bias": f.bias, "batchNorm": f.batch_norm, "epsilon": f.epsilon}
         for f in folds
     ]
+    return entries
+
+
+def build_manifest(
+    architecture: Architecture,
+    model: nn.Module,
+    network: Network,
+    graphs: Mapping[str, tuple[str, bytes]],
+    folds: Sequence[Fold],
+) -> str:
+    """Returns the manifest's text.
+
+    Args:
+        graphs: manifest key -> file name and content.
+        folds: for each convolution, the BatchNorm to fold into it for the inference template.
+    """
+    entries = graph_entries(graphs, folds)
     init = initializers(model)
     pretrained = architecture.pretrained
     document = {

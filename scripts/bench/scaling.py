@@ -175,6 +175,20 @@ def predictions(model: Model, links: Sequence[Link], images: int) -> str:
     return table(["ranks", *(f"{name}: epoch, efficiency" for name in NETWORKS)], rows)
 
 
+def doublings(model: Model, links: Sequence[Link]) -> tuple[str, str]:
+    """Returns the last doublings that pay, and the gains of the first doubling."""
+    pays = [
+        f"{model.last_that_pays(images, one)} ranks for {images:,} images at {name}"
+        for images in IMAGES
+        for name, one in zip(NETWORKS, links, strict=True)
+    ]
+    gains = ", ".join(
+        f"{model.epoch(1, IMAGES[1], one) / model.epoch(2, IMAGES[1], one):.2f} times at {name}"
+        for name, one in zip(NETWORKS, links, strict=True)
+    )
+    return "; ".join(pays), gains
+
+
 def document(figures: dict[str, Any]) -> str:
     """Returns the text of docs/results/scaling.md."""
     network = pairs(figures["network"]["unlimited"])
@@ -186,15 +200,7 @@ def document(figures: dict[str, Any]) -> str:
         link.share(2, rate, size, seconds) for rate, size, seconds in limited_times(figures)
     )
     links = [link.limited(bits, share) for bits in NETWORKS.values()]
-    pays = [
-        f"{model.last_that_pays(images, one)} ranks for {images:,} images at {name}"
-        for images in IMAGES
-        for name, one in zip(NETWORKS, links, strict=True)
-    ]
-    gains = ", ".join(
-        f"{model.epoch(1, IMAGES[1], one) / model.epoch(2, IMAGES[1], one):.2f} times at {name}"
-        for name, one in zip(NETWORKS, links, strict=True)
-    )
+    pays, gains = doublings(model, links)
     sections = "\n".join(
         f"{images:,} training images, batch {model.batch} per rank:\n\n"
         f"{predictions(model, links, images)}"
@@ -246,7 +252,7 @@ checkpoints, and networks that do not give each pair of neighbours the full rate
 
 {sections}
 Doubling the ranks pays if it makes an epoch at least {PAYS} times as fast. Up to {RANKS[-1]} ranks,
-the last doubling that pays is the one to {"; ".join(pays)}.
+the last doubling that pays is the one to {pays}.
 More ranks than batches bring nothing: {IMAGES[0]:,} images fill {IMAGES[0] // model.batch} ranks.
 The doubling from one process to two ranks gains least: {gains}.
 The batch of a step grows with the ranks: at 256 ranks it is {256 * model.batch:,} images.

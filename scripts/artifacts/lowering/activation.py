@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
-def relu_grad(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def relu_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers ReluGrad(dY, Y): dX = dY where Y > 0, else 0, as in PyTorch.
 
     HardSigmoid(alpha, beta=0) = max(0, min(1, alpha Y)) with a huge alpha computes the mask Y > 0

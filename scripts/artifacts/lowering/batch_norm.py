@@ -7,11 +7,10 @@ Source: Ioffe and Szegedy, Batch Normalization (2015), section 3. The running va
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder, decimal, fixed, static_shape
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
 def _axes(x: ir.Value | None) -> list[int]:
@@ -29,9 +28,7 @@ def _count(op: GraphBuilder, x: ir.Value | None, channels: int) -> ir.Value:
     return op.Div(op.cast(op.Size(x)), op.number(float(channels)))
 
 
-def batch_norm_forward(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def batch_norm_forward(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers BatchNormInternal(X, gamma, beta, running_mean, running_var).
 
     mean = sum X / M, var = sum (X - mean)^2 / M (two passes, which avoid cancellation),
@@ -63,9 +60,7 @@ def batch_norm_forward(
     return [y, new_mean, new_var, mean, inv_std]
 
 
-def batch_norm_frozen(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def batch_norm_frozen(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers BatchNormInternal of a network in evaluation mode.
 
     Y = gamma (X - running_mean) / sqrt(running_var + eps) + beta. The running statistics do not
@@ -76,9 +71,7 @@ def batch_norm_frozen(
     return [y, inputs[3], inputs[4], *[None] * (len(node.outputs) - 3)]
 
 
-def batch_norm_grad(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def batch_norm_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers BatchNormalizationGrad(dY, X, gamma, mean, r) with r = 1 / sqrt(var + eps).
 
     dbeta = sum dY,  dgamma = r (sum dY X - mean dbeta),  dX = a dY + b X + c  per channel with

@@ -7,16 +7,13 @@ weights and label smoothing then need no graph of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
-def soft_cross_entropy(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def soft_cross_entropy(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers SoftmaxCrossEntropyLoss(z, T): loss = -sum T log p.
 
     log p = z - max z - log sum exp(z - max z). The formula is written out, because the WebGPU
@@ -30,9 +27,7 @@ def soft_cross_entropy(
     return [loss, log_p][: len(node.outputs)]
 
 
-def soft_cross_entropy_grad(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def soft_cross_entropy_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers SoftmaxCrossEntropyLossGrad(dL, log p, T): dz = dL (p sum_c T - T)."""
     d_loss, log_p, targets = inputs
     weight = op.ReduceSum(targets, op.ints([1]), keepdims=1)

@@ -13,19 +13,16 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder, fixed, static_shape
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
-def max_pool(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def max_pool(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers MaxPool(X) -> Y, Indices to Y alone; the gradient finds the maxima again."""
     attributes = {name: value.value for name, value in node.attributes.items()}
     return [op.record("MaxPool", inputs, attributes), *[None] * (len(node.outputs) - 1)]
 
 
-def max_pool_grad(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def max_pool_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers MaxPoolGrad(dY, Indices): dX[h, w] = sum of dY over windows whose maximum is X[h, w].
 
     R[h, q] is the maximum of row h over the columns of window q. dY goes to the first row whose R

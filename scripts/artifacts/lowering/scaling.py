@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
-def scale(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def scale(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers Scale(X, s): X / s with ``scale_down``, else X s.
 
     The average pool's gradient divides.

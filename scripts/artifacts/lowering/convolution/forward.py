@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
 from scripts.artifacts.lowering.convolution import winograd
 from scripts.artifacts.lowering.convolution.geometry import Convolution
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
-def conv_forward(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def conv_forward(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers Conv(X, W[, B]) -> Y: to Winograd's algorithm if it saves time, else to itself."""
     x, weight = inputs[:2]
     assert x is not None and weight is not None

@@ -32,7 +32,7 @@ class Convolution:
 
     @property
     def large_map(self) -> bool:
-        """Whether a pass over the output costs more than a pass over the weights."""
+        """True if a pass over the output costs more than a pass over the weights."""
         return self.out_size[0] * self.out_size[1] >= LARGE_MAP_PIXELS
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
@@ -11,11 +9,10 @@ from scripts.artifacts.lowering.convolution import winograd
 from scripts.artifacts.lowering.convolution.geometry import Convolution
 from scripts.artifacts.lowering.convolution.input_grad import input_grad
 from scripts.artifacts.lowering.convolution.weight_grad import weight_grad
+from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
-def conv_grad(
-    op: GraphBuilder, node: ir.Node, inputs: Sequence[ir.Value | None]
-) -> Sequence[ir.Value | None]:
+def conv_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     """Lowers ConvGrad(dY, X, W) -> dX, dW and, for a convolution with bias, dB = sum_{n,p,q} dY."""
     d_y, x, weight = inputs
     assert d_y is not None and x is not None and weight is not None
