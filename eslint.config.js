@@ -47,7 +47,6 @@ const STANDING = {
     'src/checkpoint/predictions-file.ts',
     'src/checkpoint/run-folder.ts',
     'src/data/inspection-cache.ts',
-    'src/data/open-datasets.ts',
     'src/devices/setup-cuda.ts',
     'src/distributed/collectives.ts',
     'src/distributed/process-group.ts',

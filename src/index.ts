@@ -47,7 +47,8 @@ export {
   type TrainOptions,
   type TrainSettings,
 } from './config/train-options.js';
-export { ImageFolder, type Dataset, type FileSample, type Sample } from './data/dataset.js';
+export { ImageFolder, type FileSample } from './data/image-folder.js';
+export { type Dataset, type Sample } from './data/dataset.js';
 export * from './common/errors.js';
 export type * from './common/events.js';
 export { evaluateFolder, type EvaluationResult } from './inference/evaluate-folder.js';

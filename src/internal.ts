@@ -10,7 +10,7 @@ export { Philox, STREAM } from './common/philox.js';
 export { float32Tensor } from './common/tensor.js';
 export { checkImages } from './data/check-images.js';
 export { DataLoader } from './data/data-loader.js';
-export { ImageFolder } from './data/dataset.js';
+export { ImageFolder } from './data/image-folder.js';
 export { openDevice } from './devices/choose-device.js';
 export { decodeImage } from './images/decode.js';
 export { ImageCache } from './images/image-cache.js';

@@ -5,7 +5,6 @@
 
 import path from 'node:path';
 import type { Predictions } from '../metrics/predictions.js';
-import { ImageFolder, type Dataset } from '../data/dataset.js';
 import { WeightsError } from '../common/errors.js';
 import { writeFileAtomic } from '../platform/node/files.js';
 import { encodeSafetensors } from '../weights/safetensors.js';
@@ -23,16 +22,6 @@ export interface SavedPredictions extends Predictions {
 /** Where a run keeps the predictions of its best, or its latest, weights. */
 export function predictionsFile(runDir: string, name: 'best' | 'last'): string {
   return path.join(runDir, `predictions-${name}.safetensors`);
-}
-
-/** What the samples of a data set are called, wherever its folder lies: `CLASS/IMAGE.jpg`. */
-export function sampleNames(dataset: Dataset): string[] {
-  if (dataset instanceof ImageFolder) {
-    return dataset.samples.map(({ image }) =>
-      path.relative(dataset.dir, image).replaceAll(path.sep, '/'),
-    );
-  }
-  return Array.from({ length: dataset.length }, (_, index) => `sample ${index}`);
 }
 
 /** Writes predictions whole or not at all; the folder must exist. */

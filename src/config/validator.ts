@@ -3,6 +3,7 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
+import { isFolder } from '../common/paths.js';
 
 /** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
 export type Naming = 'option' | 'flag';
@@ -92,7 +93,7 @@ export class Validator {
   /** Checks that a value is the path of a folder that exists. */
   folder(option: string, expected: string, value: unknown): string {
     const dir = this.text(option, expected, value);
-    if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() === true) return dir;
+    if (isFolder(dir)) return dir;
     const state = existsSync(dir) ? 'is no folder' : 'does not exist';
     const advice = `it ${state} (looked at ${path.resolve(dir)}); check the path`;
     throw this.error(option, expected, dir, advice);

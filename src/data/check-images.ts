@@ -1,36 +1,38 @@
 /**
- * The look through the images before the first step: every file is read and decoded to its end, in the
- * loader's threads, so that a broken one shows now and not hours later.
+ * Checks the images before the first step. Worker threads read and decode every file to its end, so that a broken one
+ * is found now and not hours later.
  */
 
 import { stat } from 'node:fs/promises';
-import type { ImageFolder } from './dataset.js';
+import type { ImageFolder } from './image-folder.js';
 import { decodeProblem } from '../images/decode.js';
 import type { BadImage } from '../common/errors.js';
 import { InspectionCache, type FileStamp } from './inspection-cache.js';
 import type { LoaderPool } from '../images/worker-pool.js';
 import type { Inspection } from '../images/worker-messages.js';
 
-/** Images a thread looks through before it reports. */
+/** Images that a worker thread checks before it replies. */
 const FILES_PER_TASK = 4;
+/** Files whose size and time are asked for at the same time. */
 const STATS_AT_ONCE = 64;
 
-export interface PreflightOptions {
+export interface CheckImagesOptions {
   /** Cache folder; default: the user's. */
   readonly cache?: string;
+  /** Called with the number of images checked so far. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Ends the look with its reason when it aborts. */
+  /** Ends the check with its reason when it aborts. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What was found in one folder. */
-export interface Preflight {
+/** Result of the check of one folder. */
+export interface CheckedImages {
   /** SHA-256 of each good file's bytes, by path, in the order of the samples. */
   readonly hashes: ReadonlyMap<string, string>;
-  /** In the order of the samples. */
+  /** Broken images, in the order of the samples. */
   readonly bad: readonly BadImage[];
-  /** How many were known from an earlier look. */
-  readonly known: number;
+  /** Number of images whose result an earlier check had cached. */
+  readonly cached: number;
 }
 
 interface Pending {
@@ -38,27 +40,28 @@ interface Pending {
   readonly stamp: FileStamp;
 }
 
+/** Checks every image of a folder, except those that did not change since an earlier check. */
 export async function checkImages(
   folder: ImageFolder,
   pool: LoaderPool,
-  { cache, onProgress, signal }: PreflightOptions = {},
-): Promise<Preflight> {
+  { cache, onProgress, signal }: CheckImagesOptions = {},
+): Promise<CheckedImages> {
   const files = folder.samples.map(({ image }) => image);
   const store = await InspectionCache.open(folder.dir, cache);
   const found = new Map<string, Inspection>();
   const pending: Pending[] = [];
-  let knownCount = 0;
+  let cachedCount = 0;
   for (let i = 0; i < files.length; i += STATS_AT_ONCE) {
     signal?.throwIfAborted();
     const some = files.slice(i, i + STATS_AT_ONCE);
     const stamps = await Promise.all(some.map(stampOf));
     for (const [k, file] of some.entries()) {
       const stamp = stamps[k];
-      const known = typeof stamp === 'object' ? store.get(file, stamp) : null;
+      const cached = typeof stamp === 'object' ? store.get(file, stamp) : null;
       if (typeof stamp === 'string') found.set(file, { sha256: null, problem: stamp });
-      else if (known !== null) {
-        found.set(file, known);
-        knownCount++;
+      else if (cached !== null) {
+        found.set(file, cached);
+        cachedCount++;
       } else if (stamp !== undefined) pending.push({ file, stamp });
     }
   }
@@ -71,7 +74,7 @@ export async function checkImages(
       report();
     });
   } finally {
-    // What has been looked through need not be again, even if the rest was not.
+    // Keep the results so far even if the check was interrupted.
     await store.save(files);
   }
   const hashes = new Map<string, string>();
@@ -81,28 +84,29 @@ export async function checkImages(
     if (sha256 !== null && problem === null) hashes.set(file, sha256);
     else bad.push({ path: file, reason: problem ?? 'unreadable' });
   }
-  return { hashes, bad, known: knownCount };
+  return { hashes, bad, cached: cachedCount };
 }
 
-/** What tells a file from its earlier self, or why it is none. Reading a pipe would never end. */
+/** Returns the size and time of a file, or why it cannot be an image. A pipe is refused because reading it may never end. */
 async function stampOf(file: string): Promise<FileStamp | string> {
   try {
     const found = await stat(file, { bigint: true });
-    return found.isFile() ? found : 'no regular file';
+    return found.isFile() ? found : 'not a regular file';
   } catch (cause) {
     return decodeProblem(cause);
   }
 }
 
+/** Has the worker threads check `pending`; calls `onResult` for each file as its result comes. */
 async function inspectAll(
   pending: readonly Pending[],
   pool: LoaderPool,
   signal: AbortSignal | undefined,
-  onResult: (of: Pending, inspection: Inspection) => void,
+  onResult: (file: Pending, inspection: Inspection) => void,
 ): Promise<void> {
   const owner = {};
   let next = 0;
-  const lane = async (): Promise<void> => {
+  const nextTasks = async (): Promise<void> => {
     while (next < pending.length) {
       signal?.throwIfAborted();
       const task = pending.slice(next, next + FILES_PER_TASK);
@@ -110,13 +114,13 @@ async function inspectAll(
       const names = task.map(({ file }) => file);
       const results = await pool.inspect(names, owner);
       for (const [k, result] of results.entries()) {
-        const of = task[k];
-        if (of !== undefined) onResult(of, result);
+        const file = task[k];
+        if (file !== undefined) onResult(file, result);
       }
     }
   };
-  // Two tasks for each thread: one under way, one at hand.
-  const lanes = Array.from({ length: 2 * pool.workers }, lane);
-  const ends = await Promise.allSettled(lanes);
+  // Two tasks per thread, so that the next one is at hand when a thread has finished.
+  const queues = Array.from({ length: 2 * pool.workers }, nextTasks);
+  const ends = await Promise.allSettled(queues);
   for (const end of ends) if (end.status === 'rejected') throw end.reason;
 }

@@ -8,38 +8,41 @@ import type { LoaderItem, LoaderMode } from '../images/worker-messages.js';
 import type { ImageCache } from '../images/image-cache.js';
 import { batches, epochOrder, shardLength, shardOf, type Shard } from './sampler.js';
 
+/** What a {@link DataLoader} loads, and how. */
 export interface LoaderOptions {
   readonly artifacts: Artifacts;
   readonly dataset: Dataset;
   /** `train`: random crop and flip. `evaluate`: resize and centre crop. */
   readonly mode: LoaderMode;
   readonly batchSize: number;
-  /** Of the order, the crops and the flips. */
+  /** Seed of the order, the crops and the flips. */
   readonly seed: number;
   /**
-   * The part of each epoch that is this rank's; default: all of it. With `train` the parts are padded to
-   * equal sizes, with `evaluate` each sample is in one of them.
+   * The part of each epoch that this rank loads; default: all of it. With `train` the parts are padded to equal
+   * sizes; with `evaluate` each sample is in exactly one part.
    */
   readonly shard?: Shard;
-  /** Worker threads of the loader's own pool; default 4. Not with `pool`. */
+  /** Worker threads of the loader's own pool; default 4. Ignored with `pool`. */
   readonly workers?: number;
   /** A pool to share with other loaders; {@link DataLoader.close} leaves it open. */
   readonly pool?: LoaderPool;
-  /** Batches prepared ahead of the consumer; default two per worker, as in PyTorch. */
+  /** Batches prepared ahead of the consumer; default two per worker, as in PyTorch's DataLoader. */
   readonly prefetch?: number;
-  /** Keeps the decoded images of files for later epochs; may be shared with other loaders. Default: none. */
+  /** Keeps decoded image files for later epochs; loaders may share it. Default: none. */
   readonly cache?: ImageCache | undefined;
 }
 
+/** How one epoch differs from the default. */
 export interface EpochOptions {
-  /** A fresh order each epoch; default: yes for `train`, no for `evaluate`. */
+  /** Whether the epoch has a random order of its own; default: true for `train`, false for `evaluate`. */
   readonly shuffle?: boolean;
-  /** The first batch to deliver, to go on in the middle of an epoch; default 0. */
+  /** First batch to deliver, for an epoch that was interrupted; default 0. */
   readonly startBatch?: number;
 }
 
+/** Preprocessed images and their labels. */
 export interface Batch {
-  /** float32 [N,3,S,S], normalised. Its memory is the consumer's, to keep or to {@link DataLoader.recycle}. */
+  /** float32 [N, 3, S, S], normalised. The consumer owns the memory and may {@link DataLoader.recycle} it. */
   readonly images: Float32Array<ArrayBuffer>;
   /** [N], indices of classes. */
   readonly labels: Int32Array;
@@ -47,15 +50,16 @@ export interface Batch {
   readonly indices: Uint32Array;
 }
 
-/** An epoch under way: what its batches have in common, and the mark that it was left. */
+/** An epoch that is being loaded, shared by its batches. */
 interface EpochIteration {
   readonly epoch: number;
+  /** Set when the consumer stopped asking for batches. */
   left: boolean;
 }
 
 /**
- * What a batch holds is a function of (seed, epoch, batch number): it does not depend on the number of
- * workers, on timing, or on which batches were loaded before.
+ * Loads batches. The content of a batch depends on (seed, epoch, batch number) only, not on the number of workers, on
+ * timing, or on which batches were loaded before.
  */
 export class DataLoader {
   readonly dataset: Dataset;
@@ -64,10 +68,10 @@ export class DataLoader {
   readonly #pool: LoaderPool;
   readonly #prefetch: number;
   readonly #imageLength: number;
-  readonly #spare = new Set<ArrayBuffer>();
+  readonly #recycled = new Set<ArrayBuffer>();
   #waited = 0;
 
-  /** @throws ConfigError if a number is out of its range */
+  /** @throws ConfigError if a number is out of its range. */
   constructor(options: LoaderOptions) {
     const { artifacts, dataset, batchSize, workers, pool } = options;
     atLeastOne('batch size', batchSize);
@@ -81,7 +85,7 @@ export class DataLoader {
     this.#imageLength = 3 * artifacts.manifest.preprocessing.inputSize ** 2;
   }
 
-  /** Batches of an epoch; the last may be smaller. */
+  /** Number of batches of an epoch. */
   get batchCount(): number {
     const { shard, mode } = this.#options;
     const { length } = this.dataset;
@@ -89,17 +93,17 @@ export class DataLoader {
     return Math.ceil(own / this.batchSize);
   }
 
-  /** Seconds, over all epochs so far, in which a consumer waited for a batch. */
+  /** Seconds that consumers have waited for batches, over all epochs so far. */
   get waitSeconds(): number {
     return this.#waited / 1000;
   }
 
   /**
-   * The batches of one epoch, in order. At most `prefetch` of them are prepared or under way, and none
-   * before the first is asked for. Leaving the loop early stops the preparation.
+   * Yields the batches of one epoch, in order. At most `prefetch` of them are prepared ahead, and none before the
+   * first is asked for. Leaving the loop early stops the preparation. The last batch may be smaller.
    *
    * @param epoch 0, 1, 2, ...
-   * @throws DatasetError, naming the image, in place of the batch that has an unreadable one
+   * @throws DatasetError, naming the image, in place of a batch with an unreadable image.
    */
   async *epoch(
     epoch: number,
@@ -110,12 +114,12 @@ export class DataLoader {
     const order = shard === undefined ? whole : shardOf(whole, shard, mode === 'train');
     const remaining = batches(order, this.batchSize).slice(startBatch);
     const underWay: Promise<Batch>[] = [];
-    const pass: EpochIteration = { epoch, left: false };
+    const iteration: EpochIteration = { epoch, left: false };
     try {
       while (remaining.length > 0 || underWay.length > 0) {
         while (remaining.length > 0 && underWay.length < this.#prefetch) {
-          const batch = this.#load(remaining.shift() ?? new Uint32Array(), pass);
-          // Its error is thrown when its turn comes, or never, if the consumer leaves before.
+          const batch = this.#load(remaining.shift() ?? new Uint32Array(), iteration);
+          // Thrown when the batch's turn comes; never, if the consumer leaves before.
           batch.catch(() => undefined);
           underWay.push(batch);
         }
@@ -125,9 +129,9 @@ export class DataLoader {
         if (batch) yield batch;
       }
     } finally {
-      pass.left = true;
-      this.#pool.cancel(pass);
-      // What a worker is at comes back unused; its memory is for the next epoch.
+      iteration.left = true;
+      this.#pool.cancel(iteration);
+      // Workers still finish the batches they are at; reuse their memory in the next epoch.
       for (const batch of underWay) {
         batch.then(
           ({ images }) => {
@@ -139,47 +143,51 @@ export class DataLoader {
     }
   }
 
-  /** Gives a batch's memory back for a later batch. `images` must not be used afterwards. */
+  /** Takes back a batch's memory for a later batch. The caller must not use `images` afterwards. */
   recycle(images: Float32Array<ArrayBuffer>): void {
-    if (images.byteLength > 0 && this.#spare.size < this.#prefetch) this.#spare.add(images.buffer);
+    if (images.byteLength > 0 && this.#recycled.size < this.#prefetch)
+      this.#recycled.add(images.buffer);
   }
 
-  /**
-   * Ends the workers (unless the pool is shared) and waits for them. Batches that are being waited for
-   * fail with an error.
-   */
+  /** Ends the workers, unless the pool is shared, and waits for them. Batches still waited for fail with an error. */
   async close(): Promise<void> {
-    this.#spare.clear();
+    this.#recycled.clear();
     if (!this.#options.pool) await this.#pool.close();
   }
 
-  async #load(indices: Uint32Array, pass: EpochIteration): Promise<Batch> {
+  async #load(indices: Uint32Array, iteration: EpochIteration): Promise<Batch> {
     const items: LoaderItem[] = [];
     const labels = new Int32Array(indices.length);
     for (const [position, index] of indices.entries()) {
-      if (pass.left) throw new Error('the epoch was left before this batch was loaded');
+      if (iteration.left) throw new Error('the epoch was left before this batch was loaded');
       const sample = await this.#sample(index);
       labels[position] = sample.label;
       items.push(this.#item(sample, index));
     }
     const { mode, seed } = this.#options;
-    const task = { mode, seed, epoch: pass.epoch, items, buffer: this.#buffer(indices.length) };
-    const { buffer, decoded } = await this.#pool.run(task, pass);
+    const task = {
+      mode,
+      seed,
+      epoch: iteration.epoch,
+      items,
+      buffer: this.#buffer(indices.length),
+    };
+    const { buffer, decoded } = await this.#pool.run(task, iteration);
     for (const [position, image] of decoded) {
       this.#options.cache?.add(items[position]?.name ?? '', image);
     }
     return { images: new Float32Array(buffer), labels, indices };
   }
 
-  /** Only files are cached: the bytes of a data set in code may be others each time. */
+  /** Caches files only: a data set in code may return other bytes each time. */
   #item({ image }: Sample, index: number): LoaderItem {
     const { cache } = this.#options;
     if (typeof image !== 'string') {
       return { image, index, name: `sample ${index} of the data set` };
     }
-    const known = cache?.get(image);
-    const keep = cache?.isFull === false && known === undefined;
-    return { image: known ?? image, index, name: image, keep };
+    const cached = cache?.get(image);
+    const keep = cache?.isFull === false && cached === undefined;
+    return { image: cached ?? image, index, name: image, keep };
   }
 
   async #sample(index: number): Promise<Sample> {
@@ -199,19 +207,22 @@ export class DataLoader {
     );
   }
 
-  /** A spare buffer of the right size, or a new one. */
+  /** Returns a recycled buffer of the right size, or a new one. */
   #buffer(count: number): ArrayBuffer {
     const bytes = count * this.#imageLength * Float32Array.BYTES_PER_ELEMENT;
-    for (const buffer of this.#spare) {
+    for (const buffer of this.#recycled) {
       if (buffer.byteLength !== bytes) continue;
-      this.#spare.delete(buffer);
+      this.#recycled.delete(buffer);
       return buffer;
     }
     return new ArrayBuffer(bytes);
   }
 }
 
-/** Just these bytes: posting a part of a larger buffer, a Buffer of Node's pool say, would copy it all. */
+/**
+ * Returns the bytes in a buffer of their own. Posting a view of a larger buffer (such as Node's Buffer pool) to a worker
+ * would copy the whole buffer.
+ */
 function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
 }

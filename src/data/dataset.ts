@@ -1,10 +1,4 @@
-/** Labelled images: the interface a custom data set implements, and the one of class folders. */
-
-import type { Dirent } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
-import path from 'node:path';
-import { DatasetError } from '../common/errors.js';
-import { listSome } from '../common/format.js';
+/** Labelled images: the interface that every data set implements. */
 
 /** One labelled image, not decoded. */
 export interface Sample {
@@ -14,234 +8,26 @@ export interface Sample {
   readonly label: number;
 }
 
-/** Like PyTorch's map-style Dataset. `get` runs on the main thread; decoding does not. */
+/**
+ * A data set with a length and an index, like PyTorch's map-style Dataset. `get` runs on the main thread; worker
+ * threads decode.
+ */
 export interface Dataset {
   readonly length: number;
   readonly classes: readonly string[];
   /**
-   * Any text that changes when the samples do. With it, a run is not resumed on other samples; without
-   * it, only the number of samples and the classes are compared.
+   * Any text that changes when the samples do. With it, a run is not resumed on other samples. Without it, only the
+   * number of samples and the classes are compared.
    */
   readonly fingerprint?: string;
-  /** The sample `index`, from 0 to `length - 1`; asked for in any order, several at a time. */
+  /** Returns the sample `index`, 0 to `length - 1`. Called in any order, and several times at once. */
   get(index: number): Sample | Promise<Sample>;
 }
 
-/** A sample that is an image file. */
-export interface FileSample extends Sample {
-  readonly image: string;
-}
-
-/** The file name extensions of torchvision's ImageFolder; case does not matter. */
-export const IMAGE_EXTENSIONS = [
-  '.jpg',
-  '.jpeg',
-  '.png',
-  '.ppm',
-  '.bmp',
-  '.pgm',
-  '.tif',
-  '.tiff',
-  '.webp',
-] as const;
-
-/**
- * torchvision's ImageFolder: every folder in `dir` is a class, every image below it a sample. Classes
- * and samples come in torchvision's order, by code point.
- *
- * Three differences: hidden folders in `dir` (`.ipynb_checkpoints`) are no classes; folders that link to
- * themselves are an error, not an endless walk; so are links in `dir` that lead nowhere, as a class would
- * be missing without a word.
- */
-export class ImageFolder implements Dataset {
-  private constructor(
-    readonly dir: string,
-    readonly classes: readonly string[],
-    readonly samples: readonly FileSample[],
-    /** What was found beside the samples, or missed, and may not be meant so. */
-    readonly remarks: readonly string[],
-  ) {}
-
-  get length(): number {
-    return this.samples.length;
-  }
-
-  /** @throws RangeError for an index that there is not. */
-  get(index: number): FileSample {
-    const sample = this.samples[index];
-    if (!sample) throw new RangeError(`expected an index below ${this.length}, got ${index}`);
-    return sample;
-  }
-
-  /** The same without the samples of these paths. */
-  without(paths: ReadonlySet<string>): ImageFolder {
-    const kept = this.samples.filter(({ image }) => !paths.has(image));
-    return new ImageFolder(this.dir, this.classes, kept, this.remarks);
-  }
-
-  /**
-   * @param dir the folder that holds the class folders
-   * @param options.classes the class map to use, for example the training set's for validation. A
-   *   folder that it does not have is an error; a class without a folder has no samples. Default:
-   *   the folders' names; there must be two or more, none of them without an image.
-   * @throws DatasetError
-   */
-  static async open(
-    dir: string,
-    options: { readonly classes?: readonly string[] } = {},
-  ): Promise<ImageFolder> {
-    const { folders, hidden } = await classFolders(dir);
-    const classes = options.classes ?? folders;
-    if (options.classes) checkKnown(dir, folders, options.classes);
-    else checkClasses(dir, folders);
-    const samples: FileSample[] = [];
-    const empty: string[] = [];
-    const others: string[] = [];
-    for (const [label, name] of classes.entries()) {
-      const { files, rest } = folders.includes(name)
-        ? await imagesBelow(path.join(dir, name))
-        : { files: [], rest: [] };
-      others.push(...rest);
-      if (files.length === 0) empty.push(name);
-      for (const image of files) samples.push({ image, label });
-    }
-    if (empty.length > 0 && !options.classes) {
-      throw new DatasetError(
-        `expected images (${IMAGE_EXTENSIONS.join(' ')}) in every class folder of ${dir}, found ` +
-          `none in ${list(empty)}; add images or remove the folder`,
-      );
-    }
-    if (samples.length === 0) {
-      throw new DatasetError(
-        `expected images (${IMAGE_EXTENSIONS.join(' ')}) in class folders of ${dir}, found none; ` +
-          `put them in ${path.join(dir, classes[0] ?? 'CLASS')} and its siblings`,
-      );
-    }
-    const remark = (names: readonly string[], text: string): string[] =>
-      names.length === 0 ? [] : [`${dir}: ${text} ${list(names)}`];
-    return new ImageFolder(dir, classes, samples, [
-      ...remark(hidden, 'hidden folders are no classes:'),
-      ...remark(empty, 'there is no image of'),
-      ...remark(others, `${others.length} files that are not images by their names are left out:`),
-    ]);
-  }
-}
-
-/** The order of Python's `sorted` on strings: by code point, where JavaScript's is by UTF-16 unit. */
-export function compareCodePoints(a: string, b: string): number {
-  for (let i = 0; i < a.length && i < b.length;) {
-    const left = a.codePointAt(i) ?? 0;
-    const right = b.codePointAt(i) ?? 0;
-    if (left !== right) return left - right;
-    i += left > 0xffff ? 2 : 1;
-  }
-  return a.length - b.length;
-}
-
-async function classFolders(dir: string): Promise<{ folders: string[]; hidden: string[] }> {
-  const entries = await readdir(dir).catch((cause: unknown) => {
-    throw new DatasetError(
-      `expected a folder with one folder per class at ${dir}, found ${reason(cause)}; ` +
-        `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
-      { cause },
-    );
-  });
-  const folders: string[] = [];
-  const hidden: string[] = [];
-  for (const name of entries.sort(compareCodePoints)) {
-    if (name.startsWith('.')) {
-      const found = await stat(path.join(dir, name)).catch(() => null);
-      if (found?.isDirectory()) hidden.push(name);
-      continue;
-    }
-    const found = await reached(path.join(dir, name), stat);
-    if (found.isDirectory()) folders.push(name);
-  }
-  return { folders, hidden };
-}
-
-/** What `look` finds at a path below the data folder. @throws DatasetError if it cannot be looked at. */
-async function reached<T>(at: string, look: (at: string) => Promise<T>): Promise<T> {
-  return look(at).catch((cause: unknown) => {
-    throw new DatasetError(
-      `expected to look into ${at}, found ${reason(cause)}; repair the link or the permissions, or remove it`,
-      { cause },
-    );
-  });
-}
-
-function checkClasses(dir: string, folders: readonly string[]): void {
-  if (folders.length >= 2) return;
-  const found = folders.length === 0 ? 'none' : `only ${list(folders)}`;
-  throw new DatasetError(
-    `expected two or more class folders in ${dir}, found ${found}; ` +
-      `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
-  );
-}
-
-function checkKnown(dir: string, folders: readonly string[], classes: readonly string[]): void {
-  const unknown = folders.filter((name) => !classes.includes(name));
-  if (unknown.length === 0) return;
-  throw new DatasetError(
-    `expected class folders of the training set (${list(classes)}) in ${dir}, found ` +
-      `${list(unknown)}; rename or remove it, or add the class to the training set`,
-  );
-}
-
-/**
- * The images below a folder: by folder path, then by name, as torchvision sorts `os.walk`; and the other
- * files, but for hidden ones.
- */
-async function imagesBelow(top: string): Promise<{ files: string[]; rest: string[] }> {
-  const rest: string[] = [];
-  const folders = new Map<string, string[]>();
-  const walk = async (dir: string, above: readonly string[]): Promise<void> => {
-    const identity = await reached(dir, (at) => stat(at, { bigint: true }));
-    const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
-    if (above.includes(key)) {
-      throw new DatasetError(
-        `expected folders without a cycle, found ${dir}, a link to a folder that holds it; ` +
-          `remove the link`,
-      );
-    }
-    const files: string[] = [];
-    for (const entry of await reached(dir, (at) => readdir(at, { withFileTypes: true }))) {
-      const file = path.join(dir, entry.name);
-      if (await isFolder(entry, file)) await walk(file, [...above, key]);
-      else if (isImageName(entry.name)) files.push(entry.name);
-      else if (!entry.name.startsWith('.')) rest.push(path.relative(path.dirname(top), file));
-    }
-    folders.set(dir, files.sort(compareCodePoints));
-  };
-  await walk(top, []);
-  const files = [...folders.keys()]
-    .sort(compareCodePoints)
-    .flatMap((dir) => (folders.get(dir) ?? []).map((name) => path.join(dir, name)));
-  return { files, rest };
-}
-
-/** Follows links; a link that leads nowhere counts as a file and is reported when it is read. */
-async function isFolder(entry: Dirent, file: string): Promise<boolean> {
-  if (entry.isDirectory()) return true;
-  // Neither: a link, or a file system that does not say.
-  return !entry.isFile() && ((await stat(file).catch(() => null))?.isDirectory() ?? false);
-}
-
-function isImageName(name: string): boolean {
-  const lower = name.toLowerCase();
-  return IMAGE_EXTENSIONS.some((extension) => lower.endsWith(extension));
-}
-
-function reason(cause: unknown): string {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT') return 'nothing';
-  if (code === 'ENOTDIR') return 'a file';
-  if (code === 'ELOOP') return 'a link that leads back to itself';
-  if (code === 'EACCES') return 'that it may not be read';
-  return String(code ?? cause);
-}
-
-/** Returns up to five names, quoted, and how many follow. */
-function list(names: readonly string[]): string {
-  return listSome(names.map((name) => `"${name}"`));
+/** One image file of the data folder. */
+export interface DataFile {
+  /** Path below the data folder, with slashes: `train/CLASS/IMAGE.jpg`. */
+  readonly name: string;
+  /** SHA-256 of the file's bytes, in hexadecimal. */
+  readonly sha256: string;
 }

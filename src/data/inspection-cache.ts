@@ -1,4 +1,4 @@
-/** What is known of image files that have not changed since they were looked through. */
+/** Results of earlier checks of image files that have not changed since. */
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -9,8 +9,8 @@ import { sweepTemporary, writeFileAtomic } from '../platform/node/files.js';
 import type { Inspection } from '../images/worker-messages.js';
 import { cacheFolder } from '../weights/download.js';
 
-/** Raised when the same bytes may be judged otherwise than before. */
-const RULES = 1;
+/** Version of the check; raise it when the same bytes may get another result than before. */
+const CHECK_VERSION = 1;
 
 /** A file's size in bytes and its modification time in nanoseconds. */
 export interface FileStamp {
@@ -20,7 +20,7 @@ export interface FileStamp {
 
 type Entry = readonly [size: string, mtimeNs: string, sha256: string, problem: string | null];
 
-/** Of the images of one folder, in a file of the user's cache folder. */
+/** Cache of the images of one folder: a file in the user's cache folder. */
 export class InspectionCache {
   readonly #entries: Map<string, Entry>;
   #changed = false;
@@ -33,7 +33,7 @@ export class InspectionCache {
     this.#entries = new Map(entries);
   }
 
-  /** A cache that cannot be read is an empty one. */
+  /** Opens the cache of a folder. A cache file that is missing or damaged counts as empty. */
   static async open(dir: string, cache = cacheFolder()): Promise<InspectionCache> {
     const absolute = path.resolve(dir);
     const name = createHash('sha256').update(absolute).digest('hex').slice(0, 32);
@@ -42,24 +42,25 @@ export class InspectionCache {
     return new InspectionCache(absolute, file, parse(text, absolute));
   }
 
-  /** What is known of a file of the folder; null if nothing, or if it has changed. */
+  /** Returns the cached result of a file; null if there is none, or if the file has changed. */
   get(file: string, { size, mtimeNs }: FileStamp): Inspection | null {
     const entry = this.#entries.get(this.#key(file));
     if (entry?.[0] !== size.toString() || entry[1] !== mtimeNs.toString()) return null;
     return { sha256: entry[2], problem: entry[3] };
   }
 
+  /** Stores the result of a file. */
   set(file: string, { size, mtimeNs }: FileStamp, { sha256, problem }: Inspection): void {
-    // That a file could not be read may be over next time, without a sign of it.
+    // Do not cache read errors: they may disappear without a change of size or mtime.
     if (sha256 === null) return;
     this.#changed = true;
     this.#entries.set(this.#key(file), [size.toString(), mtimeNs.toString(), sha256, problem]);
   }
 
   /**
-   * Writes the cache, without files that are no more. That it cannot be written harms nobody.
+   * Writes the cache without deleted files. Write errors are ignored: the images are then checked again.
    *
-   * @param files that were looked through; the folder may have more, where it is split in two.
+   * @param files the files that were checked. The folder may have more if it is split for training and validation.
    */
   async save(files: readonly string[]): Promise<void> {
     if (!this.#changed) return;
@@ -73,7 +74,7 @@ export class InspectionCache {
       await sweepTemporary(folder);
       await writeFileAtomic(this.file, JSON.stringify(content));
     } catch {
-      // Next time everything is looked through again.
+      // See above.
     }
   }
 
@@ -82,8 +83,8 @@ export class InspectionCache {
   }
 }
 
-/** Another decoder may judge otherwise. */
-const VERSION = `${RULES} ${sharp.versions.sharp} ${sharp.versions.vips}`;
+/** Includes the decoder's version, because another decoder may refuse other files. */
+const VERSION = `${CHECK_VERSION} ${sharp.versions.sharp} ${sharp.versions.vips}`;
 
 function parse(text: string, dir: string): [string, Entry][] {
   try {

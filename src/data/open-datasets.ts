@@ -1,67 +1,75 @@
-/** The two data sets of a run: looked through, checked against each other, and told from others by a hash. */
+/** Opens the two data sets of a run: checks every image, and the sets against each other. */
 
-import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { ResolvedOptions } from '../config/train-options.js';
-import { ImageFolder, type Dataset } from './dataset.js';
+import { isFolder } from '../common/paths.js';
+import { ImageFolder } from './image-folder.js';
+import type { DataFile, Dataset } from './dataset.js';
 import { BadImagesError, DatasetError, type BadImage } from '../common/errors.js';
-import type { TrainEvent } from '../common/events.js';
+import type { CheckedEvent, TrainEvent } from '../common/events.js';
 import type { LoaderPool } from '../images/worker-pool.js';
 import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
-import { resolveClassWeights } from '../train/loss-targets.js';
-import { listSome } from '../common/format.js';
+import { resolveClassWeights } from './class-weights.js';
+import { duplicateWarnings } from './duplicates.js';
+import { dataFingerprint, type FingerprintedData } from './fingerprint.js';
 
 type Split = 'train' | 'val';
 
-/** One image file of the data folder. */
-export interface DataFile {
-  /** Path in the data folder, with slashes. */
-  readonly name: string;
-  /** Of its bytes, in hexadecimal. */
-  readonly sha256: string;
+/** Which data sets to open, and how. */
+export interface DataOptions {
+  /** Data folder; needed unless both data sets are given. */
+  readonly data?: string;
+  /** Used in place of `data/train`. */
+  readonly trainDataset?: Dataset;
+  /** Used in place of `data/val`. */
+  readonly valDataset?: Dataset;
+  /** Share of each class that is validated on if there is no `val` folder, 0 to 1. */
+  readonly valFraction: number;
+  /** Whether broken images end the run or are left out. */
+  readonly onBadImage: 'stop' | 'skip';
+  /** `none`, `auto` or a JSON file; see {@link resolveClassWeights}. */
+  readonly classWeights: string;
+  /** Ends the check of the images when it aborts. */
+  readonly signal?: AbortSignal;
 }
 
-export interface RunData {
-  readonly train: Dataset;
-  readonly val: Dataset;
+/** The data of a run, checked. */
+export interface RunData extends FingerprintedData {
   readonly classes: readonly string[];
-  /** Of the training loss; undefined where all are 1. */
-  readonly classWeights: readonly number[] | undefined;
-  /** SHA-256 over what the data sets hold. */
+  /** {@link dataFingerprint} of all this. */
   readonly fingerprint: string;
-  /** Every image of the data folder that is used; none of data sets in code. */
-  readonly files: readonly DataFile[];
   /** Broken images that are left out. */
   readonly skipped: readonly BadImage[];
 }
 
 /**
- * Opens the data sets and looks through every image of the folders. Data sets in code are taken as they are.
+ * Opens the data sets of a run and checks every image of the folders. The images of data sets in code are not checked.
  *
- * @throws BadImagesError naming every broken image, unless they are to be skipped.
- * @throws DatasetError if there is nothing to train on, or the two do not fit together.
+ * @throws BadImagesError naming every broken image, unless they are to be left out.
+ * @throws DatasetError if there is nothing to train on, or the two sets do not fit together.
  */
 export async function openData(
-  config: ResolvedOptions,
+  options: DataOptions,
   pool: LoaderPool,
   emit: (event: TrainEvent) => void,
 ): Promise<RunData> {
-  const { train, val } = await openSets(config, emit);
+  const { train, val } = await openSets(options, emit);
   const { classes } = train;
   checkPair(train, val);
-  const found = await inspectFolders({ train, val }, config, pool, emit);
-  const classWeights = await resolveClassWeights(config.classWeights, found.train);
-  return { ...found, classes, classWeights, fingerprint: fingerprint(found, classWeights) };
+  const found = await checkFolders({ train, val }, options, { pool, emit });
+  const readText = (file: string): Promise<string> => readFile(file, 'utf8');
+  const classWeights = await resolveClassWeights(options.classWeights, found.train, readText);
+  const data = { ...found, classWeights };
+  return { ...data, classes, fingerprint: dataFingerprint(data) };
 }
 
-/** DIR/train and DIR/val; or DIR/train, or DIR itself, split. */
+/** Opens DIR/train and DIR/val. Without DIR/val it splits DIR/train, or DIR itself. */
 async function openSets(
-  config: ResolvedOptions,
+  options: DataOptions,
   emit: (event: TrainEvent) => void,
 ): Promise<Record<Split, Dataset>> {
-  const { data = '', trainDataset, valDataset, valFraction } = config;
+  const { data = '', trainDataset, valDataset, valFraction } = options;
   const folder = (name: Split): string => path.join(data, name);
   if (trainDataset === undefined && valDataset === undefined && !isFolder(folder('val'))) {
     const dir = isFolder(folder('train')) ? folder('train') : data;
@@ -75,10 +83,6 @@ async function openSets(
   const train = trainDataset ?? (await ImageFolder.open(folder('train')));
   const { classes } = train;
   return { train, val: valDataset ?? (await ImageFolder.open(folder('val'), { classes })) };
-}
-
-function isFolder(dir: string): boolean {
-  return statSync(dir, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function checkPair(train: Dataset, val: Dataset): void {
@@ -101,23 +105,23 @@ function checkPair(train: Dataset, val: Dataset): void {
   }
 }
 
-interface Inspected {
+interface CheckedData {
   readonly train: Dataset;
   readonly val: Dataset;
   readonly files: DataFile[];
   readonly skipped: BadImage[];
 }
 
-async function inspectFolders(
+/** Checks the images of both folders. Returns the sets without broken images, unless these end the run. */
+async function checkFolders(
   sets: Readonly<Record<Split, Dataset>>,
-  { onBadImage, signal }: ResolvedOptions,
-  pool: LoaderPool,
-  emit: (event: TrainEvent) => void,
-): Promise<Inspected> {
+  { onBadImage, signal }: DataOptions,
+  { pool, emit }: { readonly pool: LoaderPool; readonly emit: (event: TrainEvent) => void },
+): Promise<CheckedData> {
   const kept = { ...sets };
   const files: DataFile[] = [];
   const skipped: BadImage[] = [];
-  let known = 0;
+  let cached = 0;
   const folders = (['train', 'val'] as const).flatMap((split) => {
     const folder = sets[split];
     return folder instanceof ImageFolder ? [{ split, folder }] : [];
@@ -131,7 +135,7 @@ async function inspectFolders(
     };
     const result = await checkImages(folder, pool, { onProgress, signal });
     before += folder.length;
-    known += result.known;
+    cached += result.cached;
     skipped.push(...result.bad);
     for (const [file, sha256] of result.hashes) {
       const name = path.join(split, path.relative(folder.dir, file));
@@ -140,74 +144,40 @@ async function inspectFolders(
     kept[split] = folder.without(new Set(result.bad.map((image) => image.path)));
   }
   if (skipped.length > 0 && onBadImage === 'stop') throw new BadImagesError(skipped);
-  if (folders.length > 0) checkKept(kept, skipped, known, emit);
-  for (const message of duplicates(files)) emit({ type: 'warning', message });
+  if (folders.length > 0) {
+    const classes = imagesPerClass(kept);
+    emit({ type: 'checked', classes, known: cached, skipped });
+    checkNotEmpty(kept, classes);
+  }
+  for (const message of duplicateWarnings(files)) emit({ type: 'warning', message });
   return { ...kept, files, skipped };
 }
 
-/** After broken images were left out, every class must still have some. */
-function checkKept(
-  kept: Readonly<Record<Split, Dataset>>,
-  skipped: readonly BadImage[],
-  known: number,
-  emit: (event: TrainEvent) => void,
-): void {
-  const counts = (dataset: Dataset): number[] | null => {
-    if (!(dataset instanceof ImageFolder)) return null;
+/** Returns the number of images of each class; 0 for those of data sets in code. */
+function imagesPerClass({ train, val }: Readonly<Record<Split, Dataset>>): CheckedEvent['classes'] {
+  const count = (dataset: Dataset): number[] => {
     const numbers = dataset.classes.map(() => 0);
+    if (!(dataset instanceof ImageFolder)) return numbers;
     for (const { label } of dataset.samples) numbers[label] = (numbers[label] ?? 0) + 1;
     return numbers;
   };
-  const [train, val] = [counts(kept.train), counts(kept.val)];
-  const classes = kept.train.classes.map((name, label) => ({
+  const [trained, validated] = [count(train), count(val)];
+  return train.classes.map((name, label) => ({
     name,
-    train: train?.[label] ?? 0,
-    val: val?.[label] ?? 0,
+    train: trained[label] ?? 0,
+    val: validated[label] ?? 0,
   }));
-  emit({ type: 'checked', classes, known, skipped });
-  const empty = classes.find((one) => train !== null && one.train === 0);
-  if (empty !== undefined || kept.val.length === 0) {
-    const where = empty === undefined ? 'validation' : `training of class ${empty.name}`;
-    throw new DatasetError(
-      `expected readable images for ${where}, found that every one is broken; add good ones`,
-    );
-  }
 }
 
-/** Pictures that are in training and validation, or in two classes: the same bytes. */
-function duplicates(files: readonly DataFile[]): string[] {
-  const first = new Map<string, string>();
-  const pairs = { leak: [] as string[], label: [] as string[] };
-  for (const { name, sha256 } of files) {
-    const other = first.get(sha256);
-    if (other === undefined) {
-      first.set(sha256, name);
-      continue;
-    }
-    const [[split, label], [otherSplit, otherLabel]] = [name.split('/'), other.split('/')];
-    if (split !== otherSplit) pairs.leak.push(`${other} = ${name}`);
-    else if (label !== otherLabel) pairs.label.push(`${other} = ${name}`);
-  }
-  const tell = (found: readonly string[], text: string): string[] => {
-    if (found.length === 0) return [];
-    return [`${found.length} ${text}: ${listSome(found)}`];
-  };
-  return [
-    ...tell(pairs.leak, 'validation images are training images, too (accuracy will look too good)'),
-    ...tell(pairs.label, 'images are in two classes'),
-  ];
-}
-
-function fingerprint(
-  { train, val, files }: Inspected,
-  classWeights: readonly number[] | undefined,
-): string {
-  const hash = createHash('sha256');
-  if (classWeights !== undefined) hash.update(JSON.stringify({ classWeights }));
-  for (const dataset of [train, val]) {
-    const { classes, length } = dataset;
-    hash.update(JSON.stringify({ classes, length, fingerprint: dataset.fingerprint ?? null }));
-  }
-  for (const { name, sha256 } of files) hash.update(JSON.stringify([name, sha256]));
-  return hash.digest('hex');
+/** @throws DatasetError if a class, or the validation set, lost all its images because they are broken. */
+function checkNotEmpty(
+  { train, val }: Readonly<Record<Split, Dataset>>,
+  classes: CheckedEvent['classes'],
+): void {
+  const empty = train instanceof ImageFolder && classes.find((one) => one.train === 0);
+  if (!empty && val.length > 0) return;
+  const where = empty ? `training of class ${empty.name}` : 'validation';
+  throw new DatasetError(
+    `expected readable images for ${where}, found that every one is broken; add good ones`,
+  );
 }

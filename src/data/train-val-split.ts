@@ -1,17 +1,17 @@
-/** Training and validation images from one folder. */
+/** Splits one folder of images for training and validation. */
 
 import { createHash } from 'node:crypto';
 import path from 'node:path';
-import { ImageFolder } from './dataset.js';
+import { ImageFolder } from './image-folder.js';
 import { DatasetError } from '../common/errors.js';
 
 /**
- * Takes `fraction` of each class's images (rounded, at least one, never all) for validation.
+ * Takes `fraction` of each class's images for validation: rounded, at least one, never all.
  *
- * Which ones is a function of their names: the images whose names hash lowest. So it is the same on every
- * run, whatever its seed, and most images stay where they are when others are added.
+ * Takes the images whose names have the lowest hashes. So the split is the same in every run, whatever its seed, and
+ * most images keep their place when others are added.
  *
- * @throws DatasetError for a class with a single image.
+ * @throws DatasetError for a class with fewer than two images.
  */
 export function splitFolder(
   folder: ImageFolder,

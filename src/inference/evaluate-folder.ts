@@ -1,12 +1,13 @@
 /** `evaluate`: how good a trained network is on the images of a folder. */
 
-import { statSync } from 'node:fs';
 import path from 'node:path';
+import { isFolder } from '../common/paths.js';
 import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { type Predictions } from '../metrics/predictions.js';
 import { Classifier, type InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
-import { ImageFolder, type Dataset } from '../data/dataset.js';
+import { ImageFolder } from '../data/image-folder.js';
+import { type Dataset } from '../data/dataset.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
 import { formatShare } from '../common/format.js';
 
@@ -28,9 +29,8 @@ interface Labelled extends InputImage {
 
 /** The folder of labelled images that `dir` means: its `val`, if it is laid out for training. */
 export function evaluationFolder(dir: string): string {
-  const isFolder = (name: string): boolean =>
-    statSync(path.join(dir, name), { throwIfNoEntry: false })?.isDirectory() ?? false;
-  return isFolder('train') && isFolder('val') ? path.join(dir, 'val') : dir;
+  const [train, val] = [path.join(dir, 'train'), path.join(dir, 'val')];
+  return isFolder(train) && isFolder(val) ? val : dir;
 }
 
 /**

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { topClasses } from '../metrics/logits.js';
 import type { Classifier, InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
-import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/dataset.js';
+import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/image-folder.js';
 import { ConfigError } from '../common/errors.js';
 import { formatShare } from '../common/format.js';
 

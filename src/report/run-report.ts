@@ -12,9 +12,9 @@ import type { LoaderPool } from '../images/worker-pool.js';
 import {
   loadPredictions,
   predictionsFile,
-  sampleNames,
   savePredictions,
 } from '../checkpoint/predictions-file.js';
+import { sampleNames } from '../data/image-folder.js';
 import {
   renderReport,
   type Judgement,

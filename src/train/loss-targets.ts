@@ -1,9 +1,5 @@
 /** Targets of the training loss: how much each class counts for each image. */
 
-import { readFile } from 'node:fs/promises';
-import type { Dataset } from '../data/dataset.js';
-import { ConfigError } from '../common/errors.js';
-
 /** What the training loss is beside plain cross entropy. */
 export interface TargetSettings {
   /** Weight of each class; absent: all 1. */
@@ -32,54 +28,4 @@ export function targetRows(
     }
   });
   return targets;
-}
-
-/**
- * The weight of each class.
- *
- * @param setting `none`, `auto` (images / (classes * images of the class), as scikit-learn's
- *   `balanced`), or a JSON file with an object of class names and weights.
- * @returns undefined for `none`.
- * @throws ConfigError for a file that is something else, lacks a class or knows another.
- */
-export async function resolveClassWeights(
-  setting: string,
-  dataset: Dataset,
-): Promise<number[] | undefined> {
-  const { classes, length } = dataset;
-  if (setting === 'none') return undefined;
-  if (setting !== 'auto') return readWeights(setting, classes);
-  const counts = classes.map(() => 0);
-  for (let index = 0; index < length; index++) {
-    const { label } = await dataset.get(index);
-    counts[label] = (counts[label] ?? 0) + 1;
-  }
-  return counts.map((count) => (count === 0 ? 1 : length / (classes.length * count)));
-}
-
-async function readWeights(file: string, classes: readonly string[]): Promise<number[]> {
-  const refuse = (found: string): ConfigError =>
-    new ConfigError(
-      `expected a JSON object with a positive number for each class (${classes.slice(0, 5).join(', ')}) ` +
-        `in ${file}, found ${found}; mend the file`,
-    );
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(file, 'utf8'));
-  } catch {
-    throw refuse('something that is not JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuse('no object');
-  }
-  const weights = new Map<string, unknown>(Object.entries(value));
-  for (const name of weights.keys()) {
-    if (!classes.includes(name))
-      throw refuse(`the class ${JSON.stringify(name)}, which is unknown`);
-  }
-  return classes.map((name) => {
-    const weight = weights.get(name);
-    if (typeof weight === 'number' && weight > 0 && Number.isFinite(weight)) return weight;
-    throw refuse(`${JSON.stringify(weight ?? null)} for ${JSON.stringify(name)}`);
-  });
 }

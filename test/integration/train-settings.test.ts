@@ -7,7 +7,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { loadCheckpoint } from '../../src/platform/node/defaults.js';
-import { ImageFolder } from '../../src/data/dataset.js';
+import { ImageFolder } from '../../src/data/image-folder.js';
 import { ConfigError, DatasetError } from '../../src/common/errors.js';
 import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
 import { exportInference, train, type TrainOptions, type TrainResult } from '../../src/index.js';

@@ -2,7 +2,8 @@
 
 import path from 'node:path';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { ImageFolder, type Dataset } from '../../src/data/dataset.js';
+import { ImageFolder } from '../../src/data/image-folder.js';
+import { type Dataset } from '../../src/data/dataset.js';
 import { stepsPerExecution, trainEpoch } from '../../src/train/train-epoch.js';
 import { DataLoader } from '../../src/data/data-loader.js';
 import { stepLr } from '../../src/train/lr-schedule.js';

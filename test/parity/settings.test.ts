@@ -10,7 +10,8 @@ import { resolveTrainOptions } from '../../src/config/train-options.js';
 import { ConfigError } from '../../src/common/errors.js';
 import { isStalled } from '../../src/checkpoint/resume-point.js';
 import { scheduledLr, type ScheduleSettings } from '../../src/train/lr-schedule.js';
-import { resolveClassWeights, targetRows } from '../../src/train/loss-targets.js';
+import { resolveClassWeights } from '../../src/data/class-weights.js';
+import { targetRows } from '../../src/train/loss-targets.js';
 import { ROOT } from '../support/paths.js';
 
 interface Fixtures {
@@ -95,21 +96,23 @@ describe('class weights', () => {
     return path.join(dir, 'weights.json');
   };
 
+  const readText = (name: string): Promise<string> => readFile(name, 'utf8');
+
   test('none, auto (as compute_class_weight("balanced")), and a file', async () => {
-    expect(await resolveClassWeights('none', dataset)).toBeUndefined();
-    expect(await resolveClassWeights('auto', dataset)).toEqual([2 / 3, 2, 1]);
+    expect(await resolveClassWeights('none', dataset, readText)).toBeUndefined();
+    expect(await resolveClassWeights('auto', dataset, readText)).toEqual([2 / 3, 2, 1]);
     const given = await file('{"c": 3, "a": 1, "b": 0.5}');
-    expect(await resolveClassWeights(given, dataset)).toEqual([1, 0.5, 3]);
+    expect(await resolveClassWeights(given, dataset, readText)).toEqual([1, 0.5, 3]);
   });
 
   test.each([
-    ['[1, 2, 3]', 'found no object'],
+    ['[1, 2, 3]', 'found something that is not an object'],
     ['{"a": 1', 'found something that is not JSON'],
     ['{"a": 1, "b": 1}', 'found null for "c"'],
     ['{"a": 1, "b": 1, "c": -1}', 'found -1 for "c"'],
     ['{"a": 1, "b": 1, "c": 1, "d": 1}', 'the class "d", which is unknown'],
   ])('refuses %s', async (content, message) => {
-    const attempt = resolveClassWeights(await file(content), dataset);
+    const attempt = resolveClassWeights(await file(content), dataset, readText);
     await expect(attempt).rejects.toThrow(ConfigError);
     await expect(attempt).rejects.toThrow(message);
   });

@@ -95,7 +95,7 @@ async function addBroken(): Promise<Record<string, RegExp>> {
   const expected: Record<string, RegExp> = {
     'dead link.jpg': /no file/,
     'link to itself.jpg': /leads back to itself/,
-    'pipe.jpg': /no regular/,
+    'pipe.jpg': /not a regular file/,
   };
   for (const [name, [content, problem]] of Object.entries(files)) {
     await writeFile(inTrain(name), content);
@@ -173,7 +173,7 @@ describe('what is unusual is told, and does not stop the run', () => {
     await writeFile(inTrain('.DS_Store'), '');
     const told = warnings(await collected()).join('\n');
     expect(told).toMatch(/val: there is no image of "blue"$/m);
-    expect(told).toMatch(/train: hidden folders are no classes: "\.ipynb_checkpoints"$/m);
+    expect(told).toMatch(/train: hidden folders are not classes: "\.ipynb_checkpoints"$/m);
     expect(told).toMatch(/train: 1 files that are not images .* "red.notes\.txt"$/m);
     expect(told).not.toContain('DS_Store');
   });
@@ -202,22 +202,22 @@ describe('the cache', () => {
   test('spares a second look, at broken files, too, until they change', async () => {
     await writeFile(inTrain('broken.jpg'), 'no image');
     const first = await look();
-    expect([first.known, first.bad.length, first.hashes.size]).toEqual([0, 1, 12]);
-    expect(await look()).toEqual({ ...first, known: 13 });
+    expect([first.cached, first.bad.length, first.hashes.size]).toEqual([0, 1, 12]);
+    expect(await look()).toEqual({ ...first, cached: 13 });
 
     await copyFile(inTrain('4.png'), inTrain('broken.jpg'));
     const second = await look();
-    expect([second.known, second.bad.length, second.hashes.size]).toEqual([12, 0, 13]);
+    expect([second.cached, second.bad.length, second.hashes.size]).toEqual([12, 0, 13]);
 
     // The same size, another time of change.
     await utimes(inTrain('5.png'), new Date(), new Date(2020, 1, 1));
-    expect((await look()).known).toBe(12);
+    expect((await look()).cached).toBe(12);
   });
 
   test('what may not be looked at is not known', async () => {
     await symlink(path.join(dir, 'nowhere'), inTrain('dead.jpg'));
-    expect((await look()).known).toBe(0);
-    expect((await look()).known).toBe(12);
+    expect((await look()).cached).toBe(0);
+    expect((await look()).cached).toBe(12);
   });
 
   test('knows both halves of a folder that is split', async () => {
@@ -250,8 +250,8 @@ describe('the cache', () => {
 
   test('that cannot be written is done without', async () => {
     await writeFile(cache(), 'a file where a folder should be');
-    expect((await look()).known).toBe(0);
-    expect((await look()).known).toBe(0);
+    expect((await look()).cached).toBe(0);
+    expect((await look()).cached).toBe(0);
   });
 });
 

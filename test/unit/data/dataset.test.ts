@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ImageFolder, compareCodePoints } from '../../../src/data/dataset.js';
+import { ImageFolder, compareCodePoints } from '../../../src/data/image-folder.js';
 import { DatasetError } from '../../../src/common/errors.js';
 
 let top: string;
@@ -86,7 +86,7 @@ describe('ImageFolder', () => {
     ]);
   });
 
-  test('hidden folders are no classes', async () => {
+  test('hidden folders are not classes', async () => {
     const data = await ImageFolder.open(
       await folder('a/1.jpg', 'b/1.jpg', '.ipynb_checkpoints/1.jpg'),
     );

@@ -1,0 +1,31 @@
+/** Images that are in the data more than once where it does harm. */
+
+import { listSome } from '../common/format.js';
+import type { DataFile } from './dataset.js';
+
+/** Returns warnings about files of the same bytes in both splits, or in two classes of one split. */
+export function duplicateWarnings(files: readonly DataFile[]): string[] {
+  const first = new Map<string, string>();
+  const pairs = { leak: [] as string[], label: [] as string[] };
+  for (const { name, sha256 } of files) {
+    const other = first.get(sha256);
+    if (other === undefined) {
+      first.set(sha256, name);
+      continue;
+    }
+    const [[split, label], [otherSplit, otherLabel]] = [name.split('/'), other.split('/')];
+    if (split !== otherSplit) pairs.leak.push(`${other} = ${name}`);
+    else if (label !== otherLabel) pairs.label.push(`${other} = ${name}`);
+  }
+  const warning = (found: readonly string[], text: string): string[] => {
+    if (found.length === 0) return [];
+    return [`${found.length} ${text}: ${listSome(found)}`];
+  };
+  return [
+    ...warning(
+      pairs.leak,
+      'validation images are training images, too (accuracy will look too good)',
+    ),
+    ...warning(pairs.label, 'images are in two classes'),
+  ];
+}
