@@ -1,4 +1,4 @@
-/** The graphs for GPUs as far as they go without one: the CUDA graph on the CPU, the WebGPU graph in SwiftShader. */
+/** Tests the GPU graphs without a GPU: the CUDA graph on the CPU, the WebGPU graph on SwiftShader. */
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
@@ -28,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(() => runtime.close());
 
-/** As the CPU's graphs are held (sgd-settings.test.ts). */
+/** Checks the bounds that sgd-settings.test.ts sets for the CPU's graphs. */
 function expectAsNearAsPyTorch(found: readonly SgdDistance[], freeze: 'none' | 'backbone'): void {
   expect(found).toHaveLength(4);
   expect(median(found.map(({ weights }) => weights))).toBeLessThanOrEqual(2 * torchError[freeze]);
@@ -144,7 +144,7 @@ describe('the CUDA graph, on the CPU', () => {
 });
 
 const icd = findSwiftShader();
-// In CI a missing driver is a failure; elsewhere the test is left out.
+// A missing driver fails the test in CI; elsewhere it skips the test.
 const where = icd !== null || process.env.CI ? describe : describe.skip;
 where(`on WebGPU by SwiftShader${icd === null ? ` (${CHROMIUM_ADVICE})` : ''}`, () => {
   test.each(['none', 'backbone'] as const)(

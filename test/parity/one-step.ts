@@ -1,4 +1,4 @@
-/** Row 3's steps: one float32 step from random weights for each case, against PyTorch in float64. */
+/** Takes the steps of row 3: one float32 step from random weights per case, compared with PyTorch in float64. */
 
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { targetRows } from '../../src/train/loss-targets.js';
@@ -14,14 +14,14 @@ import {
   type StepFixture,
 } from './parity-fixtures.js';
 
-/** Relative errors. */
+/** Relative errors of a step. */
 export interface StepErrors {
   readonly gradient: number;
   readonly loss: number;
   readonly statistics: number;
 }
 
-/** @param weightDecay what the driver is given; another than the case's must be noticed. */
+/** @param weightDecay the driver's setting. The errors must show if it is not the case's. */
 export async function stepErrors(
   artifacts: Artifacts,
   session: TrainSession,
@@ -46,7 +46,7 @@ export async function stepErrors(
   const next = await session.getState();
   return {
     loss: Math.abs((losses[0] ?? NaN) / expected.loss - 1),
-    // From zero momentum, the momentum after one step is the gradient.
+    // The momentum starts at zero, so after one step it is the gradient.
     gradient: relativeDistance(manifest, expected.gradients, (name) =>
       valuesOf(next, MOMENTUM_PREFIX + name),
     ),
@@ -54,7 +54,7 @@ export async function stepErrors(
   };
 }
 
-/** The errors of every case, in no particular order. */
+/** Returns the errors of all cases, in no particular order. */
 export async function allStepErrors(
   runtime: OrtWorker,
   artifacts: Artifacts,

@@ -1,4 +1,4 @@
-/** The fixtures of scripts/parity: what PyTorch and torchvision gave, and how far something is from it. */
+/** Reads the fixtures of scripts/parity (results of PyTorch and torchvision) and measures distances from them. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,14 +9,14 @@ import { FIXTURES } from '../support/paths.js';
 
 export const PARITY = path.join(FIXTURES, 'parity');
 
-/** A tensor's norm, then its random projections. */
+/** Norm of a tensor, then its random projections. */
 export type Projected = readonly number[];
-/** By tensor name. */
+/** Projections by tensor name. */
 export type References = Readonly<Record<string, Projected>>;
 
 export interface PixelFixture {
   readonly stride: number;
-  /** Of the training crops. */
+  /** Seed of the training crops. */
   readonly seed: number;
   readonly epoch: number;
   readonly images: readonly {
@@ -24,7 +24,7 @@ export interface PixelFixture {
     /** uint8 [S', S', 3] in base64, S' = 224 / stride. */
     readonly evaluated: string;
     readonly cropped: string;
-    /** top, left, height, width, flip. */
+    /** Top, left, height, width, flip. */
     readonly crop: readonly number[];
   }[];
 }
@@ -39,24 +39,24 @@ export interface StepCase {
   readonly statistics: References;
 }
 
-/** References are PyTorch's in float64. */
+/** A step in PyTorch, float64. */
 export interface StepFixture {
-  /** PyTorch float32's own relative error of the whole gradient, median over its seeds. */
+  /** Relative error of PyTorch's float32 gradient, median over the seeds. */
   readonly torchError: number;
   readonly cases: readonly StepCase[];
 }
 
-/** steps.json. */
+/** Contents of steps.json. */
 export interface Steps {
   readonly lr: number;
   readonly tiny: StepFixture;
   readonly resnet18: StepFixture;
 }
 
-/** Relative distances of twenty steps from PyTorch float64. */
+/** Relative distances of twenty steps from PyTorch in float64. */
 export interface Distance {
   readonly losses: number;
-  /** Relative to the way the weights went. */
+  /** Distance relative to how far the weights moved. */
   readonly weights: number;
   readonly statistics: number;
 }
@@ -64,10 +64,10 @@ export interface Distance {
 export interface TrajectoryCase {
   readonly seed: number;
   readonly losses: readonly number[];
-  /** Of the way from the initial to the last state. */
+  /** Projections of the difference between the last and the initial state. */
   readonly weights: References;
   readonly statistics: References;
-  /** Of the way of the running statistics in the first epoch. */
+  /** Projections of the change of the running statistics in the first epoch. */
   readonly firstEpoch: References;
 }
 
@@ -78,16 +78,16 @@ export interface TrajectoryFixture {
   readonly epochs: number;
   readonly lr: number;
   readonly gamma: number;
-  /** PyTorch float32's own, median over the seeds. */
+  /** Distance of PyTorch in float32, median over the seeds. */
   readonly torchDistance: Distance;
   readonly cases: readonly TrajectoryCase[];
 }
 
-/** Of the tiny network in tiny.safetensors, on the samples' validation images. */
+/** Results of the tiny network in tiny.safetensors on the samples' validation images. */
 export interface EvaluationFixture {
-  /** [N, 2], from the loader's pixels. */
+  /** [N, 2], computed from the loader's pixels. */
   readonly logits: readonly (readonly number[])[];
-  /** From torchvision's own pixels. */
+  /** Top classes, computed from torchvision's own pixels. */
   readonly torchvisionTop: readonly number[];
   readonly torchvisionAccuracy: number;
 }
@@ -96,14 +96,14 @@ export function readFixture(name: string): unknown {
   return JSON.parse(readFileSync(path.join(PARITY, name), 'utf8'));
 }
 
-/** Row-major values of a tensor. */
+/** Values of a tensor in row-major order. */
 type Values = ArrayLike<number>;
 
 /**
- * Estimated norm of the difference between tensors and references, relative to the references' norm.
+ * Estimates the norm of the difference between tensors and references, relative to the references' norm.
  *
- * For a vector d and random signs r the mean of (r·d)² is |d|², so that projections tell how far apart
- * two tensors are. Four projections of each of dozens of tensors make the sum's own error small.
+ * For a vector d and random signs r, the mean of (r·d)² is |d|²; so projections show how far apart two tensors
+ * are. There are four projections for each of dozens of tensors, which keeps the error of the sum small.
  */
 export function relativeDistance(
   manifest: Manifest,
@@ -125,7 +125,7 @@ export function relativeDistance(
   return Math.sqrt(apart / norm);
 }
 
-/** Sum of the values with random signs: element i has + if bit i mod 32 of draw i / 32 is set. */
+/** Sums the values with random signs: element i has + if bit i mod 32 of draw i / 32 is set. */
 function project(values: Values, projection: number, tensor: number): number {
   const random = new Philox(0, STREAM.trial, projection, tensor);
   let sum = 0;
@@ -138,18 +138,18 @@ function project(values: Values, projection: number, tensor: number): number {
   return sum;
 }
 
-/** Normal pixels [count, 3, size, size], the same that Python draws. */
+/** Draws normal pixels [count, 3, size, size], which equal those that Python draws. */
 export function randomImages(count: number, size: number, seed: number): Float32Array<ArrayBuffer> {
   const random = new Philox(seed, STREAM.trial, 1000);
   return Float32Array.from({ length: count * 3 * size * size }, () => random.normal());
 }
 
-/** A tensor's values. */
+/** Returns the values of a tensor. */
 export function valuesOf(state: State, name: string): Float32Array {
   return (state.get(name)?.data ?? new Float32Array()) as Float32Array;
 }
 
-/** Where a tensor went, in float64. */
+/** Returns a function that gives the change of a tensor, in float64. */
 export function way(start: State, end: State): (name: string) => Float64Array {
   return (name) => {
     const from = valuesOf(start, name);

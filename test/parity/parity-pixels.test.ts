@@ -1,4 +1,4 @@
-/** docs/results/parity.md without Python, rows 1 and 2: photographs through the loader and through torchvision. */
+/** Tests rows 1 and 2 of docs/results/parity.md without Python: photographs from the loader and from torchvision. */
 
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from '@jest/globals';
@@ -36,7 +36,7 @@ describe('rows 1 and 2: pixels', () => {
       expect(found).toHaveLength(expected.length);
       const apart = found.map((level, at) => Math.abs(level - (expected[at] ?? NaN)));
       const mean = apart.reduce((a, b) => a + b, 0) / apart.length;
-      // A thousandth for the comparison itself, which undoes the normalisation in float32.
+      // Allow 0.001 for the comparison, which undoes the normalisation in float32.
       const what = fixture.images[index]?.file;
       expect([what, Math.max(...apart) <= 2.001, mean <= 0.05]).toEqual([what, true, true]);
     }
@@ -74,5 +74,5 @@ describe('rows 1 and 2: pixels', () => {
       expect([box.top, box.left, box.height, box.width, flip]).toEqual(crop);
     }
   });
-  // Row 2's sampler is held by transforms.test.ts.
+  // The sampler of row 2 is tested in unit/images/transforms.test.ts.
 });

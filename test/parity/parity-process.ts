@@ -1,13 +1,13 @@
 /**
- * A process of its own for parts of parity.test.ts and gpu-graphs.test.ts; prints JSON.
+ * Computes parts of parity.test.ts and gpu-graphs.test.ts in a process of its own; prints JSON.
  *
- *     node dist/test/parity-process.js steps            errors of row 3's ResNet-18 steps
- *     node dist/test/parity-process.js webgpu SEED      row 8's twenty steps on WebGPU: distance from
- *                                                       float64, and where the operators ran
- *     node dist/test/parity-process.js settings FREEZE  SGD's settings on WebGPU: distances from float64
+ *     node dist/test/parity/parity-process.js steps            errors of row 3's ResNet-18 steps
+ *     node dist/test/parity/parity-process.js webgpu SEED      row 8's twenty steps on WebGPU: distance from
+ *                                                              float64, and where the operators ran
+ *     node dist/test/parity/parity-process.js settings FREEZE  SGD's settings on WebGPU: distances from float64
  *
- * Eleven million random weights are five times as slow to draw under jest. The Vulkan loader reads its
- * environment once, and a driver that crashes must not take the tests with it.
+ * Under jest, drawing eleven million random weights takes five times as long. The Vulkan loader reads its
+ * environment only once, and a driver that crashes must not end the tests.
  */
 
 import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';

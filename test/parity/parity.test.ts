@@ -1,6 +1,6 @@
 /**
- * docs/results/parity.md without Python, rows 3 to 5, 7 and 8: against what scripts/parity had PyTorch compute.
- * Rows 1 and 2 are in parity-pixels.test.ts. Row 6, this project's files in PyTorch, is a Python test.
+ * Tests rows 3 to 5, 7 and 8 of docs/results/parity.md without Python, against figures that scripts/parity computed
+ * with PyTorch. Rows 1 and 2 are in parity-pixels.test.ts. Row 6 (reading the files in PyTorch) is a Python test.
  */
 
 import { execFile } from 'node:child_process';
@@ -48,7 +48,7 @@ beforeAll(async () => {
 });
 afterAll(() => runtime.close());
 
-/** What `node dist/test/parity-process.js ARGUMENTS` prints. */
+/** Runs `node dist/test/parity/parity-process.js ARGUMENTS`; returns what it prints. */
 async function inProcess(words: string[], more: Record<string, string> = {}): Promise<unknown> {
   const script = testProgram('parity/parity-process');
   const env = { ...process.env, NODE_OPTIONS: '', ...more };
@@ -90,7 +90,7 @@ describe('row 3: one step, float32', () => {
 
 const trajectories = readFixture('trajectories.json') as TrajectoryFixture;
 
-/** Twice what PyTorch float32 itself is away from float64. */
+/** Checks that no distance is over twice the distance of PyTorch in float32 from float64. */
 function expectWithinSpread(distances: readonly Distance[]): void {
   for (const figure of ['losses', 'weights', 'statistics'] as const) {
     const found = median(distances.map((distance) => distance[figure]));
@@ -122,7 +122,7 @@ describe('rows 4, 5 and 8: twenty steps', () => {
   });
 
   const icd = findSwiftShader();
-  // In CI a missing driver is a failure; elsewhere the test is left out.
+  // A missing driver fails the test in CI; elsewhere it skips the test.
   const where = icd !== null || process.env.CI ? test : test.skip;
   where(
     `on WebGPU by SwiftShader${icd === null ? ` (${CHROMIUM_ADVICE})` : ''}`,
@@ -134,7 +134,7 @@ describe('rows 4, 5 and 8: twenty steps', () => {
         placements: Record<string, Record<string, number>>;
       };
       expectWithinSpread([distance]);
-      // What a provider lacks falls back to the CPU without a word, and copies come with it.
+      // Operators that a provider lacks run on the CPU without a message, with copies around them.
       const { WebGpuExecutionProvider: gpu = {}, ...elsewhere } = placements;
       expect(elsewhere).toEqual({});
       expect(Object.keys(gpu).filter((name) => name.startsWith('Memcpy'))).toEqual([]);

@@ -1,4 +1,4 @@
-/** The fixtures that scripts/fixtures/pixels.py makes with Pillow and torchvision. */
+/** Reads the fixtures that scripts/fixtures/pixels.py makes with Pillow and torchvision. */
 
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -11,9 +11,9 @@ const PIXELS = path.join(FIXTURES, 'pixels');
 
 export interface TransformCase {
   readonly image: string;
-  /** Side of the result: 32 or 224. */
+  /** Side of the result in pixels: 32 or 224. */
   readonly size: number;
-  /** top, left, height, width; without it the case is of the evaluation transform. */
+  /** Top, left, height and width. Without it the case tests the evaluation transform. */
   readonly box?: readonly [number, number, number, number];
   readonly flip?: boolean;
   /** uint8 [S', S', 3] in base64, S' = size / stride: every stride-th pixel of torchvision's result. */
@@ -33,7 +33,7 @@ export const references = JSON.parse(
 export const decodeFixture = (name: string): string => path.join(PIXELS, 'decode', name);
 export const transformFixture = (name: string): string => path.join(PIXELS, 'transforms', name);
 
-/** Normalised pixels, float32 [3,S,S], back in levels: every `stride`-th pixel, [S',S',3]. */
+/** Converts normalised pixels, float32 [3,S,S], back to levels: every `stride`-th pixel, [S',S',3]. */
 export function toLevels(
   pixels: Float32Array,
   size: number,
@@ -52,7 +52,7 @@ export function toLevels(
   return levels;
 }
 
-/** Runs preprocessing graphs on images, in a worker thread (the runtime does not work under jest). */
+/** Runs preprocessing graphs on images, in a worker thread, as ONNX Runtime does not work under jest. */
 export async function runGraphs(runs: readonly GraphRun[]): Promise<Float32Array[]> {
   const worker = new Worker(new URL('../support/preprocess-worker.js', import.meta.url), {
     workerData: runs,

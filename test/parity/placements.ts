@@ -1,4 +1,4 @@
-/** Which execution provider computes which operators of a training graph: not under jest (see session.ts). */
+/** Finds out which execution provider runs which operators of a training graph. Does not work under jest. */
 
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -15,9 +15,9 @@ interface ProfileEvent {
 }
 
 /**
- * How often each operator ran, by provider: runs one step of the training graph and reads its profile.
+ * Counts how often each operator ran, by provider. Runs one step of the training graph and reads its profile.
  *
- * @param batchSize images of the step.
+ * @param batchSize images per step.
  */
 export async function placements(
   artifacts: Artifacts,
@@ -26,13 +26,13 @@ export async function placements(
 ): Promise<Record<string, Record<string, number>>> {
   const graph = graphForProvider(provider, 'train');
   const sizes: Readonly<Record<string, number>> = { K: 1, N: batchSize, C: 2 };
-  // It loads what the provider will ask for.
+  // This also loads the libraries that the provider needs.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) throw new Error(`expected what CUDA needs, lacking: ${missing}`);
   const folder = await mkdtemp(path.join(os.tmpdir(), 'profile-'));
   try {
     const session = await InferenceSession.create(artifacts.graphPath(graph), {
-      // As the session's thread does.
+      // Keep these options equal to those of the session's thread.
       executionProviders: [
         graph === 'trainWebgpu' ? { name: 'webgpu', preferredLayout: 'NCHW' } : provider,
       ],

@@ -1,4 +1,4 @@
-/** The driver's own parts put together for the parity tests: its loader alone, and twenty steps of training. */
+/** Uses parts of the driver for the parity tests: its loader alone, and twenty steps of training. */
 
 import path from 'node:path';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
@@ -29,7 +29,7 @@ export interface Trajectory {
   readonly end: State;
 }
 
-/** The first `perClass` images of each class of the samples. */
+/** Returns a data set of the first `perClass` images of each class of the samples. */
 async function firstImages(perClass: number): Promise<Dataset> {
   const { classes, samples } = await ImageFolder.open(path.join(SAMPLES, 'train'));
   const chosen = classes.flatMap((_, label) =>
@@ -46,7 +46,7 @@ async function firstImages(perClass: number): Promise<Dataset> {
   };
 }
 
-/** Filled with the loss of each step that the session takes from now on. */
+/** Returns an array that gets the loss of each step that the session takes from now on. */
 function recordLosses(session: TrainSession): number[] {
   const losses: number[] = [];
   const step = session.step.bind(session);
@@ -58,7 +58,7 @@ function recordLosses(session: TrainSession): number[] {
   return losses;
 }
 
-/** Trains from random weights, the learning rate dropping after every epoch. */
+/** Trains from random weights. The learning rate drops after every epoch. */
 export async function twentySteps(
   runtime: OrtWorker,
   artifacts: Artifacts,
@@ -95,7 +95,7 @@ export async function twentySteps(
   }
 }
 
-/** How far a trajectory is from PyTorch float64. */
+/** Returns the distance of a trajectory from PyTorch in float64. */
 export function distanceFrom(
   { manifest }: Artifacts,
   expected: TrajectoryCase,
@@ -109,7 +109,7 @@ export function distanceFrom(
   };
 }
 
-/** Images [3, S, S] of a data set, in its order. */
+/** Loads the images [3, S, S] of a data set, in its order. */
 export async function loadImages(
   artifacts: Artifacts,
   dataset: Dataset,

@@ -1,4 +1,4 @@
-/** Losses and schedules against PyTorch's own figures (scripts/fixtures/settings.py). */
+/** Compares losses and schedules with PyTorch's figures (scripts/fixtures/settings.py). */
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -44,7 +44,7 @@ describe('the targets of the training loss', () => {
       const targets = targetRows(Int32Array.from(labels), 3, settings);
       let loss = 0;
       const gradient = logits.map((row, i) => {
-        // The graph's: loss -sum(T log p), gradient p * sum(T) - T.
+        // The graph computes the loss -sum(T log p) and the gradient p * sum(T) - T.
         const p = softmax(Float32Array.from(row), 0, 3);
         const target = targets.subarray(i * 3, i * 3 + 3);
         const sum = target.reduce((a, b) => a + b, 0);

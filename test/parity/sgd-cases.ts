@@ -1,4 +1,4 @@
-/** Fixtures of scripts/fixtures/settings.py: six steps of the tiny network under each of SGD's settings. */
+/** Reads fixtures of scripts/fixtures/settings.py: six steps of the tiny network with each of SGD's settings. */
 
 import path from 'node:path';
 import { readFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { ROOT } from '../support/paths.js';
 
 export type Settings = Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>;
 
-/** References are PyTorch's in float64. */
+/** Six steps in PyTorch, float64. */
 export interface SgdCase extends Settings {
   readonly seed: number;
   readonly losses: readonly number[];
@@ -29,7 +29,7 @@ interface SgdFixture {
   readonly weightDecay: number;
   readonly batch: number;
   readonly classes: number;
-  /** PyTorch float32's own distance, median over the cases. */
+  /** Distance of PyTorch in float32, median over the cases. */
   readonly torchError: Readonly<Record<Settings['freeze'], number>>;
   readonly cases: readonly SgdCase[];
 }
@@ -43,7 +43,7 @@ export async function fresh(artifacts: Artifacts, seed: number): Promise<State> 
   return state;
 }
 
-/** The case's steps under `settings`: losses, and the state before and after. */
+/** Takes the steps of a case with `settings`; returns the losses, and the state before and after. */
 export async function sgdSteps(
   runtime: OrtWorker,
   artifacts: Artifacts,
@@ -70,10 +70,10 @@ export async function sgdSteps(
   return { losses, start, end: await session.getState() };
 }
 
-/** Relative distances from PyTorch float64. */
+/** Relative distances from PyTorch in float64. */
 export interface SgdDistance {
   readonly losses: number;
-  /** Relative to the way that the weights went. */
+  /** Distance relative to how far the weights moved. */
   readonly weights: number;
   readonly statistics: number;
 }

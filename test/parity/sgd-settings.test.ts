@@ -1,4 +1,4 @@
-/** Nesterov momentum, clipped gradients and a frozen backbone, against PyTorch (scripts/fixtures/settings.py). */
+/** Compares Nesterov momentum, clipping and a frozen backbone with PyTorch (scripts/fixtures/settings.py). */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';

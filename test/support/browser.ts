@@ -1,4 +1,4 @@
-/** A page in a real browser: Chromium over its debugging pipe, no other software. */
+/** Drives a page in a real browser: Chromium over its debugging pipe, without other software. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -28,10 +28,10 @@ const FLAGS = [
   '--remote-debugging-pipe',
 ];
 
-/** One page of a browser of its own. */
+/** A page in a browser process of its own. */
 export class Page {
   readonly #pending = new Map<number, (message: Message) => void>();
-  /** Addresses the page asked for. */
+  /** Addresses that the page requested. */
   readonly requests: string[] = [];
   #sent = 0;
   #rest = '';
@@ -77,7 +77,7 @@ export class Page {
     await rm(this.profile, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** One command of the DevTools protocol. */
+  /** Sends a command of the DevTools protocol; returns its result. */
   async send<T>(method: string, params: object = {}): Promise<T> {
     const id = ++this.#sent;
     const session = this.#session === '' ? {} : { sessionId: this.#session };
@@ -115,7 +115,7 @@ export class Page {
     await loaded;
   }
 
-  /** Value of an expression, or of the promise it gives, in the page. */
+  /** Evaluates an expression in the page; awaits its value if that is a promise. */
   async evaluate<T>(expression: string): Promise<T> {
     type Answer = {
       result: { value: T };
@@ -136,7 +136,7 @@ export class Page {
     throw new Error(`not within ${seconds} s: ${expression}`);
   }
 
-  /** Chooses files in an `<input type="file">`, as a person does. */
+  /** Chooses files in an `<input type="file">`, as a person would. */
   async choose(selector: string, files: readonly string[]): Promise<void> {
     type Root = { root: { nodeId: number } };
     const { root } = await this.send<Root>('DOM.getDocument');
@@ -145,7 +145,7 @@ export class Page {
     await this.send('DOM.setFileInputFiles', { nodeId, files });
   }
 
-  /** PNG of the window; with `whole`, of the page at its full length. */
+  /** Returns the window as PNG or, with `whole`, the page at its full length. */
   async screenshot(whole = false): Promise<Buffer> {
     const options = { format: 'png', captureBeyondViewport: whole };
     const { data } = await this.send<{ data: string }>('Page.captureScreenshot', options);

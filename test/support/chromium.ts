@@ -1,4 +1,4 @@
-/** A real Chromium for tests: finding it, its software Vulkan driver, and a model run inside it. */
+/** Finds Chromium and its software Vulkan driver, and runs models in it. */
 
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
@@ -14,11 +14,11 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 const FOLDERS = ['/usr/lib/chromium', '/usr/lib64/chromium-browser', '/opt/google/chrome'];
 const ICD = 'vk_swiftshader_icd.json';
 
-/** What to say where one of them is missing. */
+/** Advice for a machine that lacks one of them. */
 export const CHROMIUM_ADVICE =
   'expected Chromium (on Debian: apt-get install chromium libvulkan1), or its path in CHROME_PATH';
 
-/** The browser: `CHROME_PATH`, else the first of the usual names on the PATH, else null. */
+/** Returns the path of the browser: `CHROME_PATH`, else the first of the usual names on the PATH, else null. */
 export function findChromium(): string | null {
   const folders = (process.env.PATH ?? '').split(path.delimiter);
   const candidates = NAMES.flatMap((name) => folders.map((folder) => path.join(folder, name)));
@@ -26,7 +26,7 @@ export function findChromium(): string | null {
   return [...(chosen ? [chosen] : []), ...candidates].find((file) => existsSync(file)) ?? null;
 }
 
-/** The description of SwiftShader, the Vulkan driver that needs no GPU and comes with Chromium. */
+/** Returns the description file of SwiftShader, the Vulkan driver that comes with Chromium and needs no GPU. */
 export function findSwiftShader(): string | null {
   const chosen = process.env.VK_ICD_FILENAMES;
   if (chosen) return chosen;
@@ -37,14 +37,14 @@ export function findSwiftShader(): string | null {
 }
 
 export interface BrowserResult {
-  /** [N, C], row after row. */
+  /** [N, C], row by row. */
   readonly logits: readonly number[];
   /** Version of onnxruntime-web. */
   readonly runtime: string;
   readonly userAgent: string;
 }
 
-/** onnxruntime-web's WASM backend, nothing else: no WebGPU, no WebGL. */
+/** Loads onnxruntime-web's WASM backend only: no WebGPU, no WebGL. */
 const PAGE = `<!doctype html><meta charset="utf-8"><script type="module">
 const send = (name, body) => fetch(name, { method: 'POST', body: JSON.stringify(body) });
 try {
@@ -63,7 +63,7 @@ try {
 </script>`;
 
 /**
- * Runs an exported model in a new browser with an empty profile, by a page of a loopback server.
+ * Runs an exported model in a new browser with an empty profile. A server on loopback serves the page.
  *
  * @param images float32 [N, 3, S, S].
  * @throws Error if the page fails, the browser ends early or `timeout` milliseconds pass.
@@ -82,7 +82,7 @@ export async function runInChromium(
   const result = new Promise<BrowserResult>((...both) => {
     [resolve, reject] = both;
   });
-  // Whoever awaits it gets the error; that may be later than it happens.
+  // The error is thrown where `result` is awaited, which may be later than it happens.
   result.catch(() => undefined);
   const content: Record<string, [string, string | Uint8Array]> = {
     '/': ['text/html', PAGE],
@@ -132,7 +132,7 @@ export async function runInChromium(
     `--user-data-dir=${profile}`,
     `http://127.0.0.1:${port}/`,
   ];
-  // In a process group of its own, so that all its processes can be ended with it.
+  // Start a process group, so that all of the browser's processes can be ended together.
   const browser = spawn(chromium, flags, { stdio: 'ignore', detached: true });
   const ended = new Promise<void>((exit) => {
     browser.once('exit', () => {

@@ -1,6 +1,6 @@
 /**
- * Loaded before the program (`node --import`), breaks or kills it at a chosen file operation. The program
- * itself knows nothing of it. `FAULT` holds a {@link Fault} as JSON.
+ * Breaks or kills a program at a chosen file operation. It is loaded before the program (`node --import`), which
+ * needs no code for it. The variable `FAULT` holds a {@link Fault} as JSON.
  */
 
 import fs from 'node:fs/promises';
@@ -9,15 +9,16 @@ import path from 'node:path';
 
 export interface Fault {
   /**
-   * Where: a temporary file `open`ed, half a chunk of it `write`n, about to be `sync`ed, about to be
-   * renamed (`rename`), just `renamed`; a second name about to be given (`link`); an old file about to be
-   * removed (`rm`) or just `removed`; its folder about to be synced (`folder`).
+   * Moment of the fault. For the temporary file: just opened (`open`), half a chunk written (`write`), about to be
+   * synced (`sync`), about to be renamed (`rename`), just renamed (`renamed`). Others: a second name is about to be
+   * given (`link`), an old file is about to be removed (`rm`) or was just removed (`removed`), the folder is about
+   * to be synced (`folder`).
    */
   readonly at:
     'open' | 'write' | 'sync' | 'rename' | 'renamed' | 'link' | 'rm' | 'removed' | 'folder';
   /** Part of the file's path. */
   readonly file: string;
-  /** Which time it happens, from 1. */
+  /** The fault strikes at the nth such operation, from 1. */
   readonly nth: number;
   readonly action: 'kill' | 'fail' | 'sleep';
 }

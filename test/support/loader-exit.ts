@@ -1,4 +1,4 @@
-/** A process that uses a loader in one of several ways and must then end by itself, with exit code 0. */
+/** Uses a loader in one of several ways; the process must then end by itself, with exit code 0. */
 
 import path from 'node:path';
 import { openArtifacts } from '../../src/platform/node/defaults.js';

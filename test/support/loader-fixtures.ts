@@ -1,4 +1,4 @@
-/** What the loader's tests share: a data set of fixtures, and ways to look at batches. */
+/** Helpers of the loader's tests: a data set of fixtures, and ways to look at batches. */
 
 import path from 'node:path';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
@@ -9,13 +9,13 @@ import { FIXTURES } from './paths.js';
 
 export const artifacts = await openArtifacts(path.join(FIXTURES, 'tiny'));
 export const PHOTOGRAPHS = ['photograph.png', 'panorama.png', 'tall.png', 'small.png'];
-/** 22 pictures of every size and kind there is. */
+/** 22 images of all sizes and kinds among the fixtures. */
 export const PATHS = [
   ...PHOTOGRAPHS.map(transformFixture),
   ...Object.keys(references.decode).slice(0, 18).map(decodeFixture),
 ];
 
-/** A data set of files; some may be replaced. `reads` counts the calls of get. */
+/** Data set of files, some of which may be replaced. `reads` counts the calls of `get`. */
 export class Files implements Dataset {
   readonly classes = ['a', 'b', 'c'];
   reads = 0;
@@ -33,7 +33,7 @@ export class Files implements Dataset {
   }
 }
 
-/** A loader of {@link Files}; the caller closes it, or its pool. */
+/** Opens a loader of {@link Files}. The caller closes it, or its pool. */
 export function openLoader(options: Partial<LoaderOptions>): DataLoader {
   const defaults = { artifacts, dataset: new Files(), batchSize: 4, seed: 7 };
   return new DataLoader({ ...defaults, mode: 'train', ...options });
@@ -47,7 +47,7 @@ export async function collect(batches: AsyncIterable<Batch>): Promise<Batch[]> {
 export const bytes = (batches: Batch[]): string[] =>
   batches.map(({ images }) => Buffer.from(images.buffer).toString('base64'));
 
-/** What a promise is rejected with. */
+/** Returns the error that a promise is rejected with. */
 export async function failure(promise: Promise<unknown>): Promise<Error> {
   const error = await promise.then(
     () => new Error('nothing was thrown'),

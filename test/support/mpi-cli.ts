@@ -1,6 +1,6 @@
 /**
- * The command line as a rank of the tests: `mpirun -np N node mpi-cli.js WORD…`. `{rank}` in a word is the
- * rank's number. Tells its process on standard error.
+ * Runs the command line as a rank of a test job: `mpirun -np N node mpi-cli.js WORD…`. `{rank}` in a word stands for
+ * the rank's number. Prints the process id on standard error.
  */
 
 import { launchInfoFromEnv } from '../../src/distributed/launcher.js';

@@ -1,15 +1,15 @@
-/** Jobs of several ranks, started as a user would: by `mpirun`, or Slurm's `srun`. */
+/** Starts jobs of several ranks as a user would: with `mpirun`, or Slurm's `srun`. */
 
 import { execFileSync } from 'node:child_process';
 import { WatchedProcess, type WatchedOptions } from './watched-process.js';
 
-/** What starts the ranks of a job. */
+/** A program that starts the ranks of a job. */
 export interface Launcher {
   readonly name: 'Open MPI' | 'MPICH' | 'Slurm';
   readonly command: string;
-  /** Words before the number of ranks. Everything stays on this machine, and on its loopback interface. */
+  /** Words before the number of ranks. They keep the job on this machine and its loopback interface. */
   readonly words: readonly string[];
-  /** The flag of the number of ranks, `-np` if not given. */
+  /** Flag before the number of ranks. Default: `-np`. */
   readonly count?: string;
 }
 
@@ -25,7 +25,7 @@ const CANDIDATES: readonly Launcher[] = [
   { name: 'MPICH', command: 'mpirun.mpich', words: ['-iface', 'lo'] },
 ];
 
-/** Those that are installed, under Debian's names. */
+/** Returns the launchers that are installed, by Debian's names. */
 export function installedLaunchers(): Launcher[] {
   return CANDIDATES.filter(({ command }) => {
     try {
@@ -37,17 +37,17 @@ export function installedLaunchers(): Launcher[] {
   });
 }
 
-/** Open MPI refuses to run as root, as which CI runs, unless told twice. */
+/** CI runs as root, which Open MPI refuses unless both variables are set. */
 const AS_ROOT = { OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1' };
 
-/** This process's environment, and what {@link Job} adds to it. */
+/** Returns this process's environment with `more` and what {@link Job} adds. */
 export function environment(more: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv {
   return { ...process.env, ...AS_ROOT, ...more };
 }
 
-/** A job under way. */
+/** A running job. */
 export class Job extends WatchedProcess {
-  /** @param words of each rank: a program of Node and its arguments. */
+  /** @param words what each rank runs: a Node program and its arguments. */
   constructor(
     launcher: Launcher,
     ranks: number,
@@ -66,7 +66,7 @@ export class Job extends WatchedProcess {
   }
 }
 
-/** Runs a job to its end. */
+/** Runs a job until it ends. */
 export function runJob(
   launcher: Launcher,
   ranks: number,

@@ -1,4 +1,4 @@
-/** Preloaded: whoever loads koffi, or a thread for MPI, fails. */
+/** Preloaded by a test: loading koffi, or starting a thread for MPI, throws an error. */
 
 import { register } from 'node:module';
 

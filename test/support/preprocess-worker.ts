@@ -1,4 +1,4 @@
-/** A worker thread that runs preprocessing graphs, for the tests. */
+/** Worker thread that runs preprocessing graphs for the tests. */
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
@@ -7,7 +7,7 @@ import { decodeImage } from '../../src/images/decode.js';
 export interface GraphRun {
   readonly graph: string;
   readonly image: string;
-  /** top, left, height, width; without it the graph takes the image only. */
+  /** Top, left, height and width. Without it the graph takes the image only. */
   readonly box?: readonly [number, number, number, number];
   readonly flip?: boolean;
 }

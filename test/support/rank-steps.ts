@@ -1,4 +1,4 @@
-/** Steps of the tiny network that ranks take together, or one process alone. */
+/** Training steps of the tiny network, for several ranks or for one process. */
 
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
@@ -10,11 +10,11 @@ import { randomChunk } from './tiny-network.js';
 import { TINY } from './paths.js';
 
 export const CLASSES = 3;
-/** Well below that of the third step's gradients. */
+/** Gradient norm for clipping, well below the norm of the third step's gradients. */
 const MAX_NORM = 0.1;
 
 export type Ways = Pick<GraphSettings, 'freeze' | 'nesterov'>;
-/** By the name that the scenario of mpi-rank.ts takes. */
+/** Settings by the name that the scenario `steps` of long/mpi/rank.ts takes. */
 export const WAYS = {
   plain: { freeze: 'none', nesterov: false },
   nesterov: { freeze: 'none', nesterov: true },
@@ -22,7 +22,7 @@ export const WAYS = {
   'frozen-nesterov': { freeze: 'backbone', nesterov: true },
 } as const satisfies Record<string, Ways>;
 
-/** Three steps, on the same batches wherever they are taken; the last with its gradients clipped. */
+/** Takes three steps, on the same batches in every process. The third clips its gradients. */
 export async function threeSteps(
   { nesterov }: Ways,
   open: (runtime: OrtWorker, artifacts: Artifacts) => Promise<TrainSession>,

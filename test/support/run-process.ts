@@ -1,4 +1,4 @@
-/** Training runs as processes of their own, to be stopped, killed and broken. */
+/** Starts training runs as processes of their own, which tests stop, kill and break. */
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -14,7 +14,7 @@ export type { End };
 
 export const CLASSES = ['red', 'blue'];
 
-/** A data folder of small PNGs: `training` and `validation` pictures a class. */
+/** Writes a data folder of small PNGs: `training` and `validation` images per class. */
 export async function makeData(dir: string, training: number, validation: number): Promise<string> {
   const counts = [
     ['train', training],
@@ -34,14 +34,14 @@ export async function makeData(dir: string, training: number, validation: number
 }
 
 export interface ProcessOptions {
-  /** Working directory; also of the cache. */
+  /** Working directory, which also holds the cache. */
   readonly cwd: string;
-  /** A module loaded before the program. */
+  /** Path of a module that is loaded before the program. */
   readonly preload?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A call of the command line. */
+/** A process of the command line. */
 export class Process extends WatchedProcess {
   constructor(words: readonly string[], { cwd, preload, env }: ProcessOptions) {
     const before = preload === undefined ? [] : ['--import', preload];
@@ -55,14 +55,14 @@ export async function call(words: readonly string[], options: ProcessOptions): P
   return { code, signal, stdout, stderr };
 }
 
-/** Words of a short run from random weights on the tiny network. */
+/** Returns the words of a short run from random weights on the tiny network. */
 export function trainWords(data: string, out: string, ...more: string[]): string[] {
   const setting = ['--weights', 'random', '--device', 'cpu', '--threads', '1', '--workers', '1'];
   const given = ['--data', data, '--out', out, '--artifacts', TINY];
   return ['train', ...given, ...setting, ...more];
 }
 
-/** All that a run leaves, without what names its folder or the time it took. */
+/** Everything that a run writes, except the name of its folder and the time it took. */
 export interface Outcome {
   readonly last: Checkpoint;
   readonly best: Checkpoint;

@@ -1,4 +1,4 @@
-/** A zip archive of stored files, as small as the format allows. */
+/** Writes zip archives of stored files, as small as the format allows. */
 
 import { crc32 } from 'node:zlib';
 

@@ -1,4 +1,4 @@
-/** The tiny network of the fixtures, and small coloured pictures that it can learn. */
+/** The tiny network of the fixtures, and small coloured images that it can learn. */
 
 import sharp from 'sharp';
 import type { Dataset, Sample } from '../../src/data/dataset.js';
@@ -13,7 +13,7 @@ const HUES = [
   [60, 200, 60],
 ] as const;
 
-/** K batches of N random images and labels. */
+/** Returns K batches of N random images and labels. */
 export function randomChunk(
   options: { steps: number; batchSize: number; classes: number; seed?: number } & Partial<
     Pick<StackedBatches, 'momentum' | 'weightDecay'> & { lr: number; headLr: number }
@@ -41,7 +41,7 @@ export function randomChunk(
   };
 }
 
-/** PNG bytes: noise around the class's colour. */
+/** Returns an image as PNG bytes: noise around the class's colour. */
 export async function coloured(label: number, seed: number, side = 40): Promise<Uint8Array> {
   const random = new Philox(seed, 101);
   const [r, g, b] = HUES[label] ?? HUES[0];
@@ -54,7 +54,7 @@ export async function coloured(label: number, seed: number, side = 40): Promise<
   return sharp(pixels, { raw }).png().toBuffer();
 }
 
-/** A custom data set in memory, as the tutorial's Dataset: `count` pictures, classes in turn. */
+/** A data set in memory: `count` images, whose classes alternate. */
 export class Colours implements Dataset {
   readonly #images = new Map<number, Promise<Uint8Array>>();
 

@@ -1,8 +1,8 @@
-/** A process whose output is watched while it runs. */
+/** Watches the output of a process while it runs. */
 
 import { spawn, type ChildProcess } from 'node:child_process';
 
-/** How a process ended. */
+/** Exit code, signal and output of a process. */
 export interface End {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -16,7 +16,7 @@ export interface TimedEnd extends End {
 
 export interface WatchedOptions {
   readonly cwd?: string | undefined;
-  /** Beside this process's own. */
+  /** Variables added to this process's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -57,7 +57,7 @@ export class WatchedProcess {
     for (const watcher of this.#watchers) watcher();
   }
 
-  /** Waits until its output has `pattern`; gives its match. */
+  /** Waits until the output matches `pattern`; returns the match. */
   async printed(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
