@@ -1,6 +1,6 @@
 """manifest.json: the one definition of names, shapes, preprocessing constants and provenance.
 
-The folder of its reader, src/artifacts, declares the types of the document.
+Its reader in src/artifacts declares the types of the document.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def others(before: tuple[float, float]) -> str:
     """Says how much processor time other programs took, which makes the figures less reliable."""
     used, own = (now - then for now, then in zip(processor_seconds(), before, strict=True))
     share = max(0.0, 1 - own / used)
-    return f"Other programs took {share:.0%} of the processor time that was used meanwhile."
+    return f"Other programs took {share:.0%} of the processor time used during the measurement."
 
 
 def measure(threads: int, rounds: int) -> Iterator[str]:

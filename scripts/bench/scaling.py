@@ -99,7 +99,7 @@ class Model:
         return self.epoch(1, images, link) / self.epoch(ranks, images, link) / ranks
 
     def last_that_pays(self, images: int, link: Link) -> int:
-        """Returns the largest number of ranks whose last doubling pays; 1 if none does."""
+        """Returns the largest number of ranks to which doubling pays; 1 if no doubling pays."""
         paying = [
             ranks
             for ranks in RANKS

@@ -52,7 +52,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     if device is None:
-        print("expected Chromium's SwiftShader, found none (Debian: chromium)", file=sys.stderr)
+        print(
+            "expected Chromium's SwiftShader, found none; on Debian install chromium",
+            file=sys.stderr,
+        )
         return 1
     with Bridge(device.environment) as bridge:
         errors = step_errors(bridge, range(options.seeds), provider=device.provider)

@@ -1,4 +1,4 @@
-"""ONNX's reference evaluator, which computes in float64; ONNX Runtime has float32 kernels only."""
+"""ONNX's reference evaluator: computes in float64 what ONNX Runtime can compute in float32 only."""
 
 from __future__ import annotations
 

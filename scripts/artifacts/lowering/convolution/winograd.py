@@ -25,7 +25,7 @@ from scripts.artifacts.lowering.convolution.geometry import Convolution
 INPUT = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], dtype=np.float64)
 KERNEL = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=np.float64)
 OUTPUT = np.array([[1, 0], [1, 1], [1, -1], [0, -1]], dtype=np.float64)
-"""B^T [4, 4], G [4, 3] and A [4, 2]."""
+"""INPUT is B^T [4, 4], KERNEL is G [4, 3] and OUTPUT is A [4, 2] of the formulas above."""
 
 TILE, POINTS = 2, 4
 
