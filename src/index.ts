@@ -21,15 +21,15 @@ export type {
   UpdateGraphSpec,
 } from './artifacts/manifest.js';
 export type { ClassScore } from './metrics/confusion-matrix.js';
-export {
-  Classifier,
-  type ClassifierOptions,
-  type InputImage,
-  type Classification,
+export { Classifier, exportInference, findLr, train } from './platform/node/library.js';
+export type {
+  ClassifierOptions,
+  InputImage,
+  Classification,
   /** @deprecated Use `InputImage`. */
-  type InputImage as Item,
+  InputImage as Item,
   /** @deprecated Use `Classification`. */
-  type Classification as Outcome,
+  Classification as Outcome,
 } from './inference/classifier.js';
 export type {
   BestResult,
@@ -52,12 +52,8 @@ export { type Dataset, type Sample } from './data/dataset.js';
 export * from './common/errors.js';
 export type * from './common/events.js';
 export { evaluateFolder, type EvaluationResult } from './inference/evaluate-folder.js';
-export {
-  exportInference,
-  type ExportOptions,
-  type ExportResult,
-} from './export/export-inference.js';
-export { findLr, type FindLrResult } from './train/find-lr.js';
+export type { ExportOptions, ExportResult } from './export/export-inference.js';
+export type { FindLrResult } from './train/find-lr.js';
 export type { FindLrOptions } from './config/find-lr-options.js';
 export type { LrPoint, LrSuggestion } from './metrics/lr-curve.js';
 export type { ModelFile } from './inference/model-file.js';
@@ -65,5 +61,4 @@ export { predict, type Prediction } from './inference/predict.js';
 export type { Replay } from './export/verify-export.js';
 export type { CheckpointName } from './checkpoint/run-folder.js';
 export type { State, Tensor } from './common/tensor.js';
-export { train } from './train/train.js';
 export type { Compression } from './onnx/compress-weights.js';

@@ -10,10 +10,11 @@ import {
   LoaderPool,
   openArtifacts,
   checkImages,
+  nodePlatform,
 } from '../../dist/src/internal.js';
 
 const artifacts = await openArtifacts(bundledArtifacts());
-const pool = new LoaderPool({ artifacts, workers: 4 });
+const pool = new LoaderPool({ images: nodePlatform.images, artifacts, workers: 4 });
 const small = await ImageFolder.open(path.join(process.argv[2] ?? '', 'warm'));
 await pool.inspect(
   small.samples.map(({ image }) => image),

@@ -14,10 +14,11 @@ import {
   LoaderPool,
   openArtifacts,
   ImageCache,
+  nodePlatform,
 } from '../../dist/src/internal.js';
 
 const artifacts = await openArtifacts(bundledArtifacts());
-const pool = new LoaderPool({ artifacts, workers: 4 });
+const pool = new LoaderPool({ images: nodePlatform.images, artifacts, workers: 4 });
 const dataset = await ImageFolder.open(path.join(process.argv[2] ?? '', 'train'));
 const options = { artifacts, pool, dataset, mode: 'train', batchSize: 4, seed: 0 };
 const loaders = {

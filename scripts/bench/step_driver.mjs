@@ -13,12 +13,13 @@ import {
   stepsPerExecution,
   stackBatches,
   TrainSession,
+  nodePlatform,
 } from '../../dist/src/internal.js';
 
 const CLASSES = 2;
 const threads = Number(process.argv[2] ?? 2);
 const artifacts = await openArtifacts(bundledArtifacts());
-const runtime = new OrtWorker('cpu', threads);
+const runtime = new OrtWorker(nodePlatform.ort, 'cpu', threads);
 const session = await TrainSession.create(runtime, artifacts, CLASSES);
 const options = { weights: 'random', classes: CLASSES, seed: 0 };
 await session.setState((await initialState(artifacts, options)).state);

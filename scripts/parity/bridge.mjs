@@ -30,6 +30,7 @@ import {
   trainEpoch,
   TrainSession,
   writeFileAtomic,
+  nodePlatform,
 } from '../../dist/src/internal.js';
 
 const WORKERS = 2;
@@ -56,7 +57,7 @@ function weightFeeds({ manifest }, tensors) {
 }
 
 async function withRuntime(threads, use) {
-  const runtime = new OrtWorker('cpu', threads);
+  const runtime = new OrtWorker(nodePlatform.ort, 'cpu', threads);
   try {
     return await use(runtime);
   } finally {
@@ -80,7 +81,7 @@ const jobs = {
   async open({ artifacts: dir, classes, provider, threads }) {
     await jobs.close();
     const artifacts = await openArtifacts(dir);
-    const { runtime } = await openDevice(provider, threads, artifacts);
+    const { runtime } = await openDevice(provider, threads, artifacts, nodePlatform.ort);
     const session = await TrainSession.create(runtime, artifacts, classes).catch(async (error) => {
       // Close the runtime: its thread would keep the process alive.
       await runtime.close();
@@ -140,7 +141,16 @@ const jobs = {
   async epochs({ data, epochs, batchSize, seed, settings, output }) {
     const { artifacts, session, classes } = open;
     const dataset = await ImageFolder.open(data);
-    const options = { artifacts, dataset, mode: 'train', batchSize, seed, workers: WORKERS };
+    const images = nodePlatform.images;
+    const options = {
+      artifacts,
+      images,
+      dataset,
+      mode: 'train',
+      batchSize,
+      seed,
+      workers: WORKERS,
+    };
     const loader = new DataLoader(options);
     const outputs = {};
     const losses = [];
@@ -199,7 +209,7 @@ const jobs = {
       get: (index) => ({ image: images[index], label: 0 }),
     };
     const options = { artifacts, dataset, mode, batchSize: 1, seed, workers: WORKERS };
-    const loader = new DataLoader(options);
+    const loader = new DataLoader({ ...options, images: nodePlatform.images });
     const { inputSize, cropScale, cropRatio, flipProbability } = artifacts.manifest.preprocessing;
     const outputs = {};
     try {

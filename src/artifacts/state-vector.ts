@@ -2,7 +2,7 @@
 
 import type { Manifest, PackedNames } from './manifest.js';
 import { TrainingError } from '../common/errors.js';
-import type { FloatTensors } from '../session/ort-worker-messages.js';
+import type { FloatTensors } from '../common/tensor.js';
 import { MOMENTUM_PREFIX, elementCount, float32Tensor, type Tensor } from '../common/tensor.js';
 
 /** What each packed vector holds, in its order. */

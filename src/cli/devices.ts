@@ -3,6 +3,7 @@
 import { Validator } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
 import type { Arguments, Flag } from './flags.js';
+import { nodePlatform } from '../platform/node/node-platform.js';
 
 export const DOCTOR_FLAGS: Readonly<Record<string, Flag>> = {
   device: {
@@ -35,7 +36,7 @@ export async function doctorCommand(given: Arguments, say: Say): Promise<number>
       `expected --device to be one of ${known.join(', ')}, got ${JSON.stringify(wanted)}`,
     );
   }
-  const diagnosis = await diagnose();
+  const diagnosis = await diagnose(nodePlatform.ort);
   if (given.json === true) say(JSON.stringify(diagnosis, null, 1));
   else for (const line of diagnosisLines(diagnosis)) say(line);
   const asked = diagnosis.devices.find(({ device }) => device === wanted);

@@ -6,6 +6,7 @@ import { ConfigError } from '../common/errors.js';
 import { EXPORT_FLAGS as BASE_FLAGS, NUMBER, type Arguments, type Flag } from './flags.js';
 import type { ExportOptions, ExportResult } from '../export/export-inference.js';
 import { formatShare } from '../common/format.js';
+import { nodePlatform } from '../platform/node/node-platform.js';
 
 export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
   ...BASE_FLAGS,
@@ -34,10 +35,10 @@ export async function exportCommand(given: Arguments): Promise<string[]> {
   const web =
     given.web === undefined ? null : new Validator('flag').text('web', 'a folder name', given.web);
   const { exportInference } = await import('../export/export-inference.js');
-  const lines = exportLines(await exportInference(options));
+  const lines = exportLines(await exportInference(options, nodePlatform));
   if (web === null) return lines;
   const { exportWebPage } = await import('../export/export-web.js');
-  const page = await exportWebPage(options, web);
+  const page = await exportWebPage(options, web, nodePlatform);
   return [
     ...lines,
     ...exportLines(page),

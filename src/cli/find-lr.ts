@@ -16,6 +16,7 @@ import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './
 import { launchInfoFromEnv } from '../distributed/launcher.js';
 import { formatRoughRate } from '../common/format.js';
 import { producer } from '../common/package-info.js';
+import { nodePlatform } from '../platform/node/node-platform.js';
 
 function rangeFlag(option: keyof typeof RANGE_DEFAULTS, describe: string): Flag {
   return { describe, shownDefault: String(RANGE_DEFAULTS[option]) };
@@ -55,7 +56,7 @@ export async function findLrCommand(given: Arguments): Promise<void> {
     speak,
     'stopping after this step',
     // findLr() checks every value again.
-    (reins) => findLr({ ...(options as FindLrOptions), ...reins }, 'flag'),
+    (reins) => findLr({ ...(options as FindLrOptions), ...reins }, 'flag', nodePlatform),
     (_, signal) => signal.aborted,
   );
   const { findLrPage, findLrLines } = await import('../report/find-lr-page.js');

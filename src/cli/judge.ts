@@ -6,6 +6,7 @@ import { RANGES, Validator, rangeText } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
 import type { Arguments, Flag } from './flags.js';
 import type { Prediction } from '../inference/predict.js';
+import { nodePlatform } from '../platform/node/node-platform.js';
 
 /** Where the lines of a command go. */
 export interface Streams {
@@ -81,6 +82,7 @@ async function openSource(given: Arguments): Promise<Classifier> {
   const options = {
     workers: count(given, 'workers', RANGES.workers) ?? 4,
     threads: count(given, 'threads', RANGES.threads) ?? 0,
+    platform: nodePlatform,
   };
   const { Classifier } = await import('../inference/classifier.js');
   if (model !== undefined) {

@@ -13,6 +13,7 @@ import {
 import { ConfigError, InterruptedError } from '../common/errors.js';
 import type { TrainResult } from '../common/events.js';
 import { type Arguments, trainOptions } from './flags.js';
+import { nodePlatform } from '../platform/node/node-platform.js';
 
 /** The demo's settings: enough for the two textures of samples/ from random weights. */
 const DEMO_SETTINGS = {
@@ -79,7 +80,7 @@ async function trainAndShow(
     speak,
     'stopping after this step, with a checkpoint',
     // train() checks every value again.
-    (reins) => train({ ...(options as TrainOptions), ...reins }, 'flag'),
+    (reins) => train({ ...(options as TrainOptions), ...reins }, 'flag', nodePlatform),
     (error) => {
       if (!(error instanceof InterruptedError)) return false;
       speak.listener.clear();

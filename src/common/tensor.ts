@@ -7,6 +7,9 @@ export interface Tensor {
   readonly data: Float32Array | BigInt64Array;
 }
 
+/** Tensors by name. */
+export type FloatTensors = Record<string, Tensor>;
+
 /**
  * Everything training changes, by torchvision's names: parameters, `momentum.<parameter>`, BatchNorm's
  * running statistics, and its `num_batches_tracked` counters (int64 scalars).

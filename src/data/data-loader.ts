@@ -3,6 +3,7 @@
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Dataset, Sample } from './dataset.js';
 import { ConfigError, DatasetError } from '../common/errors.js';
+import type { ImageBackend } from '../platform/platform.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import type { LoaderItem, LoaderMode } from '../images/worker-messages.js';
 import type { ImageCache } from '../images/image-cache.js';
@@ -22,6 +23,8 @@ export interface LoaderOptions {
    * sizes; with `evaluate` each sample is in exactly one part.
    */
   readonly shard?: Shard;
+  /** Decodes images in the loader's own pool. Needed without `pool`. */
+  readonly images?: ImageBackend;
   /** Worker threads of the loader's own pool; default 4. Ignored with `pool`. */
   readonly workers?: number;
   /** A pool to share with other loaders; {@link DataLoader.close} leaves it open. */
@@ -73,16 +76,15 @@ export class DataLoader {
 
   /** @throws ConfigError if a number is out of its range. */
   constructor(options: LoaderOptions) {
-    const { artifacts, dataset, batchSize, workers, pool } = options;
+    const { dataset, batchSize, pool } = options;
     atLeastOne('batch size', batchSize);
     if (options.prefetch !== undefined) atLeastOne('prefetch', options.prefetch);
     this.#options = options;
     this.dataset = dataset;
     this.batchSize = batchSize;
-    this.#pool =
-      pool ?? new LoaderPool(workers === undefined ? { artifacts } : { artifacts, workers });
+    this.#pool = pool ?? ownPool(options);
     this.#prefetch = options.prefetch ?? 2 * this.#pool.workers;
-    this.#imageLength = 3 * artifacts.manifest.preprocessing.inputSize ** 2;
+    this.#imageLength = 3 * options.artifacts.manifest.preprocessing.inputSize ** 2;
   }
 
   /** Number of batches of an epoch. */
@@ -225,6 +227,13 @@ export class DataLoader {
  */
 function ownBytes(bytes: Uint8Array): Uint8Array {
   return bytes.byteLength === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
+}
+
+function ownPool({ artifacts, images, workers = 4 }: LoaderOptions): LoaderPool {
+  if (images === undefined) {
+    throw new ConfigError('expected a pool or an image backend, got neither; give one of them');
+  }
+  return new LoaderPool({ artifacts, images, workers });
 }
 
 function atLeastOne(what: string, value: number): void {

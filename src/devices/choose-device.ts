@@ -5,6 +5,7 @@ import type { Device } from '../config/train-options.js';
 import { missingForCuda } from './cuda.js';
 import { DeviceError } from '../common/errors.js';
 import { OrtWorker } from '../session/ort-worker.js';
+import type { OrtBackend } from '../platform/platform.js';
 import type { Provider } from '../session/ort-worker-messages.js';
 import { withoutRealGpu } from './vulkan.js';
 import { messageOf } from '../common/format.js';
@@ -35,22 +36,23 @@ export async function openDevice(
   device: Device,
   threads: number,
   artifacts: Artifacts,
+  ort: OrtBackend,
 ): Promise<OpenDevice> {
-  if (device === 'cpu') return { runtime: new OrtWorker('cpu', threads), reason: 'as asked' };
+  if (device === 'cpu') return { runtime: new OrtWorker(ort, 'cpu', threads), reason: 'as asked' };
   if (device !== 'auto') {
-    const tried = await tryProvider(device, threads, artifacts);
+    const tried = await tryProvider(device, threads, artifacts, ort);
     if (typeof tried !== 'string') return { runtime: tried, reason: 'as asked' };
     throw new DeviceError(
       `expected the ${device} provider to load, got: ${tried}; ${ADVICE[device]}`,
     );
   }
-  const cuda = await tryProvider('cuda', threads, artifacts);
+  const cuda = await tryProvider('cuda', threads, artifacts, ort);
   if (typeof cuda !== 'string') return { runtime: cuda, reason: 'CUDA comes first' };
   const noCuda = `CUDA cannot be used: ${cuda}`;
-  const webgpu = (await withoutRealGpu()) ?? (await tryProvider('webgpu', threads, artifacts));
+  const webgpu = (await withoutRealGpu()) ?? (await tryProvider('webgpu', threads, artifacts, ort));
   if (typeof webgpu !== 'string') return { runtime: webgpu, reason: noCuda };
   const reason = `${noCuda}; WebGPU cannot be used: ${webgpu}`;
-  return { runtime: new OrtWorker('cpu', threads), reason };
+  return { runtime: new OrtWorker(ort, 'cpu', threads), reason };
 }
 
 /** A runtime in which `provider` loaded a graph, or why there is none. */
@@ -58,11 +60,12 @@ export async function tryProvider(
   provider: Exclude<Provider, 'cpu'>,
   threads: number,
   artifacts: Artifacts,
+  ort: OrtBackend,
 ): Promise<OrtWorker | string> {
   // Asked for first: the runtime itself only says that it failed to load a shared library.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) return missing;
-  const runtime = new OrtWorker(provider, threads);
+  const runtime = new OrtWorker(ort, provider, threads);
   try {
     await runtime.release(await runtime.load(artifacts.graphPath('evaluate')));
     return runtime;

@@ -11,6 +11,7 @@ import {
   type Check,
 } from './cuda.js';
 import { tryProvider } from './choose-device.js';
+import type { OrtBackend } from '../platform/platform.js';
 import type { Provider } from '../session/ort-worker-messages.js';
 import { realGpu, vulkanReport } from './vulkan.js';
 
@@ -36,8 +37,8 @@ export interface Diagnosis {
 const LOADS = 'a graph loads on it';
 
 /** Looks at every device. Libraries are really loaded, and a graph is loaded on each device. */
-export async function diagnose(): Promise<Diagnosis> {
-  const devices = [cpu(), await cuda(), await webgpu()];
+export async function diagnose(ort: OrtBackend): Promise<Diagnosis> {
+  const devices = [cpu(), await cuda(ort), await webgpu(ort)];
   return {
     runtime: runtimeVersion(),
     folder: runtimeFolder(),
@@ -61,14 +62,14 @@ function cpu(): DeviceReport {
   return { device: 'cpu', usable: true, software: false, checks };
 }
 
-async function cuda(): Promise<DeviceReport> {
+async function cuda(ort: OrtBackend): Promise<DeviceReport> {
   const files = providerChecks();
   const isLinuxBuild = files.length > 1;
   const checks = [...files, ...(isLinuxBuild ? libraryChecks() : [])];
-  return withGraph('cuda', checks, 'NVIDIA GPU and driver', false);
+  return withGraph({ device: 'cuda', checks, software: false }, 'NVIDIA GPU and driver', ort);
 }
 
-async function webgpu(): Promise<DeviceReport> {
+async function webgpu(ort: OrtBackend): Promise<DeviceReport> {
   const report = await vulkanReport();
   const needsVulkan = process.platform === 'linux';
   const checks: Check[] = [];
@@ -91,20 +92,19 @@ async function webgpu(): Promise<DeviceReport> {
     }
   }
   const software = process.platform !== 'darwin' && realGpu(report) === undefined;
-  return withGraph('webgpu', checks, 'a GPU driver', software);
+  return withGraph({ device: 'webgpu', checks, software }, 'a GPU driver', ort);
 }
 
 /** Loads a graph where nothing is missing so far: the last word is the runtime's. */
 async function withGraph(
-  device: 'cuda' | 'webgpu',
-  checks: readonly Check[],
+  { device, checks, software }: Omit<DeviceReport, 'usable'> & { device: 'cuda' | 'webgpu' },
   needs: string,
-  software: boolean,
+  ort: OrtBackend,
 ): Promise<DeviceReport> {
   if (checks.some(({ problem }) => problem !== null)) {
     return { device, usable: false, software, checks };
   }
-  const tried = await tryProvider(device, 1, await openArtifacts(bundledArtifacts()));
+  const tried = await tryProvider(device, 1, await openArtifacts(bundledArtifacts()), ort);
   if (typeof tried === 'string') {
     const failed = { name: LOADS, problem: tried, note: `needs ${needs}` };
     return { device, usable: false, software, checks: [...checks, failed] };

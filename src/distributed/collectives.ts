@@ -13,10 +13,11 @@ import { artifactsOf, type ResumePoint } from '../checkpoint/resume-point.js';
 import type { TrainingRun } from '../train/training-run.js';
 import type { Shard } from '../data/sampler.js';
 import type { OrtWorker } from '../session/ort-worker.js';
-import type { GraphSettings, TrainSession } from '../session/train-session.js';
+import type { TrainSession } from '../session/train-session.js';
 import { stateLayout, type StateEntry } from '../artifacts/state-layout.js';
 import { elementCount, float32Tensor, type State, type Tensor } from '../common/tensor.js';
 import { MpiProcessGroup } from './mpi-process-group.js';
+import type { GraphSettings } from '../session/training-graph.js';
 
 let opened: Promise<MpiProcessGroup> | null = null;
 

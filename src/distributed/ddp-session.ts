@@ -2,17 +2,11 @@
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { TrainingError } from '../common/errors.js';
-import type { FloatTensors } from '../session/ort-worker-messages.js';
+import { selectInputs, type GraphSettings } from '../session/training-graph.js';
 import type { OrtWorker } from '../session/ort-worker.js';
-import {
-  TrainSession,
-  selectInputs,
-  type StackedBatches,
-  type StepResults,
-  type GraphSettings,
-} from '../session/train-session.js';
+import { TrainSession, type StackedBatches, type StepResults } from '../session/train-session.js';
 import { stateLayout } from '../artifacts/state-layout.js';
-import { elementCount, float32Tensor, type Tensor } from '../common/tensor.js';
+import { elementCount, float32Tensor, type Tensor, type FloatTensors } from '../common/tensor.js';
 import type { MpiProcessGroup } from './mpi-process-group.js';
 
 /**

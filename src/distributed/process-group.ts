@@ -5,7 +5,7 @@
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { TrainingGraph } from '../artifacts/manifest.js';
-import { stepsPerExecution } from '../train/train-epoch.js';
+import { stepsPerExecution, trainingGraph, type GraphSettings } from '../session/training-graph.js';
 import type { Evaluation } from '../train/validate.js';
 import type { PhaseRecord, StartEvent } from '../common/events.js';
 import { launchInfoFromEnv } from './launcher.js';
@@ -14,7 +14,7 @@ import type { ResumePoint } from '../checkpoint/resume-point.js';
 import type { TrainingRun } from '../train/training-run.js';
 import type { Shard } from '../data/sampler.js';
 import type { OrtWorker } from '../session/ort-worker.js';
-import { TrainSession, trainingGraph, type GraphSettings } from '../session/train-session.js';
+import { TrainSession } from '../session/train-session.js';
 import type { State } from '../common/tensor.js';
 
 /** Numbers that processes can add up. */

@@ -20,8 +20,9 @@ import {
 } from './verify-export.js';
 import type { CheckpointName } from '../checkpoint/run-folder.js';
 import { openRunWeights, type RunWeights } from '../checkpoint/load-run.js';
+import type { OrtBackend, Platform } from '../platform/platform.js';
 import { OrtWorker } from '../session/ort-worker.js';
-import type { FloatTensors } from '../session/ort-worker-messages.js';
+import type { FloatTensors } from '../common/tensor.js';
 import { float32Tensor, type State } from '../common/tensor.js';
 import { compressWeights, type Compression } from '../onnx/compress-weights.js';
 import { producer } from '../common/package-info.js';
@@ -81,11 +82,14 @@ export interface ExportResult {
  * @throws WeightsError for a damaged checkpoint; TrainingError if the model gives other results, or
  *   compression costs too much; ConfigError if compression cannot be judged.
  */
-export async function exportInference(options: ExportOptions): Promise<ExportResult> {
-  const { model, source, maxDifference } = await buildModel(options);
+export async function exportInference(
+  options: ExportOptions,
+  platform: Platform,
+): Promise<ExportResult> {
+  const { model, source, maxDifference } = await buildModel(options, platform.ort);
   const validation = options.skipReplay === true ? null : await findValidation(source, options);
   const found =
-    validation === null ? null : await verifyExport(model, source.artifacts, validation);
+    validation === null ? null : await verifyExport(model, source.artifacts, validation, platform);
   checkReplay(found, options);
   await writeFileAtomic(options.out, model);
   const { classes } = source.run;
@@ -99,12 +103,12 @@ export interface BuiltModel {
 }
 
 /** Builds the model and compares it with the evaluation graph. */
-export async function buildModel(options: ExportOptions): Promise<BuiltModel> {
+export async function buildModel(options: ExportOptions, ort: OrtBackend): Promise<BuiltModel> {
   const source = await openRunWeights(options);
   const { artifacts, state, run } = source;
   const properties = describe(source, options);
   const plain = await buildInferenceModel(artifacts, state, { classes: run.classes, properties });
-  const maxDifference = await compareWithEvaluation(artifacts, state, plain);
+  const maxDifference = await compareWithEvaluation(artifacts, state, plain, ort);
   if (!(maxDifference <= EXPORT_TOLERANCE)) {
     throw new TrainingError(
       `expected the exported model's logits within ${EXPORT_TOLERANCE} of the evaluation graph's, ` +
@@ -184,6 +188,7 @@ export async function compareWithEvaluation(
   artifacts: Artifacts,
   state: State,
   model: Uint8Array,
+  ort: OrtBackend,
 ): Promise<number> {
   const { manifest } = artifacts;
   const { inputSize } = manifest.preprocessing;
@@ -197,7 +202,7 @@ export async function compareWithEvaluation(
     const tensor = state.get(name);
     if (tensor !== undefined) feeds[name] = tensor;
   }
-  const runtime = new OrtWorker('cpu');
+  const runtime = new OrtWorker(ort, 'cpu');
   try {
     const exported = await runtime.load(model);
     const reference = await runtime.load(artifacts.graphPath('evaluate'));

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { predictedLabels, type Predictions } from '../metrics/predictions.js';
+import type { Platform } from '../platform/platform.js';
 import { Classifier } from '../inference/classifier.js';
 import type { Dataset, Sample } from '../data/dataset.js';
 import { classifyDataset } from '../inference/evaluate-folder.js';
@@ -77,8 +78,9 @@ export async function verifyExport(
   model: Uint8Array,
   artifacts: Artifacts,
   { dataset, expected }: Validation,
+  platform: Platform,
 ): Promise<Replay> {
-  const classifier = await Classifier.open(model, artifacts);
+  const classifier = await Classifier.open(model, artifacts, { platform });
   try {
     return compare(await classifyDataset(classifier, dataset), expected);
   } finally {

@@ -2,7 +2,7 @@
 
 import sharp from 'sharp';
 import type { Preprocessing } from '../artifacts/manifest.js';
-import { decodeImage } from './decode.js';
+import type { ImageDecoder } from '../platform/platform.js';
 
 const SIDE = 180;
 const QUALITY = 72;
@@ -11,10 +11,13 @@ function toUri(jpeg: Buffer): string {
   return `data:image/jpeg;base64,${jpeg.toString('base64')}`;
 }
 
-/** An image file, or its bytes, cut to a small square; null where it cannot be read. */
-export async function thumbnail(image: string | Uint8Array): Promise<string | null> {
+/** Cuts an image file, or its bytes, to a small square; returns null if it cannot be read. */
+export async function thumbnail(
+  decoder: ImageDecoder,
+  image: string | Uint8Array,
+): Promise<string | null> {
   try {
-    const { data, width, height } = await decodeImage(image);
+    const { data, width, height } = await decoder.decode(image);
     const jpeg = await sharp(data, { raw: { width, height, channels: 3 } })
       .resize(SIDE, SIDE, { fit: 'cover' })
       .jpeg({ quality: QUALITY, mozjpeg: true })

@@ -1,8 +1,8 @@
 /** Worker threads that decode and preprocess images, shared by any number of loaders. */
 
-import { Worker } from 'node:worker_threads';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { ConfigError, DatasetError } from '../common/errors.js';
+import type { ImageBackend, WorkerThread } from '../platform/platform.js';
 import type {
   Inspection,
   LoadedTask,
@@ -14,6 +14,8 @@ import type {
 
 export interface LoaderPoolOptions {
   readonly artifacts: Artifacts;
+  /** Decodes images, and starts the threads. */
+  readonly images: ImageBackend;
   /** Number of worker threads, at least 1; default 4. */
   readonly workers?: number;
 }
@@ -31,7 +33,7 @@ interface Job {
 
 /** A thread, and the jobs it has been sent. */
 interface Thread {
-  readonly worker: Worker;
+  readonly worker: WorkerThread;
   readonly jobs: Map<number, Job>;
 }
 
@@ -47,6 +49,7 @@ const STARTED_AT_ONCE = 2;
  */
 export class LoaderPool {
   readonly workers: number;
+  readonly images: ImageBackend;
   readonly #setup: LoaderSetup;
   readonly #threads: Thread[] = [];
   readonly #exits: Promise<void>[] = [];
@@ -55,11 +58,12 @@ export class LoaderPool {
   #failure: Error | null = null;
   #closing = false;
 
-  constructor({ artifacts, workers = 4 }: LoaderPoolOptions) {
+  constructor({ artifacts, images, workers = 4 }: LoaderPoolOptions) {
     if (!Number.isInteger(workers) || workers < 1) {
       throw new ConfigError(`expected a number of workers of at least 1, got ${workers}`);
     }
     this.workers = workers;
+    this.images = images;
     const { preprocessing } = artifacts.manifest;
     this.#setup = {
       graphs: {
@@ -75,11 +79,7 @@ export class LoaderPool {
 
   #start(): Thread {
     const thread: Thread = {
-      // The process's own flags (--input-type, a test runner's loader) are not for this file.
-      worker: new Worker(new URL('./worker.js', import.meta.url), {
-        workerData: this.#setup,
-        execArgv: [],
-      }),
+      worker: this.images.startThread(this.#setup),
       jobs: new Map<number, Job>(),
     };
     this.#threads.push(thread);
@@ -141,7 +141,8 @@ export class LoaderPool {
   #watch(thread: Thread): Promise<void> {
     const { worker, jobs } = thread;
     worker.unref();
-    worker.on('message', (reply: LoaderReply) => {
+    worker.on('message', (message) => {
+      const reply = message as LoaderReply;
       const job = jobs.get(reply.id);
       jobs.delete(reply.id);
       if (jobs.size === 0 && !this.#closing) worker.unref();
@@ -154,7 +155,7 @@ export class LoaderPool {
       this.#fail(new Error(`a loader thread failed: ${String(cause)}`, { cause }));
     });
     return new Promise((resolve) => {
-      worker.once('exit', () => {
+      worker.on('exit', () => {
         this.#fail(new Error('a loader thread ended unexpectedly'));
         resolve();
       });
@@ -185,6 +186,6 @@ export class LoaderPool {
   }
 }
 
-function post(worker: Worker, request: LoaderRequest, transfer: ArrayBuffer[] = []): void {
+function post(worker: WorkerThread, request: LoaderRequest, transfer: ArrayBuffer[] = []): void {
   worker.postMessage(request, transfer);
 }

@@ -1,9 +1,9 @@
 /** A trained network on single images: pixels as in validation, logits for each class. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { decodeImage } from '../images/decode.js';
 import { DatasetError } from '../common/errors.js';
 import { LoaderPool } from '../images/worker-pool.js';
+import type { ImageDecoder, Platform } from '../platform/platform.js';
 import { describeModel, type ModelFile } from './model-file.js';
 import { OrtWorker } from '../session/ort-worker.js';
 import { float32Tensor } from '../common/tensor.js';
@@ -29,23 +29,42 @@ export interface ClassifierOptions {
   readonly threads?: number;
 }
 
+/** The host's parts that a classifier needs. */
+export interface ClassifierPlatform {
+  readonly platform: Pick<Platform, 'images' | 'ort'>;
+}
+
+/** A model that is loaded, and what it is run with. */
+interface OpenModel {
+  readonly model: ModelFile;
+  readonly artifacts: Artifacts | null;
+  readonly session: number;
+  readonly runtime: OrtWorker;
+}
+
 /** A trained network that answers for images. It holds threads until it is closed. */
 export class Classifier {
   readonly classes: readonly string[];
   readonly #runtime: OrtWorker;
   readonly #pool: LoaderPool | null;
   readonly #ahead: number;
+  readonly #decoder: ImageDecoder;
+  readonly #artifacts: Artifacts | null;
+  readonly #session: number;
+  readonly model: ModelFile;
 
-  private constructor(
-    readonly model: ModelFile,
-    private readonly artifacts: Artifacts | null,
-    private readonly session: number,
-    runtime: OrtWorker,
-    { workers = 4 }: ClassifierOptions,
+  protected constructor(
+    { model, artifacts, session, runtime }: OpenModel,
+    images: Platform['images'],
+    workers = 4,
   ) {
+    this.model = model;
     this.classes = model.classes;
+    this.#artifacts = artifacts;
+    this.#session = session;
     this.#runtime = runtime;
-    this.#pool = artifacts === null ? null : new LoaderPool({ artifacts, workers });
+    this.#decoder = images;
+    this.#pool = artifacts === null ? null : new LoaderPool({ artifacts, images, workers });
     this.#ahead = 2 * workers;
   }
 
@@ -58,14 +77,15 @@ export class Classifier {
   static async open(
     bytes: Uint8Array,
     artifacts: Artifacts | null,
-    options: ClassifierOptions = {},
+    { workers, threads, platform }: ClassifierOptions & ClassifierPlatform,
   ): Promise<Classifier> {
     const model = describeModel('the model', bytes);
-    const runtime = new OrtWorker('cpu', options.threads ?? 0);
+    const runtime = new OrtWorker(platform.ort, 'cpu', threads ?? 0);
     try {
       const session = await runtime.load(bytes);
       const preprocessed = model.input === 'image' ? null : artifacts;
-      return new Classifier(model, preprocessed, session, runtime, options);
+      const opened = { model, artifacts: preprocessed, session, runtime };
+      return new this(opened, platform.images, workers);
     } catch (error) {
       await runtime.close();
       throw error;
@@ -101,9 +121,9 @@ export class Classifier {
 
   async #one<T extends InputImage>(item: T): Promise<Classification<T>> {
     try {
-      const feeds = this.artifacts === null ? await raw(item) : await this.#pixels(item);
+      const feeds = this.#artifacts === null ? await this.#raw(item) : await this.#pixels(item);
       const { output } = this.model;
-      const results = await this.#runtime.run(this.session, feeds, [output]);
+      const results = await this.#runtime.run(this.#session, feeds, [output]);
       const values = results[output]?.data as Float32Array;
       return { item, logits: output === 'logits' ? values : values.map(Math.log) };
     } catch (error) {
@@ -114,7 +134,7 @@ export class Classifier {
 
   /** The very preprocessing of validation. */
   async #pixels(item: InputImage): Promise<{ input: ReturnType<typeof float32Tensor> }> {
-    const side = this.artifacts?.manifest.preprocessing.inputSize ?? 0;
+    const side = this.#artifacts?.manifest.preprocessing.inputSize ?? 0;
     const shape = [1, 3, side, side];
     const buffer = new ArrayBuffer(3 * side * side * Float32Array.BYTES_PER_ELEMENT);
     const items = [{ ...item, index: 0 }];
@@ -122,9 +142,9 @@ export class Classifier {
     const done = await this.#pool?.run(task, this);
     return { input: float32Tensor(shape, new Float32Array(done?.buffer ?? buffer)) };
   }
-}
 
-async function raw(item: InputImage): Promise<Parameters<OrtWorker['run']>[1]> {
-  const { data, width, height } = await decodeImage(item.image, item.name);
-  return { image: { dtype: 'uint8', shape: [height, width, 3], data } };
+  async #raw({ image, name }: InputImage): Promise<Parameters<OrtWorker['run']>[1]> {
+    const { data, width, height } = await this.#decoder.decode(image, name);
+    return { image: { dtype: 'uint8', shape: [height, width, 3], data } };
+  }
 }

@@ -4,12 +4,13 @@ import path from 'node:path';
 import { isFolder } from '../common/paths.js';
 import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { type Predictions } from '../metrics/predictions.js';
-import { Classifier, type InputImage } from './classifier.js';
+import { type InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { ImageFolder } from '../data/image-folder.js';
 import { type Dataset } from '../data/dataset.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
 import { formatShare } from '../common/format.js';
+import { Classifier } from './classifier.js';
 
 /** How a network did on labelled images. */
 export interface EvaluationResult {

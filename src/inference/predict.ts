@@ -3,11 +3,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { topClasses } from '../metrics/logits.js';
-import type { Classifier, InputImage } from './classifier.js';
+import type { InputImage } from './classifier.js';
 import { csvLine } from '../common/csv.js';
 import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/image-folder.js';
 import { ConfigError } from '../common/errors.js';
 import { formatShare } from '../common/format.js';
+import type { Classifier } from './classifier.js';
 
 /** The most probable classes of one image, or why there are none. */
 export type Prediction =

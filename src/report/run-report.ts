@@ -148,7 +148,7 @@ export class RunReport {
     const known = this.#pictures.get(index);
     if (known !== undefined) return known;
     const sample = await this.options.val.get(index);
-    const uri = await thumbnail(sample.image);
+    const uri = await thumbnail(this.options.pool.images, sample.image);
     this.#pictures.set(index, uri);
     return uri;
   }

@@ -1,11 +1,9 @@
-/** Messages between the driver and the thread that owns ONNX Runtime. */
+/** Messages between an `OrtWorker` and its `OrtServer`. */
 
-import type { Tensor } from '../common/tensor.js';
+import type { FloatTensors, Tensor } from '../common/tensor.js';
 
-/** Execution providers of onnxruntime-node that the driver uses. */
+/** Execution providers of ONNX Runtime that the package uses. */
 export type Provider = 'cpu' | 'cuda' | 'webgpu';
-
-export type FloatTensors = Record<string, Tensor>;
 
 /** A decoded image, for models that preprocess it themselves. */
 export interface ByteTensor {
@@ -14,15 +12,25 @@ export interface ByteTensor {
   readonly data: Uint8Array;
 }
 
+/** Inputs of a model, by name. */
 export type Feeds = Readonly<Record<string, Tensor | ByteTensor>>;
 
-export type Request =
+/** A model that reads state back from GPU memory: it gives each input `name` as output `<outputPrefix>name`. */
+export interface StateReader {
+  readonly session: number;
+  readonly outputPrefix: string;
+}
+
+/** One request. Sessions are numbers that `load` answers with. */
+export type OrtRequest =
   | {
       kind: 'load';
+      /** Path, or the file's bytes. */
       model: string | Uint8Array;
       provider: Provider;
+      /** CPU threads; 0 leaves the number to the runtime. */
       threads: number;
-      /** Outputs that stay in the GPU's memory (WebGPU only). */
+      /** Outputs that stay in GPU memory (WebGPU only). */
       gpuOutputs: readonly string[];
     }
   | { kind: 'release'; session: number }
@@ -30,10 +38,10 @@ export type Request =
   | { kind: 'setState'; tensors: FloatTensors }
   | {
       kind: 'getState';
-      /** Reads back a state that is in the GPU's memory: gives each input as an output of another name. */
-      reader: { session: number; outputPrefix: string } | null;
+      /** Null for a state in the CPU's memory. */
+      reader: StateReader | null;
       /** Names of tensors to leave out. */
-      left: readonly string[];
+      omit: readonly string[];
     }
   | {
       kind: 'step';
@@ -41,14 +49,12 @@ export type Request =
       feeds: FloatTensors;
       /** Outputs called `<outputPrefix><name>` become the next call's inputs `<name>`. */
       outputPrefix: string;
-    }
-  | { kind: 'close' };
+    };
 
-export interface Reply {
-  readonly id: number;
-  /** What the request asked for; tensors by name, or the number of a new session. */
-  readonly value?: FloatTensors | number;
-  readonly error?: string;
-  /** Seconds inside the runtime, of a request that steps. */
-  readonly seconds?: number;
+/** Answer to a `step`. */
+export interface StepAnswer {
+  /** Outputs that are not state. */
+  readonly outputs: FloatTensors;
+  /** Time inside the runtime. */
+  readonly seconds: number;
 }

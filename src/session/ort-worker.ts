@@ -1,65 +1,33 @@
-/** Sessions of ONNX Runtime in a thread of their own. */
+/** ONNX Runtime sessions in a worker thread. */
 
-import { Worker } from 'node:worker_threads';
-import type { Feeds, FloatTensors, Provider, Reply, Request } from './ort-worker-messages.js';
+import type { FloatTensors } from '../common/tensor.js';
+import { WorkerClient } from '../common/worker-client.js';
+import type { OrtBackend } from '../platform/platform.js';
+import type {
+  Feeds,
+  OrtRequest,
+  Provider,
+  StateReader,
+  StepAnswer,
+} from './ort-worker-messages.js';
 
-type Value = FloatTensors | number | undefined;
-
-/** A worker thread that holds ONNX Runtime sessions. Requests are carried out in order. */
+/** A worker thread that holds ONNX Runtime sessions. It carries requests out in order. */
 export class OrtWorker {
-  readonly #worker: Worker;
-  readonly #exited: Promise<void>;
-  readonly #pending = new Map<
-    number,
-    { resolve: (value: Value) => void; reject: (error: Error) => void }
-  >();
+  readonly #client: WorkerClient<OrtRequest>;
   readonly #prepared = new Map<string, Promise<number>>();
-  #requests = 0;
   #stepSeconds = 0;
-  /** Why no more requests are taken. */
-  #ended: Error | null = null;
 
   /**
+   * @param ort ONNX Runtime of the host.
    * @param provider execution provider of every session.
    * @param threads CPU threads of every session; 0 leaves the number to the runtime.
    */
   constructor(
+    ort: OrtBackend,
     readonly provider: Provider = 'cpu',
     readonly threads = 0,
   ) {
-    // The process's own flags (--input-type, a test runner's loader) are not for this file.
-    this.#worker = new Worker(new URL('./ort-worker-thread.js', import.meta.url), { execArgv: [] });
-    this.#worker.on('message', (reply: Reply) => {
-      const waiting = this.#pending.get(reply.id);
-      this.#pending.delete(reply.id);
-      this.#stepSeconds += reply.seconds ?? 0;
-      if (reply.error === undefined) waiting?.resolve(reply.value);
-      else waiting?.reject(new Error(reply.error));
-    });
-    this.#worker.on('error', (error) => {
-      this.#rejectAll(error instanceof Error ? error : new Error(String(error)));
-    });
-    this.#exited = new Promise((resolve) => {
-      this.#worker.once('exit', (code) => {
-        this.#ended = new Error(`the runtime thread has ended (code ${code})`);
-        this.#rejectAll(this.#ended);
-        resolve();
-      });
-    });
-  }
-
-  #rejectAll(error: Error): void {
-    for (const { reject } of this.#pending.values()) reject(error);
-    this.#pending.clear();
-  }
-
-  #request(request: Request, transfer: ArrayBuffer[] = []): Promise<Value> {
-    if (this.#ended !== null) return Promise.reject(this.#ended);
-    const id = ++this.#requests;
-    return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, request }, transfer);
-    });
+    this.#client = new WorkerClient(ort.startThread(), 'the runtime thread');
   }
 
   /** Seconds that steps have spent inside ONNX Runtime so far. */
@@ -67,18 +35,18 @@ export class OrtWorker {
     return this.#stepSeconds;
   }
 
-  /** Begins to load a model that {@link load} will be asked for: the runtime optimises it meanwhile. */
+  /** Begins to load a model that {@link load} will be asked for, so that the runtime optimises it meanwhile. */
   prepare(file: string): void {
     const loading = this.#load(file, []);
-    // Its failure is for `load`; if nobody asks, there is another failure to tell of.
+    // `load` reports this failure. If `load` is never called, an earlier error ended the run.
     loading.catch(() => undefined);
     this.#prepared.set(file, loading);
   }
 
   /**
-   * Loads a model from a path or from bytes; returns its number.
+   * Loads a model from a path or from bytes; returns its session's number.
    *
-   * @param gpuOutputs outputs that stay in the GPU's memory, to be the state (WebGPU only).
+   * @param gpuOutputs outputs that stay in GPU memory, to be the state (WebGPU only).
    */
   async load(model: string | Uint8Array, gpuOutputs: readonly string[] = []): Promise<number> {
     if (gpuOutputs.length > 0) return this.#load(model, gpuOutputs);
@@ -93,54 +61,65 @@ export class OrtWorker {
     transfer: ArrayBuffer[] = [],
   ): Promise<number> {
     const { provider, threads } = this;
-    const request: Request = { kind: 'load', model, provider, threads, gpuOutputs };
-    return (await this.#request(request, transfer)) as number;
+    const request: OrtRequest = { kind: 'load', model, provider, threads, gpuOutputs };
+    return (await this.#client.request(request, transfer)) as number;
   }
 
-  /** Loads a model from bytes, which are given away: they cannot be used afterwards. */
+  /** Loads a model from bytes, which move to the thread and cannot be used afterwards. */
   async loadGiven(model: Uint8Array<ArrayBuffer>): Promise<number> {
     return this.#load(model, [], [model.buffer]);
   }
 
-  /** Runs a loaded model once. */
+  /**
+   * Runs a loaded model once.
+   *
+   * @param fetches names of the outputs to return; default: all.
+   */
   async run(session: number, feeds: Feeds, fetches?: string[]): Promise<FloatTensors> {
-    const request: Request = { kind: 'run', session, feeds, fetches: fetches ?? null };
-    return (await this.#request(request)) as FloatTensors;
+    const request: OrtRequest = { kind: 'run', session, feeds, fetches: fetches ?? null };
+    return (await this.#client.request(request)) as FloatTensors;
   }
 
+  /** Frees a session. */
   async release(session: number): Promise<void> {
-    await this.#request({ kind: 'release', session });
+    await this.#client.request({ kind: 'release', session });
   }
 
+  /** Replaces the state that the thread keeps between steps. */
   async setState(tensors: FloatTensors): Promise<void> {
-    await this.#request({ kind: 'setState', tensors });
+    await this.#client.request({ kind: 'setState', tensors });
   }
 
   /**
-   * @param reader the model that reads a state back from the GPU's memory.
-   * @param left names of tensors to leave out.
+   * Returns a copy of the state.
+   *
+   * @param reader the model that reads a state back from GPU memory; null for a state in the CPU's memory.
+   * @param omit names of tensors to leave out.
    */
   async getState(
-    reader: { session: number; outputPrefix: string } | null = null,
-    left: readonly string[] = [],
+    reader: StateReader | null = null,
+    omit: readonly string[] = [],
   ): Promise<FloatTensors> {
-    return (await this.#request({ kind: 'getState', reader, left })) as FloatTensors;
-  }
-
-  /** Runs a training graph on the state that the thread holds. Buffers of `feeds` are given away. */
-  async step(session: number, feeds: FloatTensors, outputPrefix: string): Promise<FloatTensors> {
-    const buffers = Object.values(feeds).map((tensor) => tensor.data.buffer as ArrayBuffer);
-    const transfer = [...new Set(buffers)];
-    const request: Request = { kind: 'step', session, feeds, outputPrefix };
-    return (await this.#request(request, transfer)) as FloatTensors;
+    return (await this.#client.request({ kind: 'getState', reader, omit })) as FloatTensors;
   }
 
   /**
-   * Ends the thread after the requests before. Never `terminate()`: a thread that is stopped inside
-   * ONNX Runtime takes the process down with it.
+   * Runs a training graph on the state that the thread keeps. The buffers of `feeds` move to the thread.
+   *
+   * @param outputPrefix outputs called `<outputPrefix><name>` become the new state.
+   * @returns the other outputs.
    */
+  async step(session: number, feeds: FloatTensors, outputPrefix: string): Promise<FloatTensors> {
+    const buffers = Object.values(feeds).map((tensor) => tensor.data.buffer as ArrayBuffer);
+    const request: OrtRequest = { kind: 'step', session, feeds, outputPrefix };
+    const answer = await this.#client.request(request, [...new Set(buffers)]);
+    const { outputs, seconds } = answer as StepAnswer;
+    this.#stepSeconds += seconds;
+    return outputs;
+  }
+
+  /** Ends the thread after the requests before. */
   async close(): Promise<void> {
-    await this.#request({ kind: 'close' }).catch(() => undefined);
-    await this.#exited;
+    await this.#client.close();
   }
 }

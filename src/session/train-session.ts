@@ -1,16 +1,17 @@
 /** The training graph with its state, on whatever device the runtime is. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import type { GraphSpec, TrainingGraph } from '../artifacts/manifest.js';
+import type { TrainingGraph } from '../artifacts/manifest.js';
 import { TrainingError } from '../common/errors.js';
 import { pack, packingOf, unpack, type Packing } from '../artifacts/state-vector.js';
 import type { OrtWorker } from './ort-worker.js';
-import type { FloatTensors, Provider } from './ort-worker-messages.js';
-import type { TrainSettings } from '../config/train-settings.js';
+import type { StateReader } from './ort-worker-messages.js';
+import { graphForProvider, selectInputs } from './training-graph.js';
 import {
   MOMENTUM_PREFIX,
   float32Tensor,
   int64Scalar,
+  type FloatTensors,
   type State,
   type Tensor,
 } from '../common/tensor.js';
@@ -44,27 +45,6 @@ export interface StepResults {
   readonly logits: Float32Array;
 }
 
-/** The settings that decide which graph can do what they ask for. */
-export type GraphSettings = Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>;
-
-/** The fastest graph that can do what the settings ask for. */
-export function trainingGraph({ freeze, nesterov, clipGradNorm }: GraphSettings): TrainingGraph {
-  if (freeze === 'backbone') return 'trainHead';
-  return nesterov || clipGradNorm > 0 ? 'trainExtended' : 'train';
-}
-
-/** The same on a device: GPUs have graphs of their own, which can do all that `trainExtended` can. */
-export function graphForProvider(provider: Provider, graph: TrainingGraph): TrainingGraph {
-  if (graph === 'trainHead' || provider === 'cpu') return graph;
-  return provider === 'cuda' ? 'trainCuda' : 'trainWebgpu';
-}
-
-/** Those of the tensors that the graph has an input for. */
-export function selectInputs({ inputs }: GraphSpec, tensors: FloatTensors): FloatTensors {
-  const known = new Set(inputs.map(({ name }) => name));
-  return Object.fromEntries(Object.entries(tensors).filter(([name]) => known.has(name)));
-}
-
 /** The training graph with its state. */
 export class TrainSession {
   #steps = 0n;
@@ -83,7 +63,7 @@ export class TrainSession {
     protected readonly classes: number,
     private readonly graph: TrainingGraph = 'train',
     /** Reads the state back from the GPU's memory; null where it is not kept there. */
-    private readonly reader: { session: number; outputPrefix: string } | null = null,
+    private readonly reader: StateReader | null = null,
   ) {}
 
   /** Begins to load the graph that {@link create} will be asked for. */

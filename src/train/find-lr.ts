@@ -5,15 +5,17 @@ import { openArtifacts } from '../platform/node/defaults.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
-import { groupBatches, stepsPerExecution, stackBatches } from './train-epoch.js';
+import { groupBatches, stackBatches } from './train-epoch.js';
 import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr-options.js';
 import { type Batch, DataLoader } from '../data/data-loader.js';
 import { LoaderPool } from '../images/worker-pool.js';
+import type { Platform } from '../platform/platform.js';
 import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from '../metrics/lr-curve.js';
 import { AverageMeter, batchSums } from '../metrics/average-meter.js';
 import { openData, type RunData } from '../data/open-datasets.js';
 import { startingState } from './prepare.js';
-import { TrainSession, trainingGraph } from '../session/train-session.js';
+import { TrainSession } from '../session/train-session.js';
+import { stepsPerExecution, trainingGraph } from '../session/training-graph.js';
 
 /** What a range test found. */
 export interface FindLrResult {
@@ -37,14 +39,15 @@ export interface FindLrResult {
  */
 export async function findLr(
   options: FindLrOptions,
-  naming: Naming = 'option',
+  naming: Naming,
+  { images, ort }: Platform,
 ): Promise<FindLrResult> {
   const { range, config } = resolveFindLr(options, naming);
   const emit = config.onEvent ?? (() => undefined);
   const artifacts = await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch));
-  const pool = new LoaderPool({ artifacts, workers: config.workers });
+  const pool = new LoaderPool({ artifacts, images, workers: config.workers });
   try {
-    const { runtime } = await openDevice(config.device, config.threads, artifacts);
+    const { runtime } = await openDevice(config.device, config.threads, artifacts, ort);
     try {
       const graph = trainingGraph(config);
       TrainSession.prepare(runtime, artifacts, graph);

@@ -1,6 +1,5 @@
 /** One pass over the training images: batches into chunks, chunks through the training session. */
 
-import type { TrainingGraph } from '../artifacts/manifest.js';
 import type { PartialEpoch } from '../checkpoint/checkpoint.js';
 import type { Team } from '../distributed/process-group.js';
 import { TrainingError } from '../common/errors.js';
@@ -8,26 +7,6 @@ import type { Batch, DataLoader } from '../data/data-loader.js';
 import { batchSums, AverageMeter } from '../metrics/average-meter.js';
 import type { StackedBatches, StepResults, TrainSession } from '../session/train-session.js';
 import { targetRows, type TargetSettings } from './loss-targets.js';
-
-/** Steps a call are chosen so that a call holds at most about this many images. */
-const IMAGES_PER_CALL = 32;
-/** More steps a call are hardly faster, but hold one or two further copies of the state between them. */
-const MAX_STEPS_PER_CALL = 2;
-
-/**
- * On CUDA a call moves the state (90 MB) there and back: 30 ms at 6 GB/s. That is 5 % of a call of 600 ms: 120 steps
- * of 5 ms at batch 4, 24 of 25 ms at 64. (Estimates: no CUDA device was at hand.)
- */
-const IMAGES_ON_CUDA = 1536;
-const MAX_STEPS_ON_CUDA = 128;
-
-/** Training steps that share one call, whose fixed cost is one copy of the state. */
-export function stepsPerExecution(batchSize: number, graph: TrainingGraph = 'train'): number {
-  if (graph === 'trainCuda') {
-    return Math.max(1, Math.min(MAX_STEPS_ON_CUDA, Math.floor(IMAGES_ON_CUDA / batchSize)));
-  }
-  return Math.max(1, Math.min(MAX_STEPS_PER_CALL, Math.floor(IMAGES_PER_CALL / batchSize)));
-}
 
 /**
  * Consecutive batches of one size, for one call.

@@ -21,6 +21,7 @@ import { evaluate } from './validate.js';
 import type { PhaseRecord, TrainResult } from '../common/events.js';
 import { DataLoader } from '../data/data-loader.js';
 import { LoaderPool } from '../images/worker-pool.js';
+import type { Platform } from '../platform/platform.js';
 import { ImageCache } from '../images/image-cache.js';
 import { isFinished, isStalled, type ResumePoint } from '../checkpoint/resume-point.js';
 import { resumedOptions } from '../checkpoint/resume-settings.js';
@@ -29,7 +30,7 @@ import { RunFolder } from '../checkpoint/run-folder.js';
 import type { RunReport } from '../report/run-report.js';
 import { scheduledLr } from './lr-schedule.js';
 import type { OrtWorker } from '../session/ort-worker.js';
-import { TrainSession, graphForProvider, trainingGraph } from '../session/train-session.js';
+import { TrainSession } from '../session/train-session.js';
 import {
   findResumePoint,
   identify,
@@ -41,6 +42,7 @@ import {
   warner,
   type Emit,
 } from './prepare.js';
+import { graphForProvider, trainingGraph } from '../session/training-graph.js';
 
 /** What the epochs work with. */
 interface Workshop {
@@ -71,13 +73,19 @@ interface Workshop {
  */
 export async function train(
   options: TrainOptions,
-  naming: Naming = 'option',
+  naming: Naming,
+  platform: Platform,
 ): Promise<TrainResult> {
   const team = await openTeam();
-  return team.during(() => trainWith(team, options, naming));
+  return team.during(() => trainWith(team, options, naming, platform));
 }
 
-async function trainWith(team: Team, options: TrainOptions, naming: Naming): Promise<TrainResult> {
+async function trainWith(
+  team: Team,
+  options: TrainOptions,
+  naming: Naming,
+  platform: Platform,
+): Promise<TrainResult> {
   const emit: Emit = (team.leads ? options.onEvent : undefined) ?? (() => undefined);
   const point = await team.resumePoint(() => findResumePoint(options, emit), options.artifacts);
   const config = resolveTrainOptions(
@@ -92,13 +100,14 @@ async function trainWith(team: Team, options: TrainOptions, naming: Naming): Pro
   }
   const artifacts =
     point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch)));
-  const pool = new LoaderPool({ artifacts, workers: config.workers });
+  const { images, ort } = platform;
+  const pool = new LoaderPool({ artifacts, images, workers: config.workers });
   const signal = team.signal(config.signal);
   let runtime: OrtWorker | null = null;
   let run: TrainingRun | null = null;
   try {
     // First: that a device is not there should show before images and weights have taken their time.
-    const device = await openDevice(config.device, team.threads(config.threads), artifacts);
+    const device = await openDevice(config.device, team.threads(config.threads), artifacts, ort);
     ({ runtime } = device);
     const { provider } = runtime;
     if (team.ranks === 1) TrainSession.prepare(runtime, artifacts, trainingGraph(config));

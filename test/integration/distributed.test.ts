@@ -7,13 +7,14 @@ import type { PhaseRecord } from '../../src/common/events.js';
 import type { TrainerState } from '../../src/checkpoint/checkpoint.js';
 import { underRanks } from '../../src/checkpoint/resume-point.js';
 import { shardLength, shardOf } from '../../src/data/sampler.js';
-import { TrainSession, trainingGraph } from '../../src/session/train-session.js';
+import { TrainSession } from '../../src/session/train-session.js';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { initialState } from '../../src/platform/node/defaults.js';
 import { Job, installedLaunchers, runJob } from '../support/mpi-job.js';
 import { CLASSES, WAYS, threeSteps } from '../support/rank-steps.js';
 import { call, makeData, outcome, trainWords } from '../support/run-process.js';
 import { ROOT, TINY, testProgram } from '../support/paths.js';
+import { trainingGraph } from '../../src/session/training-graph.js';
 
 const launchers = installedLaunchers();
 const CLI = testProgram('support/mpi-cli');

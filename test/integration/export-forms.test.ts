@@ -9,13 +9,9 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { softmax } from '../../src/metrics/logits.js';
-import { Classifier } from '../../src/inference/classifier.js';
+import { Classifier, exportInference } from '../../src/platform/node/library.js';
 import { ConfigError, DatasetError, TrainingError } from '../../src/common/errors.js';
-import {
-  exportInference,
-  type ExportOptions,
-  type ExportResult,
-} from '../../src/export/export-inference.js';
+import { type ExportOptions, type ExportResult } from '../../src/export/export-inference.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainResult } from '../../src/index.js';
 import {

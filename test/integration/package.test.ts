@@ -25,7 +25,7 @@ test('the package holds what it needs and nothing else', () => {
     ),
     ...[
       ...['cli.js', 'index.js', 'index.d.ts'],
-      ...['session/ort-worker-thread.js', 'images/worker.js', 'distributed/mpi-worker.js'],
+      ...['platform/node/ort-thread.js', 'images/worker.js', 'distributed/mpi-worker.js'],
     ].map((name) => `dist/src/${name}`),
     ...artifacts,
   ];

@@ -6,12 +6,14 @@ import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { loadCheckpoint } from '../../src/platform/node/defaults.js';
 import { DatasetError, DeviceError, TrainingError, WeightsError } from '../../src/common/errors.js';
 import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
-import { compareWithEvaluation, exportInference } from '../../src/export/export-inference.js';
+import { compareWithEvaluation } from '../../src/export/export-inference.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainOptions, type TrainResult } from '../../src/index.js';
 import { isBetter } from '../../src/metrics/is-better.js';
 import { Colours, coloured } from '../support/tiny-network.js';
 import { TINY } from '../support/paths.js';
+import { exportInference } from '../../src/platform/node/library.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 const CLASSES = ['red', 'blue', 'green'];
 let dir: string;
@@ -166,7 +168,9 @@ describe('a run on the tiny network', () => {
       ...bias,
       data: Float32Array.from(bias.data as Float32Array, (value) => value + 1),
     });
-    expect(await compareWithEvaluation(artifacts, moved, model)).toBeGreaterThan(0.1);
+    expect(await compareWithEvaluation(artifacts, moved, model, nodePlatform.ort)).toBeGreaterThan(
+      0.1,
+    );
   });
 
   test('a damaged checkpoint is not exported', async () => {

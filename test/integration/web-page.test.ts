@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
-import { Classifier } from '../../src/inference/classifier.js';
+import { Classifier } from '../../src/platform/node/library.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 import { exportWebPage } from '../../src/export/export-web.js';
 import { train } from '../../src/index.js';
 import { predict } from '../../src/inference/predict.js';
@@ -44,7 +45,7 @@ test('class names are text, whatever is in them', () => {
       ...{ out: path.join(dir, 'red or blue'), epochs: 3, lr: 0.01 },
     });
     const options = { run: runDir, checkpoint: 'best', out: path.join(dir, 'model.onnx') } as const;
-    await exportWebPage(options, web);
+    await exportWebPage(options, web, nodePlatform);
     const artifacts = await openArtifacts(TINY);
     expected = async (image) => {
       const model = readFileSync(path.join(web, 'model.onnx'));

@@ -15,6 +15,7 @@ import { CHROMIUM_ADVICE, findSwiftShader } from '../support/chromium.js';
 import { allStepErrors, type StepErrors } from '../parity/one-step.js';
 import { median, readFixture, type Steps } from '../parity/parity-fixtures.js';
 import { placements } from '../parity/placements.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 /** As parity.test.ts holds the CPU. */
 const LOSS = 1e-5;
@@ -39,7 +40,7 @@ const cases = resnet18.cases.filter(({ batch }) => !quick || batch === 1);
 const artifacts = await openArtifacts(bundledArtifacts());
 
 async function errorsOn(chosen: 'cpu' | 'cuda' | 'webgpu'): Promise<StepErrors[]> {
-  const { runtime } = await openDevice(chosen, 0, artifacts);
+  const { runtime } = await openDevice(chosen, 0, artifacts, nodePlatform.ort);
   try {
     return await allStepErrors(runtime, artifacts, lr, { ...resnet18, cases });
   } finally {

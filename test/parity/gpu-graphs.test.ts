@@ -12,19 +12,21 @@ import { pack, packingOf, unpack } from '../../src/artifacts/state-vector.js';
 import { OrtWorker } from '../../src/session/ort-worker.js';
 import { stateLayout } from '../../src/artifacts/state-layout.js';
 import { elementCount, float32Tensor, type State } from '../../src/common/tensor.js';
-import { TrainSession, graphForProvider } from '../../src/session/train-session.js';
+import { TrainSession } from '../../src/session/train-session.js';
 import { CHROMIUM_ADVICE, findSwiftShader } from '../support/chromium.js';
 import { median } from './parity-fixtures.js';
 import { fresh, sgd, sgdDistance, sgdSteps, type SgdDistance } from './sgd-cases.js';
 import { randomChunk } from '../support/tiny-network.js';
 import { TINY, testProgram } from '../support/paths.js';
+import { graphForProvider } from '../../src/session/training-graph.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 const { classes, torchError } = sgd;
 let tiny: Artifacts;
 let runtime: OrtWorker;
 beforeAll(async () => {
   tiny = await openArtifacts(TINY);
-  runtime = new OrtWorker('cpu', 1);
+  runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
 });
 afterAll(() => runtime.close());
 

@@ -19,6 +19,7 @@ import { placements } from './placements.js';
 import { distanceFrom, twentySteps } from './provider-steps.js';
 import { sgd, sgdDistance, sgdSteps } from './sgd-cases.js';
 import { TINY } from '../support/paths.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 const [command, argument] = process.argv.slice(2);
 
@@ -53,7 +54,7 @@ const commands: Readonly<Record<string, (runtime: OrtWorker) => Promise<unknown>
 };
 const run = commands[command ?? ''];
 if (run === undefined) throw new Error(`expected a command, got ${String(command)}`);
-const runtime = new OrtWorker(command === 'steps' ? 'cpu' : 'webgpu');
+const runtime = new OrtWorker(nodePlatform.ort, command === 'steps' ? 'cpu' : 'webgpu');
 try {
   console.log(JSON.stringify(await run(runtime)));
 } finally {

@@ -39,12 +39,13 @@ import {
 } from './parity-fixtures.js';
 import { SAMPLES, distanceFrom, loadImages, twentySteps } from './provider-steps.js';
 import { FIXTURES, testProgram } from '../support/paths.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 let tiny: Artifacts;
 let runtime: OrtWorker;
 beforeAll(async () => {
   tiny = await openArtifacts(path.join(FIXTURES, 'tiny'));
-  runtime = new OrtWorker('cpu');
+  runtime = new OrtWorker(nodePlatform.ort, 'cpu');
 });
 afterAll(() => runtime.close());
 

@@ -7,7 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { missingForCuda } from '../../src/devices/cuda.js';
 import type { Provider } from '../../src/session/ort-worker-messages.js';
-import { graphForProvider } from '../../src/session/train-session.js';
+import { graphForProvider } from '../../src/session/training-graph.js';
 
 interface ProfileEvent {
   readonly cat: string;

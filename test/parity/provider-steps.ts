@@ -4,10 +4,11 @@ import path from 'node:path';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { ImageFolder } from '../../src/data/image-folder.js';
 import { type Dataset } from '../../src/data/dataset.js';
-import { stepsPerExecution, trainEpoch } from '../../src/train/train-epoch.js';
+import { trainEpoch } from '../../src/train/train-epoch.js';
 import { DataLoader } from '../../src/data/data-loader.js';
 import { stepLr } from '../../src/train/lr-schedule.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import type { State } from '../../src/common/tensor.js';
 import { initialState } from '../../src/platform/node/defaults.js';
@@ -19,6 +20,7 @@ import {
   type TrajectoryFixture,
 } from './parity-fixtures.js';
 import { FIXTURES } from '../support/paths.js';
+import { stepsPerExecution } from '../../src/session/training-graph.js';
 
 export const SAMPLES = path.join(FIXTURES, '..', '..', 'samples', 'textures');
 
@@ -70,7 +72,15 @@ export async function twentySteps(
   const { state: start } = await initialState(artifacts, { weights: 'random', classes, seed });
   await session.setState(start);
   const dataset = await firstImages(fixture.imagesPerClass);
-  const options = { artifacts, dataset, mode: 'train', batchSize, seed, workers: 1 } as const;
+  const options = {
+    artifacts,
+    images: nodePlatform.images,
+    dataset,
+    mode: 'train',
+    batchSize,
+    seed,
+    workers: 1,
+  } as const;
   const loader = new DataLoader(options);
   const losses = recordLosses(session);
   let firstEpoch: State = new Map();
@@ -116,7 +126,15 @@ export async function loadImages(
   mode: 'train' | 'evaluate',
   { seed = 0, epoch = 0 } = {},
 ): Promise<Float32Array[]> {
-  const options = { artifacts, dataset, mode, batchSize: 1, seed, workers: 2 };
+  const options = {
+    artifacts,
+    images: nodePlatform.images,
+    dataset,
+    mode,
+    batchSize: 1,
+    seed,
+    workers: 2,
+  };
   const loader = new DataLoader(options);
   const images: Float32Array[] = [];
   try {

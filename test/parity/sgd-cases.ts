@@ -8,11 +8,12 @@ import { targetRows } from '../../src/train/loss-targets.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
 import type { TrainSettings } from '../../src/config/train-settings.js';
 import type { State } from '../../src/common/tensor.js';
-import { TrainSession, trainingGraph } from '../../src/session/train-session.js';
+import { TrainSession } from '../../src/session/train-session.js';
 import { initialState } from '../../src/platform/node/defaults.js';
 import { randomImages, relativeDistance, way, type References } from './parity-fixtures.js';
 import { INPUT_SIZE } from '../support/tiny-network.js';
 import { ROOT } from '../support/paths.js';
+import { trainingGraph } from '../../src/session/training-graph.js';
 
 export type Settings = Pick<TrainSettings, 'freeze' | 'nesterov' | 'clipGradNorm'>;
 

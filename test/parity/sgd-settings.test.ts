@@ -18,13 +18,14 @@ import {
 } from './sgd-cases.js';
 import { randomChunk } from '../support/tiny-network.js';
 import { TINY } from '../support/paths.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 const { classes, torchError } = sgd;
 let artifacts: Artifacts;
 let runtime: OrtWorker;
 beforeAll(async () => {
   artifacts = await openArtifacts(TINY);
-  runtime = new OrtWorker('cpu', 1);
+  runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
 });
 afterAll(() => runtime.close());
 

@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { DatasetError } from '../../src/common/errors.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 import { DataLoader } from '../../src/data/data-loader.js';
 import { transformFixture } from '../parity/pixel-fixtures.js';
 import { FIXTURES } from './paths.js';
@@ -16,6 +17,7 @@ const loader = new DataLoader({
     classes: ['a', 'b'],
     get: () => ({ image: transformFixture(image), label: 0 }),
   },
+  images: nodePlatform.images,
   mode: 'train',
   batchSize: 8,
   workers: 2,

@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Dataset, Sample } from '../../src/data/dataset.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 import { DataLoader, type Batch, type LoaderOptions } from '../../src/data/data-loader.js';
 import { decodeFixture, references, transformFixture } from '../parity/pixel-fixtures.js';
 import { FIXTURES } from './paths.js';
@@ -35,7 +36,8 @@ export class Files implements Dataset {
 
 /** Opens a loader of {@link Files}. The caller closes it, or its pool. */
 export function openLoader(options: Partial<LoaderOptions>): DataLoader {
-  const defaults = { artifacts, dataset: new Files(), batchSize: 4, seed: 7 };
+  const { images } = nodePlatform;
+  const defaults = { artifacts, images, dataset: new Files(), batchSize: 4, seed: 7 };
   return new DataLoader({ ...defaults, mode: 'train', ...options });
 }
 

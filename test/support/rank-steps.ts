@@ -3,11 +3,13 @@
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { OrtWorker } from '../../src/session/ort-worker.js';
-import { type GraphSettings, type TrainSession } from '../../src/session/train-session.js';
+import { type TrainSession } from '../../src/session/train-session.js';
 import type { State } from '../../src/common/tensor.js';
 import { initialState } from '../../src/platform/node/defaults.js';
 import { randomChunk } from './tiny-network.js';
 import { TINY } from './paths.js';
+import type { GraphSettings } from '../../src/session/training-graph.js';
+import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
 export const CLASSES = 3;
 /** Gradient norm for clipping, well below the norm of the third step's gradients. */
@@ -28,7 +30,7 @@ export async function threeSteps(
   open: (runtime: OrtWorker, artifacts: Artifacts) => Promise<TrainSession>,
 ): Promise<{ losses: number[]; state: State }> {
   const artifacts = await openArtifacts(TINY);
-  const runtime = new OrtWorker('cpu', 1);
+  const runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
   try {
     const session = await open(runtime, artifacts);
     const start = { weights: 'random', classes: CLASSES, seed: 1 };

@@ -3,10 +3,14 @@
 import type { Platform } from '../platform.js';
 import { nodeFiles } from './files.js';
 import { sha256 } from './hash.js';
+import { ortNode } from './ort-node.js';
+import { sharpImages } from './sharp-images.js';
 import { nodeZip } from './zip.js';
 
-export const nodePlatform: Omit<Platform, 'images' | 'ort'> = {
+export const nodePlatform: Platform = {
   files: nodeFiles,
   sha256,
   zip: nodeZip,
+  images: sharpImages,
+  ort: ortNode,
 };

@@ -19,6 +19,7 @@ import { float32Tensor, MOMENTUM_PREFIX, type Tensor } from '../../../src/common
 import { initialState } from '../../../src/platform/node/defaults.js';
 import { MpiProcessGroup } from '../../../src/distributed/mpi-process-group.js';
 import { WAYS } from '../../support/rank-steps.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 /** Written by mpi-ddp-proofs.ts, read by scripts/parity/ddp.py too. */
 export interface Spec {
@@ -69,13 +70,21 @@ const artifacts = await openArtifacts(spec.artifacts);
 const { inputSize } = artifacts.manifest.preprocessing;
 const dataset = await ImageFolder.open(spec.data);
 const { classes, batchSize, momentum } = spec;
-const runtime = new OrtWorker('cpu', 1);
+const runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
 const session = await DdpTrainSession.open(group, runtime, artifacts, classes, WAYS.plain);
 
 for (const seed of spec.seeds) {
   const start = { weights: 'random', classes, seed };
   await session.setState((await initialState(artifacts, start)).state);
-  const options = { artifacts, dataset, batchSize, seed, workers: 1, shard: { rank, ranks } };
+  const options = {
+    artifacts,
+    images: nodePlatform.images,
+    dataset,
+    batchSize,
+    seed,
+    workers: 1,
+    shard: { rank, ranks },
+  };
   const loader = new DataLoader({ ...options, mode: 'train' });
   const found = new Map<string, Tensor>();
   const losses: number[] = [];

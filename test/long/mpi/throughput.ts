@@ -18,6 +18,7 @@ import { environment, runJob, type Launcher } from '../../support/mpi-job.js';
 import { median } from '../../parity/parity-fixtures.js';
 import { WAYS } from '../../support/rank-steps.js';
 import { CLI, SAMPLES, testProgram } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 const BATCH = 4;
 /** Of each class, of the sample pictures. */
@@ -110,7 +111,10 @@ export async function measureSteps(rounds: number): Promise<StepTimes> {
   const artifacts = await openArtifacts(bundledArtifacts());
   const classes = 2;
   const { state } = await initialState(artifacts, { weights: 'random', classes, seed: 0 });
-  const runtimes = [new OrtWorker('cpu', 2), new OrtWorker('cpu', 2)] as const;
+  const runtimes = [
+    new OrtWorker(nodePlatform.ort, 'cpu', 2),
+    new OrtWorker(nodePlatform.ort, 'cpu', 2),
+  ] as const;
   try {
     const alone = { size: 1, allReduce: <T>(values: T) => Promise.resolve(values) };
     const single = await TrainSession.create(runtimes[0], artifacts, classes);

@@ -7,6 +7,7 @@ import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { openDevice } from '../../../src/devices/choose-device.js';
 import { ArtifactError, DeviceError } from '../../../src/common/errors.js';
 import { TINY } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 let dir: string;
 beforeEach(async () => {
@@ -71,14 +72,14 @@ test('a graph that an older folder lacks is asked for in vain', async () => {
 
 describe('openDevice', () => {
   test('takes the CPU as asked', async () => {
-    const { runtime, reason } = await openDevice('cpu', 1, await openArtifacts(TINY));
+    const { runtime, reason } = await openDevice('cpu', 1, await openArtifacts(TINY), nodePlatform.ort);
     expect([runtime.provider, reason]).toEqual(['cpu', 'as asked']);
     await runtime.close();
   });
 
   // These two say what happens where there is no GPU.
   test('auto falls to the CPU and says why, of CUDA and of WebGPU', async () => {
-    const { runtime, reason } = await openDevice('auto', 1, await openArtifacts(TINY));
+    const { runtime, reason } = await openDevice('auto', 1, await openArtifacts(TINY), nodePlatform.ort);
     const { provider } = runtime;
     await runtime.close();
     expect(provider).toBe('cpu');
@@ -86,7 +87,7 @@ describe('openDevice', () => {
   });
 
   test('a device by name is refused where it cannot be used, with what to install', async () => {
-    const attempt = openDevice('cuda', 1, await openArtifacts(TINY));
+    const attempt = openDevice('cuda', 1, await openArtifacts(TINY), nodePlatform.ort);
     await expect(attempt).rejects.toThrow(DeviceError);
     await expect(attempt).rejects.toThrow(
       /expected the cuda provider to load, got: .*; run "npm run setup:cuda"/,

@@ -30,6 +30,7 @@ import { ImageFolder, LoaderPool, openArtifacts, checkImages } from '../../../sr
 import { decodeFixture } from '../../parity/pixel-fixtures.js';
 import { makeData } from '../../support/run-process.js';
 import { TINY } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 let dir: string;
 let pool: LoaderPool;
@@ -39,7 +40,11 @@ beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'preflight-test-'));
   process.env.ORT_FINETUNE_CACHE = path.join(dir, 'cache');
   await makeData(path.join(dir, 'data'), 6, 3);
-  pool = new LoaderPool({ artifacts: await openArtifacts(TINY), workers: 2 });
+  pool = new LoaderPool({
+    images: nodePlatform.images,
+    artifacts: await openArtifacts(TINY),
+    workers: 2,
+  });
 });
 afterAll(async () => {
   await pool.close();

@@ -25,8 +25,9 @@ import {
   transformFixture,
 } from '../../parity/pixel-fixtures.js';
 import { FIXTURES } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
-const pool = new LoaderPool({ artifacts, workers: 2 });
+const pool = new LoaderPool({ images: nodePlatform.images, artifacts, workers: 2 });
 afterAll(() => pool.close());
 const loader = (options: Partial<LoaderOptions> = {}): DataLoader =>
   openLoader({ pool, ...options });

@@ -11,6 +11,7 @@ import { readSafetensors } from '../../../src/platform/node/defaults.js';
 import { OrtWorker } from '../../../src/session/ort-worker.js';
 import { float32Tensor, type State, type Tensor } from '../../../src/common/tensor.js';
 import { FIXTURES } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 const CLASSES = ['ants', 'bees', 'größer "x"'];
 
@@ -18,7 +19,7 @@ let artifacts: Artifacts;
 let runtime: OrtWorker;
 beforeAll(async () => {
   artifacts = await openArtifacts(path.join(FIXTURES, 'tiny'));
-  runtime = new OrtWorker('cpu', 1);
+  runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
 });
 afterAll(async () => {
   await runtime.close();

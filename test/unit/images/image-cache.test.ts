@@ -18,8 +18,9 @@ import {
 } from '../../support/loader-fixtures.js';
 import { makeData, outcome } from '../../support/run-process.js';
 import { TINY } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
-const pool = new LoaderPool({ artifacts, workers: 2 });
+const pool = new LoaderPool({ images: nodePlatform.images, artifacts, workers: 2 });
 const loader = (options: Partial<LoaderOptions>): DataLoader => openLoader({ pool, ...options });
 let dir: string;
 let decodedBytes = 0;

@@ -9,6 +9,7 @@ import type { State } from '../../../src/common/tensor.js';
 import { initialState } from '../../../src/platform/node/defaults.js';
 import { randomChunk } from '../../support/tiny-network.js';
 import { TINY } from '../../support/paths.js';
+import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 const CLASSES = 3;
 let artifacts: Artifacts;
@@ -18,7 +19,7 @@ let start: State;
 
 beforeAll(async () => {
   artifacts = await openArtifacts(TINY);
-  runtime = new OrtWorker('cpu', 1);
+  runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
   session = await TrainSession.create(runtime, artifacts, CLASSES);
   ({ state: start } = await initialState(artifacts, {
     weights: 'random',
@@ -177,7 +178,7 @@ describe('Runtime', () => {
   });
 
   test('closing waits for what is under way, twice is once, and later requests fail', async () => {
-    const other = new OrtWorker('cpu', 1);
+    const other = new OrtWorker(nodePlatform.ort, 'cpu', 1);
     const loading = other.load(artifacts.graphPath('train'));
     await other.close();
     await expect(loading).resolves.toBe(1);

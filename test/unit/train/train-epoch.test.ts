@@ -3,7 +3,6 @@ import {
   EpochProgress,
   EpochTimer,
   groupBatches,
-  stepsPerExecution,
   stackBatches,
   trainEpoch,
   type EpochOfRun,
@@ -16,6 +15,7 @@ import type {
   StepResults,
   TrainSession,
 } from '../../../src/session/train-session.js';
+import { stepsPerExecution } from '../../../src/session/training-graph.js';
 
 const SETTINGS = { lr: 0.1, momentum: 0.9, weightDecay: 0.01, classes: 2 };
 
