@@ -1,21 +1,21 @@
-/** Long proofs, one after the other: a line for each. */
+/** Runs long checks one after the other, and prints a line for each. */
 
 import { execFileSync } from 'node:child_process';
 
-/** A claim and how it is shown. */
+/** A long check: its name says what must hold. */
 export interface Check {
   readonly name: string;
-  /** @returns what was found, in a few words. @throws where the claim does not hold, or {@link Skipped}. */
+  /** @returns the result in a few words. @throws an error if the check fails; {@link Skipped} if it cannot run. */
   readonly run: () => Promise<string>;
 }
 
-/** Cannot be shown on this machine. */
+/** Thrown by a check that cannot run on this machine. */
 export class Skipped extends Error {}
 
-/** Shows each claim and prints its line. @returns whether none fails. */
-export async function showAll(proofs: Iterable<Check> | AsyncIterable<Check>): Promise<boolean> {
+/** Runs each check and prints its line. @returns true if none fails. */
+export async function runChecks(checks: Iterable<Check> | AsyncIterable<Check>): Promise<boolean> {
   let [held, failed, skipped] = [0, 0, 0];
-  for await (const { name, run } of proofs) {
+  for await (const { name, run } of checks) {
     const began = performance.now();
     let line: string;
     try {
@@ -36,10 +36,10 @@ export async function showAll(proofs: Iterable<Check> | AsyncIterable<Check>): P
 }
 
 /**
- * Which of `tools` this machine lacks, for {@link Skipped}; null if none.
+ * Returns a message for {@link Skipped} that names the tools this machine lacks; null if it has all.
  *
- * @param tools programs, or files that match a path.
- * @param packages those of Debian that have them.
+ * @param tools programs, or patterns of file paths.
+ * @param packages Debian packages that contain the tools.
  */
 export function whyNotWith(tools: readonly string[], packages: string): string | null {
   const missing = tools.filter((tool) => {

@@ -1,8 +1,8 @@
 /**
- * The long tests, `npm run test:endurance [KILLS] [FIRST_SEED]`: at least so many kills (default 120), 2,000
- * steps in flat memory after as many to warm up, 100,000 mutated files for each reader and 20,000 well formed
- * ones that mean nonsense. Prints a table for docs/results/reliability.md; exit code 1 if one fails. A failing
- * case names its seed.
+ * Runs the endurance tests, `npm run test:endurance [KILLS] [FIRST_SEED]`: at least KILLS kills (default 120), 2,000
+ * steps without growing memory after 2,000 steps of warm-up, and per reader 100,000 mutated files and 20,000 well
+ * formed files with nonsensical contents. Prints a table for docs/results/reliability.md. A failing case names its
+ * seed, and the exit code is 1.
  */
 
 import { execFile } from 'node:child_process';
@@ -18,7 +18,7 @@ import { testProgram } from '../support/paths.js';
 
 const STEPS_PER_EPOCH = 20;
 const EPOCHS = 200;
-/** V8 settles the size of its heaps in the first 2,000 steps; docs/results/reliability.md has the figures. */
+/** Epochs of warm-up: V8 needs 2,000 steps to settle the sizes of its heaps (docs/results/reliability.md). */
 const WARM_UP = 100;
 const GROWTH = 0.05;
 const MUTATIONS = 100_000;
@@ -41,7 +41,7 @@ async function endureKills(): Promise<void> {
       await matrix.survive(seed);
       say(`seed ${seed}: ${done()} of ${kills} kills survived`);
     }
-    // Leaves one run behind for the mutations.
+    // The reference run of the kill matrix provides the checkpoint to mutate.
     await mutateCheckpoint(path.join(matrix.cwd, 'reference', 'checkpoints', 'last.safetensors'));
   } finally {
     await matrix.remove();

@@ -1,10 +1,12 @@
 /**
- * The long test of GPUs, `npm run test:gpu -- [swiftshader|webgpu|cuda] [--quick]`: whole ResNet-18 steps against
- * PyTorch in float64, and where their nodes ran; needs no Python. Without a word it is WebGPU on Chromium's SwiftShader,
- * which takes a minute or more an image, 16 of them; `--quick` takes the two cases of one image. The others need a GPU.
- * Prints a table for docs/devices.md; the exit code is 1 if a bound is missed. A ReLU that decides the other way moves
- * all of a gradient: two cases are not judged by it, six may miss the bound by chance, and `npm run parity:device` judges
- * more. The bounds are float32's: NVIDIA_TF32_OVERRIDE=0 in the environment switches CUDA's TF32 off.
+ * Compares whole ResNet-18 steps on a GPU with PyTorch in float64, and checks that all nodes ran on the GPU:
+ * `npm run test:gpu -- [swiftshader|webgpu|cuda] [--quick]`. Needs no Python. The default device is WebGPU on
+ * Chromium's SwiftShader, which needs no GPU but a minute or more per image; there are 16 images, or two with `--quick`.
+ *
+ * Prints a table for docs/devices.md; the exit code is 1 if a bound is missed. Rounding may turn a ReLU on or off,
+ * which changes the whole gradient. So the gradient is not judged for the two cases of `--quick`, and even all six
+ * cases may miss the bound by chance; `npm run parity:device` judges more cases. The bounds are those of float32: set
+ * NVIDIA_TF32_OVERRIDE=0 in the environment to switch CUDA's TF32 off.
  */
 
 import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
@@ -17,7 +19,7 @@ import { median, readFixture, type Steps } from '../parity/parity-fixtures.js';
 import { placements } from '../parity/placements.js';
 import { nodePlatform } from '../../src/platform/node/node-platform.js';
 
-/** As parity.test.ts holds the CPU. */
+/** Bounds that parity.test.ts sets for the CPU. */
 const LOSS = 1e-5;
 const STATISTICS = 1e-4;
 
@@ -28,7 +30,7 @@ const device = where === 'cuda' ? 'cuda' : 'webgpu';
 if (where === 'swiftshader') {
   const icd = findSwiftShader();
   if (icd === null) throw new Error(CHROMIUM_ADVICE);
-  // The Vulkan loader reads it when the first session is made.
+  // The Vulkan loader reads this variable when the first session is created.
   process.env.VK_ICD_FILENAMES = icd;
 } else if (where !== device) {
   throw new Error(`expected swiftshader, webgpu or cuda, got ${where}`);

@@ -1,4 +1,4 @@
-/** Runs that are killed again and again and must end as if they had not been. */
+/** Kills runs again and again; each must end with the same bits as a run that was not killed. */
 
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ import {
 
 export const FAULTS = new URL('../support/faults.js', import.meta.url).href;
 
-/** Three epochs of 7 steps, the last batch smaller; the rate drops after the second. */
+/** Three epochs of 7 steps. The last batch is smaller, and the learning rate drops after the second epoch. */
 const SETTINGS = [
   ...['--epochs', '3', '--step-size', '2', '--lr', '0.02', '--batch-size', '4'],
   ...['--save-every', '2', '--keep', '3'],
@@ -48,14 +48,14 @@ const POINTS: readonly Pick<Fault, 'at' | 'file'>[] = (
 ).map(([at, file]) => ({ at, file }));
 
 export interface Tally {
-  /** Times a process was killed, while it ran, at a random moment and at a chosen point. */
+  /** Kills of a running process, at a random moment and at a chosen point. */
   random: number;
   chosen: number;
-  /** Runs that ended with the reference's bits. */
+  /** Runs that ended with the bits of the reference. */
   runs: number;
-  /** Kills before there was any checkpoint, after which the run was started anew. */
+  /** Kills before the first checkpoint, after which the run was started anew. */
   anew: number;
-  /** Checkpoints read back, after kills. */
+  /** Checkpoints that were read back after kills. */
   checkpoints: number;
 }
 
@@ -65,14 +65,14 @@ export class KillMatrix {
   private constructor(
     readonly cwd: string,
     private readonly reference: Outcome,
-    /** Milliseconds of a run that is left alone. */
+    /** Duration in ms of a run that is not killed. */
     private readonly duration: number,
   ) {}
 
   static async create(): Promise<KillMatrix> {
     const cwd = await mkdtemp(path.join(tmpdir(), 'kills-'));
     await makeData(path.join(cwd, 'data'), 13, 4);
-    // The first one fills the cache; the second is timed.
+    // The first run fills the cache; the second is timed.
     let duration = 0;
     for (const name of ['first', 'reference']) {
       const began = performance.now();
@@ -87,7 +87,7 @@ export class KillMatrix {
     await rm(this.cwd, { recursive: true });
   }
 
-  /** One run, killed up to five times, then left alone. @throws Error, naming the seed, if it ends otherwise. */
+  /** Kills a run up to five times, then lets it end. @throws Error with the seed if the bits differ. */
   async survive(seed: number): Promise<void> {
     const random = new Philox(seed, 200);
     const name = `run-${seed}`;
@@ -114,12 +114,12 @@ export class KillMatrix {
     }
   }
 
-  /** Starts or resumes the run and kills it; if it ended before, how it did. */
+  /** Starts or resumes the run and kills it. Returns how it ended, which may be before the kill. */
   async #kill(name: string, exists: boolean, random: Philox, story: string[]): Promise<End> {
     const workers = 1 + random.below(3);
     const point = POINTS[random.below(POINTS.length)];
     if (random.uniform() < 0.5 && point !== undefined) {
-      // A file is written in many pieces; config.json once.
+      // Checkpoints are written in many pieces, config.json in one.
       const times = point.file === 'config.json' ? 1 : point.at === 'write' ? 400 : 5;
       const fault: Fault = { ...point, nth: 1 + random.below(times), action: 'kill' };
       story.push(JSON.stringify(fault));
@@ -127,7 +127,7 @@ export class KillMatrix {
       if (end.signal === 'SIGKILL') this.tally.chosen++;
       return end;
     }
-    // Loading takes the first part of the time; that is worth few kills.
+    // Loading takes the first part of the time, in which few kills are useful.
     const after = this.duration * (0.3 + 0.7 * random.uniform());
     story.push(`after ${after.toFixed(0)} ms`);
     const running = start(this.cwd, name, exists, workers);
@@ -138,7 +138,7 @@ export class KillMatrix {
     return end;
   }
 
-  /** Every file that has a name is whole. Returns whether there is a checkpoint to go on from. */
+  /** Checks that every file with its final name is whole. Returns true if there is a checkpoint to resume. */
   async #check(name: string, story: string[]): Promise<boolean> {
     const dir = path.join(this.cwd, name);
     const files = await readdir(path.join(dir, 'checkpoints')).catch((): string[] => []);
@@ -150,7 +150,7 @@ export class KillMatrix {
       if (!named.includes('last.safetensors')) throw new Error('last.safetensors is gone');
       return true;
     }
-    // Nothing to resume: it must say so, and not start afresh.
+    // Without a checkpoint, resuming must fail with a message instead of starting anew.
     const { code, stderr } = await start(this.cwd, name, true).ended;
     if (code === 0 || !/^error: expected /.test(stderr)) throw new Error(`no error: ${stderr}`);
     await rm(dir, { recursive: true, force: true });

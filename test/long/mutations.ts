@@ -1,4 +1,4 @@
-/** Damaged and hostile files, made from good ones by a seed. */
+/** Makes damaged and hostile files from good ones, by a seed, and reads them. */
 
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -15,7 +15,7 @@ export const READERS = [
   ['.pth', readPth, nonsensePth],
 ] as const;
 
-/** Mulberry32: a small seeded generator of numbers in [0, 1). */
+/** Returns a small seeded generator (mulberry32) of numbers in [0, 1). */
 export function generator(seed: number): () => number {
   let state = seed;
   return () => {
@@ -26,7 +26,7 @@ export function generator(seed: number): () => number {
   };
 }
 
-/** One to four changes: a byte set, bytes removed, doubled, swapped for extreme numbers, or cut off. */
+/** Makes one to four changes: sets a byte; removes, doubles or cuts off bytes; or writes extreme numbers. */
 export function mutate(original: Uint8Array, random: () => number): Uint8Array {
   let bytes: Uint8Array = Buffer.from(original);
   const below = (limit: number): number => Math.floor(random() * limit);
@@ -53,10 +53,10 @@ export interface Counts {
 }
 
 /**
- * Reads mutated fixtures, a seed each.
+ * Reads mutated fixtures, one per seed.
  *
  * @returns how many were read and how many refused.
- * @throws Error, naming the seed, if one ends in anything but a result or a WeightsError.
+ * @throws Error with the seed if reading ends with an error that is not a WeightsError.
  */
 export async function fuzz(
   ending: string,
@@ -65,7 +65,7 @@ export async function fuzz(
   count: number,
 ): Promise<Counts> {
   const names = (await readdir(FIXTURES)).filter((name) => name.endsWith(ending));
-  // Without a CRC, changes to the pickle reach the unpickler: these files come up more often.
+  // Files without a CRC come up more often, because changes to their pickle reach the unpickler.
   names.push(...names.filter((name) => /legacy|no_crc/.test(name)).flatMap((n) => [n, n, n, n]));
   const originals = await Promise.all(names.map((name) => readFile(path.join(FIXTURES, name))));
   const make = (seed: number): Uint8Array =>
@@ -73,7 +73,7 @@ export async function fuzz(
   return readAll(`of ${ending}`, read, make, firstSeed, count);
 }
 
-/** The same for files that are well formed and mean nonsense. */
+/** Reads well formed files with nonsensical contents, one per seed. Returns and throws as {@link fuzz}. */
 export function fuzzNonsense(
   make: (random: () => number) => Uint8Array,
   read: Read,

@@ -1,6 +1,6 @@
-/** Files that are well formed and mean nonsense, made by a seed: what changed bytes seldom reach. */
+/** Makes well formed files with nonsensical contents, by a seed. Changing single bytes seldom yields such files. */
 
-/** Values that a header does not expect; the last nest deeper than a recursion goes. */
+/** Values that a header does not expect. The last ones nest deeper than a recursive reader can follow. */
 const VALUES: readonly string[] = [
   ...['null', 'true', '-1', '0.5', '1e300', '9007199254740993', '""', '"F32"', '[]', '{}'],
   ...['[4,0]', '[4294967296,4294967296]', '{"toString":1,"valueOf":1}', '{"__proto__":null}'],
@@ -18,7 +18,7 @@ function pick<T>(random: Random, items: readonly [T, ...T[]] | readonly T[]): T 
   return item;
 }
 
-/** A safetensors file whose header is JSON of roughly the right form. */
+/** Returns a safetensors file whose header is JSON of roughly the right form. */
 export function nonsenseSafetensors(random: Random): Uint8Array {
   const entry = (): string => {
     const good = { dtype: '"F32"', shape: '[1]', data_offsets: '[0,4]' };
@@ -44,15 +44,15 @@ const global = (name: string): Buffer => {
   return Buffer.from(`c${module}\n${own}\n`);
 };
 
-/** Opcodes with their operands: those a state_dict uses, in any order. */
+/** Opcodes of a state_dict's pickle with their operands, in any order. */
 const OPCODES: readonly Buffer[] = [
   ...['', '', 'w', 'storage', '0', '__proto__'].map(text),
   ...[0, 1, 2, 255].flatMap((n) => [Buffer.from([0x4b, n]), Buffer.from([0x4b, n])]),
-  // NONE, EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, MARK, each more often than what takes values off.
+  // NONE, EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, MARK: more often than opcodes that pop values.
   ...'N)]}(N)]}(N)]}(]}]}'.split('').map((letter) => Buffer.from(letter)),
   // POP, TUPLE1 to TUPLE3, TUPLE, APPEND, APPENDS, SETITEM, SETITEMS, REDUCE, BUILD, BINPERSID
   ...'0\x85\x86\x87taesuRbQ'.split('').map((letter) => Buffer.from(letter, 'latin1')),
-  // BINPUT and BINGET of a few places
+  // BINPUT and BINGET for three memo slots
   ...[0, 1, 2].flatMap((n) => [Buffer.from([0x71, n]), Buffer.from([0x68, n])]),
   ...[
     'collections.OrderedDict',
@@ -62,10 +62,10 @@ const OPCODES: readonly Buffer[] = [
     'torch.IntStorage',
   ].map(global),
   Buffer.from('8a020001', 'hex'), // LONG1
-  Buffer.concat([Buffer.alloc(20_000, ']'), Buffer.alloc(19_999, 'a')]), // lists in lists
+  Buffer.concat([Buffer.alloc(20_000, ']'), Buffer.alloc(19_999, 'a')]), // nested lists
 ];
 
-/** A file in the format before PyTorch 1.6 around the operations of a state_dict's pickle. */
+/** Wraps the pickle operations of a state_dict in the file format before PyTorch 1.6. */
 export function legacyPth(operations: Uint8Array, protocol = 2): Uint8Array {
   const pickle = (...parts: Uint8Array[]): Buffer =>
     Buffer.concat([Buffer.from([0x80, protocol]), ...parts, Buffer.from('.')]);
@@ -78,14 +78,14 @@ export function legacyPth(operations: Uint8Array, protocol = 2): Uint8Array {
   ]);
 }
 
-/** A `.pth` whose pickle is a list of allowed operations that nobody has thought about. */
+/** Returns a `.pth` whose pickle is a random list of allowed operations. */
 export function nonsensePth(random: Random): Uint8Array {
   const operations: Buffer[] = [];
   if (random() < 0.7) operations.push(Buffer.from('}'));
   for (let count = 2 + Math.floor(random() * 12); count > 0; count--) {
     operations.push(pick(random, OPCODES));
   }
-  // Often ends as a dictionary with an item.
+  // Half of the files end with setting an item of a dictionary.
   if (random() < 0.5) operations.push(Buffer.from('Ns'));
   return legacyPth(Buffer.concat(operations));
 }

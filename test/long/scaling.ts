@@ -1,6 +1,6 @@
 /**
- * `npm run scaling`: measures what docs/results/scaling.md reports and writes it to the named file, as JSON. Five
- * minutes on an idle machine. The network parts need root.
+ * Measures the figures of docs/results/scaling.md and writes them as JSON to the named file: `npm run scaling`. Takes
+ * five minutes on an idle machine. The network parts need root.
  */
 
 import { writeFile } from 'node:fs/promises';
@@ -15,9 +15,9 @@ import {
 } from './mpi/throughput.js';
 
 const ROUNDS = 3;
-/** Megabits a second to which the link between the hosts is held, to check the model. */
+/** Rates in megabits per second to which the link between the hosts is limited, to check the model. */
 const RATES = [500, 1000, 2500];
-/** A slow link's larger messages are few; the smaller ones are under its burst. */
+/** Message sizes in bytes for slow links. Smaller messages would fit into the burst that the limit allows. */
 const SLOW_SIZES = [16_777_216, 44_710_152];
 
 async function overNetwork(): Promise<{

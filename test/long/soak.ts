@@ -1,6 +1,6 @@
 /**
- * A long run on the tiny network, in a process of its own: `node soak.js FOLDER EPOCHS`. Prints the
- * resident memory in bytes after each epoch, a line each.
+ * Trains the tiny network for a long time in a process of its own: `node soak.js FOLDER EPOCHS`. Prints a line per
+ * epoch with the resident memory in bytes.
  */
 
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** Ranks against PyTorch's DistributedDataParallel (gloo), on the same pictures, crops and flips. */
+/** Compares ranks with PyTorch's DistributedDataParallel (gloo), on the same images, crops and flips. */
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -13,7 +13,7 @@ import type { Check } from '../checks.js';
 import { ROOT, TINY, testProgram } from '../../support/paths.js';
 
 const SAMPLES = path.join(ROOT, 'samples', 'textures', 'train');
-/** An odd number of pictures: the ranks' parts are padded. */
+/** Images per class. Their sum is odd, so that the ranks' parts are padded. */
 const IMAGES = { brick: 18, gravel: 17 };
 
 interface Distance {
@@ -32,7 +32,7 @@ type Gradients = Checks & Readonly<Record<'ours' | 'torch' | 'apart', number>>;
 type Trajectories = Checks &
   Readonly<Record<'ours' | 'torch' | 'oursExact' | 'torchExact', Distance>>;
 
-/** Trains on `ranks` ranks, then in PyTorch; its verdict. */
+/** Trains on `ranks` ranks, then in PyTorch. Returns the comparison that scripts/parity/ddp.py prints. */
 async function compare(
   launcher: Launcher,
   wanted: Pick<Spec, 'arch' | 'artifacts' | 'ranks' | 'seeds' | 'epochs' | 'compare'>,
@@ -68,8 +68,8 @@ function assertShared({ sampler, sameWeights }: Checks): void {
 
 const shown = (value: number): string => value.toExponential(1);
 
-/** @param seeds of the twenty steps of ResNet-18. */
-export function ddpProofs(launcher: Launcher, seeds: number): Check[] {
+/** Returns the checks against DDP. @param seeds number of seeds for the twenty steps of ResNet-18. */
+export function ddpChecks(launcher: Launcher, seeds: number): Check[] {
   const few = Array.from({ length: seeds }, (_, seed) => seed);
   const many = Array.from({ length: 16 }, (_, seed) => seed);
   const firstGradients = [2, 4].map((ranks) => ({

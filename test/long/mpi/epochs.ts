@@ -1,6 +1,6 @@
 /**
- * A rank that trains on its part of a folder of pictures, and keeps what it saw for PyTorch to see the same:
- * `mpirun -np N node mpi-epochs.js SPEC.json`. Seeds are runs of their own. Python's half is scripts/parity/ddp.py.
+ * Trains a rank on its part of a folder of images and saves its batches, so that PyTorch can train on them, too:
+ * `mpirun -np N node epochs.js SPEC.json`. Makes one run per seed. scripts/parity/ddp.py is the Python half.
  */
 
 import { readFile } from 'node:fs/promises';
@@ -21,12 +21,12 @@ import { MpiProcessGroup } from '../../../src/distributed/mpi-process-group.js';
 import { WAYS } from '../../support/rank-steps.js';
 import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
-/** Written by mpi-ddp-proofs.ts, read by scripts/parity/ddp.py too. */
+/** Settings of the comparison: written by ddp.ts, read here and by scripts/parity/ddp.py. */
 export interface Spec {
   readonly arch: string;
   readonly artifacts: string;
   readonly data: string;
-  /** For `SEED-RANK.safetensors`. */
+  /** Folder for the files `SEED-RANK.safetensors`. */
   readonly folder: string;
   readonly ranks: number;
   readonly seeds: readonly number[];
@@ -36,11 +36,11 @@ export interface Spec {
   readonly lr: number;
   readonly gamma: number;
   readonly momentum: number;
-  /** For Python alone: what is compared. */
+  /** Quantity that Python compares; not used here. */
   readonly compare: 'gradients' | 'trajectories';
 }
 
-/** Keeps batches as they go by: `images.I`, `labels.I` and `indices.I`. */
+/** Passes batches on and records them as `images.I`, `labels.I` and `indices.I`. */
 async function* recorded(
   batches: AsyncIterable<Batch>,
   side: number,
@@ -93,7 +93,7 @@ for (const seed of spec.seeds) {
       const result = await session.step(chunk);
       losses.push(...result.losses);
       if (losses.length > 1) return result;
-      // From zero, the momentum after one step is the gradient.
+      // The momentum starts at zero, so after one step it is the gradient.
       for (const [name, tensor] of await session.getState()) {
         if (name.startsWith(MOMENTUM_PREFIX)) found.set(`first.${name}`, tensor);
       }

@@ -1,4 +1,4 @@
-/** What holds of a job on two hosts: see mpi-hosts.ts for how real they are. */
+/** Checks jobs on two hosts, which hosts.ts imitates on one machine. */
 
 import assert from 'node:assert/strict';
 import { cp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -25,11 +25,11 @@ import { TINY } from '../../support/paths.js';
 
 /** Seconds that ranks wait for each other. */
 const TIMEOUT = 10;
-/** Seconds for what must be noticed at once. */
+/** Seconds within which a job must end on a failure that is noticed at once. */
 const AT_ONCE = 10;
 
-/** Claims about jobs on `hosts`, to be shown in this order. @param local `mpirun` without other hosts. */
-export function hostProofs(hosts: Hosts, local: Launcher): Check[] {
+/** Returns the checks of jobs on `hosts`, to be run in this order. @param local `mpirun` without other hosts. */
+export function hostChecks(hosts: Hosts, local: Launcher): Check[] {
   const env = {
     ORT_FINETUNE_CACHE: path.join(hosts.folder, 'cache'),
     ORT_FINETUNE_MPI_TIMEOUT: String(TIMEOUT),
@@ -128,7 +128,7 @@ export function hostProofs(hosts: Hosts, local: Launcher): Check[] {
         assert.match(changed, /expected the same on all 2 ranks, found data: /);
         await writeFile(file, bytes);
         await assert.rejects(readdir(out('refused')), /ENOENT/);
-        return 'a picture that is missing, and one that is another';
+        return 'an image that is missing, and one that differs';
       },
     },
     {
@@ -168,7 +168,7 @@ export function hostProofs(hosts: Hosts, local: Launcher): Check[] {
   ];
 }
 
-/** Other artifacts: the same graphs with another preprocessing. */
+/** Changes the preprocessing that a manifest describes; the graphs stay as they are. */
 async function changeCropScale(file: string): Promise<void> {
   const manifest = JSON.parse(await readFile(file, 'utf8')) as {
     preprocessing: { cropScale: number[] };

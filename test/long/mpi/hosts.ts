@@ -1,6 +1,6 @@
 /**
- * Two hosts on one machine: network namespaces with host names and addresses of their own, joined by a veth pair.
- * Each sees as `here` what it has for itself: its folder `1` or `2`. It can only read that, and the folder `shared`.
+ * Imitates two hosts on one machine: network namespaces with host names and addresses of their own, joined by a veth
+ * pair. Each host sees its own folder (`1` or `2`) as `here`. It can read that and the folder `shared`, but not write.
  */
 
 import { execFileSync } from 'node:child_process';
@@ -13,10 +13,10 @@ import { whyNotWith } from '../checks.js';
 
 const NETWORK = '10.89.0';
 const TOOLS = ['ip', 'unshare', 'mount', 'hostname', 'mpirun.openmpi', 'mpirun.mpich'];
-/** Milliseconds between two looks whether a link is up. */
+/** Milliseconds between two tests whether the link is up. */
 const PATIENCE = 20;
 
-/** `enter N COMMAND…` runs a command on host N. */
+/** Shell script `enter N COMMAND…`: runs a command on host N. */
 const ENTER = `#!/bin/sh
 host=$1; shift
 exec ip netns exec "PREFIX-$host" unshare --uts --mount sh -c '
@@ -25,7 +25,7 @@ exec ip netns exec "PREFIX-$host" unshare --uts --mount sh -c '
 ' "$host" "$@"
 `;
 
-/** In ssh's place: \`agent ADDRESS WORD…\`, as Open MPI's plm_rsh_agent and Hydra's launcher-exec are called. */
+/** Stands in for ssh: `agent ADDRESS WORD…`, as Open MPI's plm_rsh_agent and Hydra's launcher-exec are called. */
 const AGENT = `#!/bin/sh
 while [ "$1" != "\${1#-}" ]; do shift; done
 host=\${1##*.}; shift
@@ -38,12 +38,12 @@ function ip(...words: string[]): void {
 
 export class Hosts {
   private constructor(
-    /** The hosts write to it, but not to what is in `here` and in `shared`. */
+    /** Folder to which the hosts may write, except its parts `here` and `shared`. */
     readonly folder: string,
     private readonly prefix: string,
   ) {}
 
-  /** Why this machine cannot have such hosts; null if it can. */
+  /** Returns why this machine cannot have such hosts, or null if it can. */
   static whyNot(): string | null {
     if (process.getuid?.() !== 0) return 'needs root, to make network namespaces';
     return whyNotWith(TOOLS, 'iproute2, util-linux, hostname, openmpi-bin, mpich');
@@ -70,7 +70,7 @@ export class Hosts {
         ip('-n', hosts.#namespace(host), 'link', 'set', device, 'up');
       }
     }
-    // Until then UCX says that there is no such device.
+    // Until the link is up, UCX reports that the device does not exist.
     while (!hosts.#connected()) await setTimeout(PATIENCE);
     return hosts;
   }
@@ -80,26 +80,26 @@ export class Hosts {
     await rm(this.folder, { recursive: true });
   }
 
-  /** What `host` alone has. */
+  /** Returns a path in the folder that `host` alone has. */
   own(host: 1 | 2, ...parts: string[]): string {
     return path.join(this.folder, String(host), ...parts);
   }
 
-  /** What both hosts read. */
+  /** Returns a path in the folder that both hosts read. */
   shared(...parts: string[]): string {
     return path.join(this.folder, 'shared', ...parts);
   }
 
-  /** How a host sees what it alone has. */
+  /** Returns a path in a host's own folder, as that host sees it. */
   here(...parts: string[]): string {
     return path.join(this.folder, 'here', ...parts);
   }
 
   /**
-   * Open MPI's `mpirun` on host 1. Keepalive packets tell it within 6 s of a host that is out of reach.
+   * Returns Open MPI's `mpirun` on host 1. By keepalive packets it notices within 6 s that a host is out of reach.
    *
-   * @param each ranks on each host.
-   * @param passed variables of the environment that the other host gets, too.
+   * @param each ranks per host.
+   * @param passed names of the environment variables that are passed to the other host.
    */
   openMpi(each: number, passed: readonly string[]): Launcher {
     return {
@@ -115,7 +115,7 @@ export class Hosts {
     };
   }
 
-  /** MPICH's, which passes the whole environment on; over TCP, though both hosts share this machine's memory. */
+  /** Returns MPICH's `mpirun`, which passes the whole environment. It must use TCP, not this machine's memory. */
   mpich(each: number): Launcher {
     return {
       name: 'MPICH',
@@ -128,12 +128,12 @@ export class Hosts {
     };
   }
 
-  /** The cable is pulled, or put in again. */
+  /** Cuts the link between the hosts, or restores it. */
   link(state: 'up' | 'down'): void {
     ip('-n', this.#namespace(2), 'link', 'set', 'eth0', state);
   }
 
-  /** Holds what each host sends to a rate. @param megabits a second. */
+  /** Limits what each host sends. @param megabits rate in megabits per second. */
   slowDown(megabits: number): void {
     for (const host of [1, 2]) {
       const shaper = ['tbf', 'rate', `${megabits}mbit`, 'burst', '1mb', 'latency', '50ms'];

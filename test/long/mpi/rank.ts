@@ -1,4 +1,4 @@
-/** A rank of the tests: `mpirun -np N node mpi-rank.js SCENARIO [FOLDER WAY]`. Prints what it found as a line of JSON. */
+/** Plays a rank of a test job: `mpirun -np N node rank.js SCENARIO [FOLDER WAY]`. Prints its results as a JSON line. */
 
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -15,7 +15,7 @@ const [name = '', folder = '', way = ''] = process.argv.slice(2);
 type Scenario = (group: MpiProcessGroup) => Promise<unknown>;
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
-  /** Every collective, once. */
+  /** Calls every collective once. */
   async collectives(group) {
     const { rank } = group;
     const large = await group.allReduce(new Float32Array(LARGE).fill(rank + 1));
@@ -36,7 +36,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     return found;
   },
 
-  /** Steps on the same batches on every rank. */
+  /** Takes steps on the same batches on every rank. */
   async steps(group) {
     const settings = new Map<string, Ways>(Object.entries(WAYS)).get(way);
     if (settings === undefined)
@@ -47,30 +47,30 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     group.abortOnExit = false;
     const tensors = [...state].map(([tensor, { data }]) => [tensor, [...data].map(Number)]);
     const found = { losses, state: Object.fromEntries(tensors) as Record<string, number[]> };
-    // Too much for one line of a pipe that the ranks share.
+    // Write to files: this is too much for one line of a pipe that the ranks share.
     await writeFile(path.join(folder, `${group.rank}.json`), JSON.stringify(found));
     return group.rank;
   },
 
-  /** The last rank fails while the others wait for it. */
+  /** Lets the last rank fail while the others wait for it. */
   async fails(group) {
     if (group.rank === group.size - 1) throw new Error('the disk of this rank is on fire');
     return (await group.allReduce(Float32Array.of(1)))[0];
   },
 
-  /** The last rank ends as if nothing were wrong, but without having taken part. */
+  /** Lets the last rank end without an error, but also without having taken part. */
   async deserts(group) {
     if (group.rank === group.size - 1) return 'gone';
     return (await group.allReduce(Float32Array.of(1)))[0];
   },
 
-  /** The last rank never comes. */
+  /** Lets the last rank wait forever, while the others call a collective. */
   async hangs(group) {
     if (group.rank === group.size - 1) await setTimeout(60_000);
     return (await group.allReduce(Float32Array.of(1)))[0];
   },
 
-  /** The last rank does not even start MPI, see below. */
+  /** Does nothing: the last rank does not start MPI (see below). */
   absent: () => Promise.resolve(),
 };
 

@@ -1,25 +1,25 @@
 /**
- * The long proofs of data parallel, `npm run test:mpi [-- PART…]`: a line for each, and exit code 1 if one fails.
- * Parts: `tests` (those of npm test), `ddp` (against PyTorch; needs Python), `hosts` (two network namespaces; needs
- * root), `slurm` (a Slurm of its own; needs root), `throughput` (needs an idle machine).
+ * Runs the long checks of data-parallel training, `npm run test:mpi [-- PART…]`. Prints a line per check; the exit
+ * code is 1 if one fails. Parts: `tests` (from npm test), `ddp` (against PyTorch; needs Python), `hosts` (two network
+ * namespaces; needs root), `slurm` (a Slurm of its own; needs root), `throughput` (needs an idle machine).
  */
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { ddpProofs } from './ddp.js';
-import { hostProofs } from './host-checks.js';
+import { ddpChecks } from './ddp.js';
+import { hostChecks } from './host-checks.js';
 import { Hosts } from './hosts.js';
 import { installedLaunchers, type Launcher } from '../../support/mpi-job.js';
 import { measureThroughput } from './throughput.js';
-import { slurmProofs } from './slurm-checks.js';
+import { slurmChecks } from './slurm-checks.js';
 import { Slurm } from './slurm.js';
-import { Skipped, showAll, type Check } from '../checks.js';
+import { Skipped, runChecks, type Check } from '../checks.js';
 import { ROOT } from '../../support/paths.js';
 
-/** Of the twenty steps: a minute each. */
+/** Seeds of the twenty steps, each of which takes a minute. */
 const SEEDS = 3;
-/** Of the throughput. */
+/** Rounds of the throughput measurement. */
 const ROUNDS = 3;
 const MEGABYTE = 2 ** 20;
 
@@ -40,14 +40,14 @@ async function* tests(): AsyncGenerator<Check> {
 }
 
 async function* ddp(): AsyncGenerator<Check> {
-  yield* await Promise.resolve(ddpProofs(openMpi(), SEEDS));
+  yield* await Promise.resolve(ddpChecks(openMpi(), SEEDS));
 }
 
-/** Proofs on something that is made for them, where this machine can have it. */
+/** Yields checks that need hosts or a Slurm, which is created first; or one skipped check if it cannot be. */
 async function* on<T extends { remove(): Promise<void> }>(
   name: string,
   kind: { whyNot(): string | null; create(): Promise<T> },
-  proofs: (made: T, local: Launcher) => Check[],
+  checks: (made: T, local: Launcher) => Check[],
 ): AsyncGenerator<Check> {
   const whyNot = kind.whyNot();
   if (whyNot !== null) {
@@ -56,7 +56,7 @@ async function* on<T extends { remove(): Promise<void> }>(
   }
   const made = await kind.create();
   try {
-    yield* proofs(made, openMpi());
+    yield* checks(made, openMpi());
   } finally {
     await made.remove();
   }
@@ -89,8 +89,8 @@ function openMpi(): Launcher {
 const PARTS: Readonly<Record<string, () => AsyncGenerator<Check>>> = {
   tests,
   ddp,
-  hosts: () => on('two hosts', Hosts, hostProofs),
-  slurm: () => on('Slurm', Slurm, slurmProofs),
+  hosts: () => on('two hosts', Hosts, hostChecks),
+  slurm: () => on('Slurm', Slurm, slurmChecks),
   throughput,
 };
 
@@ -104,4 +104,4 @@ async function* chosen(names: readonly string[]): AsyncGenerator<Check> {
   }
 }
 
-process.exitCode = (await showAll(chosen(process.argv.slice(2)))) ? 0 : 1;
+process.exitCode = (await runChecks(chosen(process.argv.slice(2)))) ? 0 : 1;

@@ -1,4 +1,4 @@
-/** Short training runs of several ranks, which are compared, stopped and killed. */
+/** Compares, stops and kills short training runs of several ranks. */
 
 import assert from 'node:assert/strict';
 import { type Job } from '../../support/mpi-job.js';
@@ -6,31 +6,31 @@ import { outcome, trainWords, type Outcome } from '../../support/run-process.js'
 import { testProgram } from '../../support/paths.js';
 
 export const CLI = testProgram('support/mpi-cli');
-/** Of each class. One a step and rank: an epoch of two ranks is as many steps. */
+/** Images per class. The batch size is 1, so an epoch of two ranks has as many steps. */
 export const IMAGES = 400;
 export const EPOCHS = 3;
-/** Steps are shown at intervals, which are shorter than an epoch, and at its end. */
+/** Matches a step before the end of epoch 2. Steps are reported at intervals shorter than an epoch, and at its end. */
 export const MIDDLE_OF_AN_EPOCH = /"type":"step","epoch":2,[^\n]*"phase":"train","batch":(?!400,)/;
 
-/** Words of a run on {@link IMAGES} pictures a class. */
+/** Returns the words of a run on {@link IMAGES} images per class. */
 export function runWords(data: string, out: string, ...more: readonly string[]): string[] {
   const setting = ['--epochs', String(EPOCHS), '--lr', '0.02', '--batch-size', '1'];
   return trainWords(data, out, ...setting, '--save-every', '20', '--json', ...more);
 }
 
-/** Words that go on with the run in a folder. */
+/** Returns the words that resume the run in a folder. */
 export function resumeWords(out: string): string[] {
   return ['train', '--resume', out, '--json'];
 }
 
-/** @returns its standard output. */
+/** Waits until a job has succeeded. @returns its standard output. */
 export async function succeeds(job: Job): Promise<string> {
   const { code, stdout, stderr } = await job.ended;
   assert.equal(code, 0, `expected the job to succeed, got exit code ${code}: ${stderr}`);
   return stdout;
 }
 
-/** @returns its standard error. */
+/** Waits until a job has failed. @returns its standard error. */
 export async function fails(job: Job): Promise<string> {
   const { code, stderr } = await job.ended;
   assert.notEqual(code, 0, 'expected the job to fail, got exit code 0');
@@ -46,9 +46,9 @@ export function assertSame(found: Outcome, expected: Outcome): void {
 export interface Strike {
   /** Ends the job. */
   readonly strike: (job: Job) => Promise<void> | void;
-  /** Makes good what else it did. */
+  /** Undoes other effects of `strike`. */
   readonly mend?: () => void;
-  /** Seconds in which the job must have ended. */
+  /** Seconds after which the job must have ended. */
   readonly within: number;
 }
 
@@ -57,7 +57,7 @@ export interface StruckEnd {
   readonly stderr: string;
 }
 
-/** `strike` ends a job in the middle of an epoch. */
+/** Ends a job in the middle of an epoch by `strike`. */
 export async function struck(job: Job, { strike, mend, within }: Strike): Promise<StruckEnd> {
   await job.printed(MIDDLE_OF_AN_EPOCH);
   const began = performance.now();
@@ -74,11 +74,11 @@ export async function struck(job: Job, { strike, mend, within }: Strike): Promis
 }
 
 /**
- * What a job left behind that was struck is whole, and goes on as if nothing were.
+ * Checks that the run of an interrupted job is intact, and that its resumption ends as the uninterrupted run did.
  *
  * @param start starts a job with words of the command line.
- * @param whole of a run that nothing has struck.
- * @returns the step from which it went on.
+ * @param whole outcome of a run that was not interrupted.
+ * @returns the step from which the run was resumed.
  */
 export async function goesOn(
   start: (words: readonly string[]) => Job,

@@ -1,4 +1,4 @@
-/** What holds of a job that Slurm's `srun` starts: see mpi-slurm.ts for how real that Slurm is. */
+/** Checks jobs that Slurm's `srun` starts. slurm.ts runs a Slurm on this machine for them. */
 
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
@@ -23,13 +23,13 @@ import type { Check } from '../checks.js';
 import { makeData, outcome, type Outcome } from '../../support/run-process.js';
 import { CLI as USER_CLI } from '../../support/paths.js';
 
-/** Seconds beyond what Slurm waits, on a machine that is busy. */
+/** Seconds that a busy machine may take longer than Slurm's own wait. */
 const MARGIN = 15;
-/** PMIx makes a folder for each job, by its number: two nodes that share a disk get in each other's way. */
+/** PMIx creates a folder named after the job's number, so two nodes that share a disk would collide. */
 const ONE_NODE = '--nodes=1';
 
-/** Claims about jobs under `slurm`, to be shown in this order. @param local `mpirun` without it. */
-export function slurmProofs(slurm: Slurm, local: Launcher): Check[] {
+/** Returns the checks of jobs under `slurm`, to be run in this order. @param local `mpirun` without Slurm. */
+export function slurmChecks(slurm: Slurm, local: Launcher): Check[] {
   const data = path.join(slurm.folder, 'data');
   const out = (name: string): string => path.join(slurm.folder, `run-${name}`);
   const options = {
@@ -73,7 +73,7 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Check[] {
     {
       name: 'srun without --mpi is refused: a line for each task, and no run',
       async run() {
-        // The command line itself: the ranks of the tests would have to be told which they are.
+        // Use the command line itself: the test program needs the rank's number, which is not set here.
         const given = [USER_CLI, ...words('refused')];
         const stderr = await fails(new Job(slurm.srun(ONE_NODE), 2, given, options));
         const lines = stderr.split('\n').filter((line) => line.startsWith('error: '));
@@ -92,7 +92,7 @@ export function slurmProofs(slurm: Slurm, local: Launcher): Check[] {
       },
     },
     {
-      // PMIx ends a job without -K, too.
+      // PMIx ends a job even without -K, so only this check tests -K.
       name: 'under MPICH too (-K)',
       async run() {
         const { seconds } = await struck(job(words('killed-pmi2'), pmi2), kill);

@@ -1,6 +1,6 @@
 /**
- * A Slurm on this machine: `munged`, `slurmctld` and two `slurmd`, which are the nodes `n1` and `n2`. Keys, sockets,
- * ports and files are its own, so one that is already here may run on.
+ * Runs a Slurm on this machine: `munged`, `slurmctld` and two `slurmd`, which are the nodes `n1` and `n2`. It has keys,
+ * sockets, ports and files of its own, so that another Slurm on this machine is not disturbed.
  */
 
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
@@ -16,20 +16,20 @@ import type { Launcher } from '../../support/mpi-job.js';
 import { whyNotWith } from '../checks.js';
 
 const NODES = ['n1', 'n2'] as const;
-/** Enough for four tasks on a node, whatever the machine has. */
+/** CPUs per node that Slurm is told: enough for four tasks, whatever the machine has. */
 const CPUS = 4;
 const TOOLS = [
   ...['munged', 'slurmctld', 'slurmd', 'srun', 'sinfo', 'squeue', 'scancel'],
   ...['mpirun.openmpi', 'mpirun.mpich'],
-  // Where Slurm's plugin looks: without it `srun --mpi=list` has pmix all the same, but no job starts.
+  // Slurm's plugin loads this file. Without it `srun --mpi=list` still lists pmix, but no job starts.
   '/usr/lib/*/pmix2/lib/libpmix.so',
 ];
 const PACKAGES = 'slurm-wlm, munge, libpmix-dev, openmpi-bin, mpich';
-/** Seconds from SIGTERM to SIGKILL for tasks that are to end, where Slurm has 30 if it is not told. */
+/** Seconds from SIGTERM to SIGKILL for tasks that must end. Slurm's default is 30. */
 export const KILL_WAIT = 5;
-/** Milliseconds between two looks. */
+/** Milliseconds between two polls. */
 const PATIENCE = 100;
-/** Seconds for the daemons to be ready, for jobs to be gone, for a daemon to end. */
+/** Seconds that daemons may take to start and to end, and jobs to disappear. */
 const LIMIT = 30;
 
 export class Slurm {
@@ -37,11 +37,11 @@ export class Slurm {
   #ready = false;
 
   private constructor(
-    /** Goes with this Slurm. */
+    /** Folder of this Slurm's files, removed with it. */
     readonly folder: string,
   ) {}
 
-  /** Why this machine cannot have it; null if it can. */
+  /** Returns why this machine cannot run a Slurm, or null if it can. */
   static whyNot(): string | null {
     if (process.getuid?.() !== 0) return "needs root, to be Slurm's user";
     return whyNotWith(TOOLS, PACKAGES);
@@ -58,23 +58,23 @@ export class Slurm {
     return slurm;
   }
 
-  /** For whatever speaks to it. What PMIx and the MPI libraries write is in the folder, too. */
+  /** Environment for programs that talk to this Slurm. PMIx and the MPI libraries write to its folder, too. */
   get env(): Readonly<Record<string, string>> {
     return {
       SLURM_CONF: this.#file('slurm.conf'),
       SLURM_PMIX_TMPDIR: this.#file('tmp'),
       TMPDIR: this.#file('tmp'),
-      // More ranks than cores: those that wait leave theirs to the others. mpirun does so by itself.
+      // There may be more ranks than cores: let waiting ranks yield theirs. mpirun sets this by itself.
       OMPI_MCA_mpi_yield_when_idle: '1',
     };
   }
 
-  /** @param words before the number of tasks. */
+  /** Returns a launcher that uses `srun`. @param words flags before the number of tasks. */
   srun(...words: string[]): Launcher {
     return { name: 'Slurm', command: 'srun', words, count: '-n' };
   }
 
-  /** Ends what jobs there still are, then the daemons. */
+  /** Ends the remaining jobs, then the daemons. */
   async remove(): Promise<void> {
     try {
       if (this.#ready) await this.#endJobs();
@@ -90,7 +90,7 @@ export class Slurm {
   }
 
   async #start(): Promise<void> {
-    // munged wants a socket that everyone can reach.
+    // munged requires that everyone can reach its socket.
     await chmod(this.folder, 0o755);
     await mkdir(this.#file('tmp'));
     await mkdir(this.#file('state'));
@@ -110,11 +110,11 @@ export class Slurm {
   }
 
   #configuration([controller, ...nodes]: readonly number[]): string {
-    // Without its domain, as Slurm compares it.
+    // Slurm compares the host name without its domain.
     const [host] = hostname().split('.');
     const shape = `CPUs=${CPUS} Boards=1 SocketsPerBoard=1 CoresPerSocket=${CPUS} ThreadsPerCore=1`;
     return [
-      'ClusterName=proofs',
+      'ClusterName=checks',
       `SlurmctldHost=${host}(127.0.0.1)`,
       `SlurmctldPort=${controller}`,
       'SlurmUser=root',
@@ -187,7 +187,7 @@ async function stop(daemon: ChildProcess): Promise<void> {
   await late;
 }
 
-/** Ports that nobody listens on. */
+/** Returns ports on which no process listens. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   return Promise.all(

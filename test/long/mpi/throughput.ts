@@ -1,4 +1,4 @@
-/** What several ranks cost and bring, measured: throughput, the two graphs of a step, all-reduces. */
+/** Measures several ranks: their throughput, the two graphs of a step, and all-reduces. */
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -21,23 +21,23 @@ import { CLI, SAMPLES, testProgram } from '../../support/paths.js';
 import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 const BATCH = 4;
-/** Of each class, of the sample pictures. */
+/** Sample images per class. */
 const IMAGES = { train: 24, val: 2 };
 
-/** Of two ranks with a thread each, and of one with two. */
+/** Throughput of two ranks with one thread each, and of one rank with two threads. */
 export interface Throughput {
   readonly batch: number;
   readonly rounds: number;
-  /** Images a second, medians over the rounds. */
+  /** Images per second, median over the rounds. */
   readonly oneRank: number;
   readonly twoRanks: number;
-  /** Median of the rounds' ratios. */
+  /** Median of the ratios of the rounds. */
   readonly ratio: number;
-  /** Share of the epoch that the two ranks spent in all-reduce: the reduction, and waiting for each other. */
+  /** Share of the epoch that the two ranks spent in all-reduce, which includes waiting for each other. */
   readonly allReduceShare: number;
 }
 
-/** Trains ResNet-18 for two epochs of sample pictures; the second is what counts. */
+/** Trains ResNet-18 for two epochs on sample images. Returns the record of the second. */
 async function secondEpoch(command: string, words: readonly string[]): Promise<PhaseRecord> {
   const folder = await mkdtemp(path.join(tmpdir(), 'scaling-'));
   try {
@@ -76,7 +76,7 @@ async function secondEpoch(command: string, words: readonly string[]): Promise<P
   }
 }
 
-/** Both ways in turn, `rounds` times. */
+/** Measures both ways in turn, `rounds` times. */
 export async function measureThroughput(launcher: Launcher, rounds: number): Promise<Throughput> {
   const ones: number[] = [];
   const twos: number[] = [];
@@ -99,14 +99,14 @@ export async function measureThroughput(launcher: Launcher, rounds: number): Pro
   };
 }
 
-/** Seconds of a step with two threads: in the graph for one process, and in the two graphs of a rank. */
+/** Seconds per step with two threads: with the graph for one process, and with the two graphs of a rank. */
 export interface StepTimes {
   readonly batch: number;
   readonly single: number;
   readonly pair: number;
 }
 
-/** Without MPI: a process group of one rank. */
+/** Measures steps without MPI, in a process group of one rank. */
 export async function measureSteps(rounds: number): Promise<StepTimes> {
   const artifacts = await openArtifacts(bundledArtifacts());
   const classes = 2;
@@ -156,13 +156,13 @@ export async function measureSteps(rounds: number): Promise<StepTimes> {
   }
 }
 
-/** Median time of an all-reduce over two ranks. */
+/** Time of an all-reduce over two ranks. */
 export interface AllReduce {
   readonly bytes: number;
   readonly seconds: number;
 }
 
-/** From a small message to the gradients of ResNet-18 with two classes. */
+/** Message sizes in bytes. The largest is the gradients of ResNet-18 with two classes. */
 export const SIZES = [64, 65_536, 1_048_576, 4_194_304, 16_777_216, 44_710_152];
 
 export async function measureAllReduce(

@@ -1,13 +1,13 @@
 /**
- * A rank that times all-reduces, as a step makes them: `mpirun -np N node mpi-timings.js BYTES…`. Rank 0 prints the
- * medians as JSON.
+ * Times all-reduces as a training step makes them: `mpirun -np N node timings.js BYTES…`. Rank 0 prints the medians
+ * as JSON.
  */
 
 import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
 import { MpiProcessGroup } from '../../../src/distributed/mpi-process-group.js';
 import { median } from '../../parity/parity-fixtures.js';
 
-/** All-reduces of about so many bytes are timed for each size, within these numbers. */
+/** Bytes to reduce per message size, from which the number of all-reduces follows, within these limits. */
 const BYTES = 3e8;
 const [FEWEST, MOST] = [10, 500];
 const WARM_UP = 3;
@@ -21,7 +21,7 @@ for (const bytes of process.argv.slice(2).map(Number)) {
   const count = Math.max(FEWEST, Math.min(MOST, Math.round(BYTES / bytes)));
   let values = new Float32Array(bytes / 4);
   for (let i = 0; i < WARM_UP + count; i++) {
-    // All begin together; `barrier` would leave them 5 ms apart.
+    // Let all ranks begin together; after `barrier` they would be 5 ms apart.
     await group.allReduce(Float64Array.of(0));
     const began = performance.now();
     values = await group.allReduce(values);
