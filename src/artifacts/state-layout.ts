@@ -1,21 +1,22 @@
-/** Which tensors the training state has, by the manifest, and whether a given set of tensors is such a state. */
+/** The tensors of a training state, by the manifest, and checks that given tensors are such a state. */
 
 import type { Initializer, Manifest } from './manifest.js';
 import { WeightsError } from '../common/errors.js';
 import { formatShape, MOMENTUM_PREFIX, sameShape, type Tensor } from '../common/tensor.js';
 
+/** A tensor of the state. */
 export interface StateEntry {
   readonly name: string;
   readonly dtype: 'float32' | 'int64';
   readonly shape: readonly number[];
-  /** How it starts. Momentum and counters are zero, BatchNorm statistics are not learned but loaded. */
+  /** Decides the first value: momentum and counters start at zero, statistics and the backbone are loaded. */
   readonly role: 'backbone' | 'head' | 'statistics' | 'counter' | 'momentum';
   readonly init: Initializer;
 }
 
 const ZERO: Initializer = { kind: 'constant', value: 0 };
 
-/** Every tensor of the state for a class count, in the manifest's order; momentum last. */
+/** Lists every tensor of the state for a class count, in the manifest's order; momentum comes last. */
 export function stateLayout(manifest: Manifest, classCount: number): StateEntry[] {
   const layout: StateEntry[] = manifest.parameters.map(({ name, shape, role, init }) => ({
     name,
@@ -41,10 +42,10 @@ export function stateLayout(manifest: Manifest, classCount: number): StateEntry[
 }
 
 /**
- * The tensor a layout entry asks for.
+ * Returns the tensor that a layout entry describes.
  *
- * @param where the file it is looked up in, for messages.
- * @throws WeightsError if it is missing, or its shape or type differs; all are named.
+ * @param where file of the tensors, for messages.
+ * @throws WeightsError if it is missing, or its shape or type differs.
  */
 export function requireTensor(
   tensors: ReadonlyMap<string, Tensor>,

@@ -1,7 +1,8 @@
-/** The state of a run in a checkpoint's metadata, which may be damaged or made by hand. */
+/** Reads the state of a run from a checkpoint's metadata, which may be damaged or made by hand. */
 
 import { WeightsError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
+import { parseJson } from '../common/json.js';
 import type { MetricSums } from '../metrics/average-meter.js';
 
 /** Value of `format` in the metadata. */
@@ -15,15 +16,15 @@ export interface BestResult {
   readonly loss: number;
 }
 
-/** The part of an epoch's training that is done. */
+/** Progress of an epoch under way. */
 export interface PartialEpoch extends MetricSums {
-  /** Batches done; all of them where only the validation is left. */
+  /** Batches done; the number of all batches if only the validation is left. */
   readonly batch: number;
   readonly seconds: number;
   readonly dataWaitSeconds: number;
 }
 
-/** Where a run is. */
+/** Progress of a run, and everything else a checkpoint holds beside tensors. */
 export interface TrainerState {
   readonly arch: string;
   readonly classes: readonly string[];
@@ -34,15 +35,20 @@ export interface TrainerState {
   /** The epoch under way; null between two epochs. */
   readonly partial: PartialEpoch | null;
   readonly best: BestResult | null;
-  /** One for each phase completed. */
+  /** One record per completed phase. */
   readonly records: readonly PhaseRecord[];
-  /** Hashes of what the result depends on beside the settings. */
+  /** Hashes of the data and the artifacts, on which the result depends beside the settings. */
   readonly fingerprints: { readonly data: string; readonly artifacts: string };
   /** The resolved settings, as config.json has them. */
   readonly config: unknown;
 }
 
-/** @throws WeightsError, naming `file`, unless everything is there and of the right type. */
+/**
+ * Reads the state of a run.
+ *
+ * @param file its name in messages.
+ * @throws WeightsError unless everything is there and has the right type.
+ */
 export function parseRun(file: string, metadata: ReadonlyMap<string, string>): TrainerState {
   const format = metadata.get('format');
   if (format !== FORMAT) {
@@ -69,14 +75,6 @@ export function parseRun(file: string, metadata: ReadonlyMap<string, string>): T
   }
   const { epoch, step, partial, best } = progress;
   return { arch, classes, epoch, step, partial, best, records, fingerprints, config };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined;
-  }
 }
 
 type Fields<T> = Partial<Record<keyof T, unknown>>;

@@ -1,12 +1,21 @@
-/** JSON: repeated keys in its text, which `JSON.parse` accepts silently, and equality of its values. */
+/** JSON that may be damaged or hostile, and equality of its values. */
+
+/** Parses JSON. Returns undefined if `text` is undefined or not JSON. */
+export function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? '');
+  } catch {
+    return undefined;
+  }
+}
 
 /**
- * The first key that occurs twice in one object, or null.
+ * Returns the first key that occurs twice in one object, or null. `JSON.parse` accepts such text silently.
  *
  * @param text JSON that `JSON.parse` has accepted.
  */
 export function duplicateKey(text: string): string | null {
-  /** Keys seen in each object that is open; null for an array. */
+  /** The keys seen so far, per open object; null for an open array. */
   const open: (Set<string> | null)[] = [];
   let literal = '';
   for (let i = 0; i < text.length; i++) {
@@ -39,7 +48,7 @@ export function duplicateKey(text: string): string | null {
   return null;
 }
 
-/** Index after the closing quote of the string that opens at `start`. */
+/** Returns the index after the closing quote of the string that opens at `start`. */
 function endOfString(text: string, start: number): number {
   let i = start + 1;
   while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1;

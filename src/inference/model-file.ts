@@ -2,7 +2,7 @@
 
 import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import { ArtifactError, ConfigError, WeightsError } from '../common/errors.js';
-import { sameJson } from '../common/json.js';
+import { parseJson, sameJson } from '../common/json.js';
 import { parseModel } from '../onnx/inference-model.js';
 import { FileError, type Files, type Platform } from '../platform/platform.js';
 
@@ -51,7 +51,7 @@ export function describeModel(file: string, bytes: Uint8Array): ModelFile {
     throw refuse('something that is not ONNX', cause);
   }
   const properties = new Map(model.metadataProps.map(({ key, value }) => [key, value]));
-  const classes = json(properties.get('classes'));
+  const classes = parseJson(properties.get('classes'));
   const arch = properties.get('arch');
   const input = model.graph?.input[0]?.name;
   const output = model.graph?.output[0]?.name;
@@ -60,16 +60,8 @@ export function describeModel(file: string, bytes: Uint8Array): ModelFile {
   if (output !== 'logits' && output !== 'probabilities') {
     throw refuse(`the output ${output ?? 'none'}`);
   }
-  const preprocessing = json(properties.get('preprocessing'));
+  const preprocessing = parseJson(properties.get('preprocessing'));
   return { bytes, arch, classes, preprocessing, input, output };
-}
-
-function json(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined;
-  }
 }
 
 function isNames(value: unknown): value is string[] {

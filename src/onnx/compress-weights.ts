@@ -1,6 +1,6 @@
 /**
- * Weights in fewer bits. They are stored small and made float32 again as the model is loaded or run, so
- * that every execution provider computes as before; only the rounding of the weights remains.
+ * Stores weights in fewer bits. The model turns them back into float32 when it is loaded or run, so every
+ * execution provider computes as before; only the rounding of the weights remains.
  */
 
 import { create } from '@bufbuild/protobuf';
@@ -18,17 +18,17 @@ import {
   TensorProtoSchema,
 } from './onnx_pb.js';
 
-/** Weights in half precision, or in 8 bits with a scale for each output channel. */
+/** `fp16`: weights in half precision. `int8`: weights in 8 bits with one scale per output channel. */
 export type Compression = 'fp16' | 'int8';
 
 /**
- * Compresses every weight of two or more dimensions (convolutions, the last layer); biases stay.
+ * Compresses every weight of two or more dimensions (convolutions, the last layer); biases stay float32.
  *
  * - `fp16`: IEEE half precision, rounded to nearest, and a `Cast`.
- * - `int8`: symmetric, a scale for each output channel, the largest weight at ±127, and a
+ * - `int8`: symmetric, one scale per output channel, which puts the largest weight at ±127, and a
  *   `DequantizeLinear`.
  *
- * @throws TrainingError for a weight beyond half precision.
+ * @throws TrainingError if a weight is too large for half precision.
  */
 export function compressWeights(model: ModelProto, compression: Compression): void {
   const graph = graphOf(model);
@@ -51,11 +51,12 @@ export function compressWeights(model: ModelProto, compression: Compression): vo
   graph.node = [...nodes, ...graph.node];
 }
 
-/** Preprocessing's mean and standard deviation. */
+/** Checks whether a tensor is a constant of the preprocessing (mean, standard deviation), not a weight. */
 function isConstant({ name }: TensorProto): boolean {
   return name.startsWith('preprocess/');
 }
 
+/** A compressed weight, and the node that turns it back into float32. */
 interface Compressed {
   readonly tensors: TensorProto[];
   readonly node: NodeProto;
@@ -95,16 +96,16 @@ function toHalf(tensor: TensorProto): Compressed {
   return { tensors: [small], node };
 }
 
-/** Bits of the nearest IEEE 754 binary16, ties to even; beyond its range infinity. */
+/** Returns the bits of the nearest IEEE 754 binary16: ties to even, infinity if the value is out of range. */
 export function float16Bits(value: number): number {
   const bits = new Uint32Array(Float32Array.of(value).buffer)[0] ?? 0;
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = Math.abs(value);
   if (!(magnitude < 65520)) return sign | (Number.isNaN(value) ? 0x7e00 : 0x7c00);
-  // Below the smallest normal number the step is 2^-24, above it 2^-10 of the power of two.
+  // Neighbouring halves differ by 2^-24 below the smallest normal number, else by 2^-10 of the power of two.
   const exponent = Math.max(-14, ((bits >>> 23) & 0xff) - 127);
   const steps = roundHalfEven(magnitude / 2 ** (exponent - 10));
-  // Counted in steps, a fraction that rounds up to the next power of two carries by itself.
+  // A fraction that rounds up to the next power of two carries into the exponent by this addition.
   return sign | (steps + (exponent + 14) * 1024);
 }
 

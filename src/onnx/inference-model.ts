@@ -1,19 +1,18 @@
 /**
- * The inference model: the artifact's template with BatchNorm folded into the convolutions, the weights inside,
- * and what a user of the file must know in its `metadata_props`:
+ * Builds the inference model: the artifact's template with BatchNorm folded into the convolutions and the
+ * weights inside. Its `metadata_props` tell how to use it:
  *
  * - `classes`: JSON array of class names, in the order of the logits
  * - `preprocessing`: JSON object with `mean`, `std`, `inputSize`, `resizeSize` and the rest of the manifest's
  *   preprocessing (the crops and flips of training in it do not apply)
  * - `arch`: name of the architecture
- * - whatever else the caller gives
+ * - the caller's own properties
  *
  * Input `input` float32 [N, 3, S, S], output `logits` float32 [N, classes].
  */
 
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import type { FoldSpec } from '../artifacts/manifest.js';
 import { ArtifactError, WeightsError } from '../common/errors.js';
 import {
   type ModelProto,
@@ -24,24 +23,18 @@ import {
   TensorProtoSchema,
   type ValueInfoProto,
 } from './onnx_pb.js';
-import {
-  allFinite,
-  elementCount,
-  float32Tensor,
-  formatShape,
-  sameShape,
-  type State,
-  type Tensor,
-} from '../common/tensor.js';
+import { allFinite, type State, type Tensor } from '../common/tensor.js';
+import { floatTensor, foldedWeights, shapeError } from './fold-batch-norm.js';
 
-/** The template's one input that stays an input. */
+/** The template's only input that the model keeps; weights take the place of the others. */
 const IMAGE_INPUT = 'input';
-/** The symbolic dimension that the class count replaces. */
+/** The template's symbolic dimension that the class count replaces. */
 const CLASS_DIMENSION = 'C';
 
 export interface ModelMetadata {
+  /** Class names, in the order of the logits. */
   readonly classes: readonly string[];
-  /** More `metadata_props`, for example the epoch and the accuracy; `classes` and the like win. */
+  /** More `metadata_props`, for example the epoch. `arch`, `classes` and `preprocessing` override them. */
   readonly properties?: Readonly<Record<string, string>>;
 }
 
@@ -101,61 +94,7 @@ function templateError(file: string, found: string, cause?: unknown): ArtifactEr
   );
 }
 
-/**
- * Folds each BatchNorm (gamma, beta, mean, var) into the convolution w before it, in float64:
- * w' = w * gamma / sqrt(var + eps) for each output channel, b' = beta - mean * gamma / sqrt(var + eps).
- */
-function foldedWeights(state: State, folds: readonly FoldSpec[]): Map<string, Tensor> {
-  const folded = new Map<string, Tensor>();
-  for (const { weight, bias, batchNorm, epsilon } of folds) {
-    const { shape, data } = floatTensor(state, weight);
-    const channels = shape[0] ?? 0;
-    const gamma = channelValues(state, `${batchNorm}.weight`, channels);
-    const beta = channelValues(state, `${batchNorm}.bias`, channels);
-    const mean = channelValues(state, `${batchNorm}.running_mean`, channels);
-    const variance = channelValues(state, `${batchNorm}.running_var`, channels);
-    const perChannel = data.length / channels;
-    const weights = new Float32Array(data.length);
-    const biases = new Float32Array(channels);
-    for (let channel = 0; channel < channels; channel++) {
-      const scale = (gamma[channel] ?? 0) / Math.sqrt((variance[channel] ?? 0) + epsilon);
-      biases[channel] = (beta[channel] ?? 0) - (mean[channel] ?? 0) * scale;
-      const end = (channel + 1) * perChannel;
-      for (let i = end - perChannel; i < end; i++) weights[i] = (data[i] ?? 0) * scale;
-    }
-    folded.set(weight, float32Tensor(shape, weights));
-    folded.set(bias, float32Tensor([channels], biases));
-  }
-  return folded;
-}
-
-function floatTensor(state: State, name: string): Tensor & { readonly data: Float32Array } {
-  const tensor = state.get(name);
-  if (tensor?.dtype !== 'float32' || elementCount(tensor.shape) !== tensor.data.length) {
-    throw new WeightsError(
-      `expected float32 tensor ${name} in the state, found ${tensor === undefined ? 'none' : 'another'}; use a checkpoint of these artifacts`,
-    );
-  }
-  return { ...tensor, data: tensor.data as Float32Array };
-}
-
-function channelValues(state: State, name: string, channels: number): Float32Array {
-  const { shape, data } = floatTensor(state, name);
-  if (sameShape(shape, [channels])) return data;
-  throw shapeError(name, [channels], shape);
-}
-
-function shapeError(
-  name: string,
-  expected: readonly (number | string)[],
-  found: readonly number[],
-): WeightsError {
-  return new WeightsError(
-    `expected tensor ${name} of shape ${formatShape(expected)}, found ${formatShape(found)}; use a checkpoint of these artifacts and classes`,
-  );
-}
-
-/** Compares a tensor with the template's declared input, and refuses values no model can use. */
+/** Checks that a tensor has the shape that the template declares, and only finite values. */
 function checkShape(input: ValueInfoProto, tensor: Tensor, classCount: number): void {
   const { shape } = tensor;
   setClassCount(input, classCount);

@@ -1,4 +1,4 @@
-/** Other forms of the inference model: pictures as its input, probabilities as its output. */
+/** Other forms of the inference model: decoded images as its input, probabilities as its output. */
 
 import { create } from '@bufbuild/protobuf';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
@@ -18,8 +18,10 @@ import {
 const PREFIX = 'preprocess/';
 
 /**
- * Puts the preprocessing of validation before the network: the input becomes `image` uint8 [H, W, 3], a
- * decoded picture of any size, in the place of `input`; the batch is 1.
+ * Puts the preprocessing of validation before the network. The input `image` uint8 [H, W, 3], a decoded image
+ * of any size, replaces `input`; the batch size is 1.
+ *
+ * @throws ArtifactError if the preprocessing graph is not as expected.
  */
 export async function withRawImages(model: ModelProto, artifacts: Artifacts): Promise<void> {
   const file = artifacts.graphPath('preprocessEvaluate');
@@ -33,7 +35,7 @@ export async function withRawImages(model: ModelProto, artifacts: Artifacts): Pr
       `expected the input "image" and an output in ${file}, found others; rebuild it with "npm run artifacts"`,
     );
   }
-  // Absent inputs have no name; the picture keeps its own.
+  // Optional inputs that are absent have the empty name, which must stay empty.
   const rename = (name: string): string => (name === '' || name === 'image' ? name : PREFIX + name);
   for (const node of first.node) {
     node.name = PREFIX + node.name;
@@ -56,14 +58,14 @@ export async function withRawImages(model: ModelProto, artifacts: Artifacts): Pr
   graph.node = [...first.node, batch, ...graph.node];
   graph.initializer.push(...first.initializer, axis);
   graph.input = [image];
-  // They speak of a batch of any size.
+  // The inferred shapes are those of a batch of any size; runtimes infer them again.
   graph.valueInfo = [];
   for (const output of graph.output) setBatchOfOne(output);
-  // The network's operators mean the same in both versions.
+  // Safe, because the network's operators are the same in both opset versions.
   raiseVersion(model, before);
 }
 
-/** Ends the network with a softmax: the output becomes `probabilities` [N, C], in the place of `logits`. */
+/** Appends a softmax to the network: the output `probabilities` [N, C] replaces `logits`. */
 export function withProbabilities(model: ModelProto): void {
   const graph = graphOf(model);
   const [output] = graph.output;
@@ -84,6 +86,7 @@ export function withProbabilities(model: ModelProto): void {
   output.name = 'probabilities';
 }
 
+/** Returns the model's graph. @throws ArtifactError if it has none. */
 export function graphOf(model: ModelProto): GraphProto {
   if (model.graph === undefined)
     throw new ArtifactError('expected a graph in the model, found none');
@@ -96,6 +99,7 @@ function setBatchOfOne(value: ValueInfoProto): void {
   if (first !== undefined) first.value = { case: 'dimValue', value: 1n };
 }
 
+/** Raises the model's IR and opset versions to those of `other`. */
 function raiseVersion(model: ModelProto, other: ModelProto): void {
   if (other.irVersion > model.irVersion) model.irVersion = other.irVersion;
   for (const { domain, version } of other.opsetImport) {

@@ -1,16 +1,16 @@
-/** torchvision's initialisation of fresh tensors, seeded. */
+/** Initialises fresh tensors as torchvision does, from a seed. */
 
 import type { Initializer } from '../artifacts/manifest.js';
 import type { Philox } from '../common/philox.js';
 
 /**
- * Fills a tensor of `count` elements.
+ * Returns the elements of a fresh tensor.
  *
  * - `kaiming_normal_fan_out`: normal, mean 0, standard deviation sqrt(2 / fanOut) (He et al. 2015, for ReLU).
  * - `uniform`: between -bound and bound; for a linear layer PyTorch's bound is 1 / sqrt(fan in).
  * - `constant`: BatchNorm's ones and zeros.
  *
- * The numbers come from `random`, so they have PyTorch's distribution but are not PyTorch's numbers.
+ * The numbers come from `random`: they have PyTorch's distribution, but are not PyTorch's numbers.
  */
 export function initialize(init: Initializer, count: number, random: Philox): Float32Array {
   const values = new Float32Array(count);

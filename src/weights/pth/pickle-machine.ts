@@ -1,7 +1,8 @@
-/** The values, the stack and the memo of a pickle, with every access checked. See pickle.ts for the opcodes. */
+/** The stack, the memo and the values of a pickle, with every access checked. See unpickle.ts for the opcodes. */
 
 import { FormatProblem } from '../byte-source.js';
 
+/** A value that a pickle may hold. */
 export type PickleValue =
   | null
   | boolean
@@ -14,32 +15,35 @@ export type PickleValue =
   | PickleGlobal
   | PickleObject;
 
+/** A tuple; plain arrays are lists. */
 export class PickleTuple {
   constructor(readonly items: readonly PickleValue[]) {}
 }
 
 export type PickleDict = Map<PickleValue, PickleValue>;
 
-/** A function or class the host allowed; `name` is `module.name`. */
+/** A function or class that the host allowed; `name` is `module.name`. */
 export class PickleGlobal {
   constructor(readonly name: string) {}
 }
 
-/** Base of what a host makes. */
+/** Base of the objects that a host makes. */
 export abstract class PickleObject {
-  /** Tells the host's classes from plain values and from each other. */
+  /** Name of the class, so that TypeScript tells the host's classes apart. */
   abstract readonly kind: string;
 }
 
-/** The meaning of names. Each method throws FormatProblem to refuse. */
+/** Gives the names in a pickle their meaning. Each method throws FormatProblem to refuse. */
 export interface PickleHost {
-  /** Called for each global the pickle names, before anything is done with it. */
+  /** Checks a global that the pickle names, before anything is done with it. */
   allow(name: string): void;
+  /** Computes the result of a function that {@link allow} accepted. */
   call(name: string, args: readonly PickleValue[]): PickleValue;
+  /** Resolves a reference to data outside the pickle. */
   persistent(id: PickleValue): PickleValue;
 }
 
-/** @throws FormatProblem for a key that Python, too, cannot hash. */
+/** Sets an item of a dictionary. @throws FormatProblem for a key that Python cannot hash either. */
 export function setItem(
   dict: PickleDict,
   key: PickleValue = null,
@@ -54,6 +58,7 @@ export function setItem(
 const NEWLINE = 0x0a;
 const UTF8 = new TextDecoder();
 
+/** The state of a pickle that is being read. */
 export class PickleMachine {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -79,7 +84,7 @@ export class PickleMachine {
     this.#marks.push(this.#stack.length);
   }
 
-  /** The topmost `count` values. As in Python, an opcode never reaches below the last mark. */
+  /** Removes and returns the topmost `count` values. As in Python, it never reaches below the last mark. */
   popMany(count: number): PickleValue[] {
     if (this.#stack.length - (this.#marks.at(-1) ?? 0) < count) {
       throw new FormatProblem('a pickle that takes more values than it made');
@@ -91,27 +96,28 @@ export class PickleMachine {
     return this.popMany(1)[0] ?? null;
   }
 
+  /** Removes the last mark and the values above it, and returns these. */
   popToMark(): PickleValue[] {
     const mark = this.#marks.pop();
     if (mark === undefined) throw new FormatProblem('a pickle without the mark it refers to');
     return this.#stack.splice(mark);
   }
 
-  /** The topmost value, left in place. */
+  /** Returns the topmost value and leaves it in place. */
   top(): PickleValue {
     const value = this.pop();
     this.push(value);
     return value;
   }
 
-  /** Appends to the list that is on top. */
+  /** Appends to the topmost value, which must be a list. */
   append(items: readonly PickleValue[]): void {
     const list = this.top();
     if (!Array.isArray(list)) throw new FormatProblem('a pickle that appends to no list');
     for (const item of items) list.push(item);
   }
 
-  /** Sets key, value, key, value ... in the dictionary that is on top. */
+  /** Sets key, value, key, value ... in the topmost value, which must be a dictionary. */
   setItems(items: readonly PickleValue[]): void {
     const dict = this.top();
     if (!(dict instanceof Map) || items.length % 2 !== 0) {
@@ -157,12 +163,12 @@ export class PickleMachine {
     return this.#view.getInt32(this.skip(4), true);
   }
 
-  /** Big-endian, unlike everything else in a pickle. */
+  /** Reads a double; it is big-endian, unlike everything else in a pickle. */
   float64(): number {
     return this.#view.getFloat64(this.skip(8), false);
   }
 
-  /** Little-endian two's complement of `length` bytes; a number where that is exact. */
+  /** Reads a little-endian two's complement integer of `length` bytes; returns a number if that is exact. */
   long(length: number): number | bigint {
     const start = this.skip(length);
     let value = 0n;
@@ -179,7 +185,7 @@ export class PickleMachine {
     return UTF8.decode(this.#bytes.subarray(start, start + length));
   }
 
-  /** Text up to the next newline, which is passed over. */
+  /** Reads text up to the next newline, and skips the newline. */
   line(): string {
     const end = this.#bytes.indexOf(NEWLINE, this.position);
     if (end < 0) throw new FormatProblem('a pickle that is cut off');
@@ -188,7 +194,7 @@ export class PickleMachine {
     return text;
   }
 
-  /** Passes over `length` bytes and returns the position of the first. */
+  /** Skips `length` bytes and returns the position of the first. */
   skip(length: number): number {
     const start = this.position;
     if (start + length > this.#bytes.byteLength)

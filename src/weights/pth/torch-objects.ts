@@ -1,4 +1,4 @@
-/** The few PyTorch names a pickled state_dict uses, as inert descriptions of storages and tensors. */
+/** Understands the few PyTorch names of a pickled state_dict, as inert descriptions of storages and tensors. */
 
 import { FormatProblem } from '../byte-source.js';
 import {
@@ -12,10 +12,10 @@ import {
 } from './pickle-machine.js';
 import { elementCount, type ElementType, formatShape } from '../../common/tensor.js';
 
-/** More dimensions than any weight has; bounds the work a tensor costs. */
+/** Most dimensions of a tensor; more than any weight has. It bounds the work per tensor. */
 const MAX_RANK = 8;
 
-/** Element types by the name of PyTorch's storage class; null for those that are recognised but not read. */
+/** Element types by the name of PyTorch's storage class; null if the class is known but cannot be read. */
 const STORAGES: ReadonlyMap<string, ElementType | null> = new Map<string, ElementType | null>([
   ['FloatStorage', 'float32'],
   ['DoubleStorage', 'float64'],
@@ -34,7 +34,7 @@ const STORAGE_NAME = /^torch\.(?:cuda\.)?(\w+Storage)$/;
 export class TorchStorage extends PickleObject {
   override readonly kind = 'storage';
   /**
-   * @param key name of the data in the file.
+   * @param key name of the storage's data in the file.
    * @param className PyTorch's name of the storage class.
    * @param type null if its elements cannot be read.
    * @param count number of elements.
@@ -49,7 +49,7 @@ export class TorchStorage extends PickleObject {
   }
 }
 
-/** A part of a storage, in old files. */
+/** A part of a storage; old files have them. */
 class StorageView extends PickleObject {
   override readonly kind = 'storage view';
   constructor(
@@ -61,12 +61,12 @@ class StorageView extends PickleObject {
   }
 }
 
-/** A tensor whose every element is known to lie in its storage. */
+/** A tensor, checked to lie inside its storage. */
 export class TorchTensor extends PickleObject {
   override readonly kind = 'tensor';
   /**
-   * @param offset of the first element in the storage, in elements.
-   * @param strides elements of the storage between neighbours, for each dimension.
+   * @param offset position of the first element in the storage, in elements.
+   * @param strides distance of neighbours in the storage, in elements, per dimension.
    */
   constructor(
     readonly storage: TorchStorage,
@@ -78,9 +78,9 @@ export class TorchTensor extends PickleObject {
   }
 }
 
-/** What the names in a state_dict's pickle mean. Refuses every other name. */
+/** Interprets the names that a state_dict's pickle needs, and refuses every other name. */
 export class TorchHost implements PickleHost {
-  /** Storages by key, in the order the pickle names them. */
+  /** Storages by key, in the order in which the pickle names them. */
   readonly storages = new Map<string, TorchStorage>();
 
   readonly #functions = new Map<string, (args: readonly PickleValue[]) => PickleValue>([
@@ -103,7 +103,10 @@ export class TorchHost implements PickleHost {
     return call(args);
   }
 
-  /** `('storage', class, key, location, elements)`; old files add a view, `(key, offset, elements)` or None. */
+  /**
+   * Resolves `('storage', class, key, location, elements)`. Old files add a view: `(key, offset, elements)` or
+   * None.
+   */
   persistent(id: PickleValue): PickleValue {
     const [tag, storageClass, key, , count, view] = id instanceof PickleTuple ? id.items : [];
     const className =
@@ -135,13 +138,13 @@ function storageView(storage: TorchStorage, view: PickleTuple): StorageView {
   return new StorageView(storage, offset, count);
 }
 
-/** Python 3 makes it empty and sets items; Python 2 passes a list of [key, value], once per dictionary. */
+/** Makes an OrderedDict: empty for pickles of Python 3, from a list of [key, value] for those of Python 2. */
 function orderedDict(args: readonly PickleValue[]): PickleDict {
   const dict: PickleDict = new Map();
   const [items] = args;
   if (items === undefined) return dict;
   if (!Array.isArray(items)) throw new FormatProblem('an OrderedDict made of something unknown');
-  // Emptied, so that a list used over and over cannot multiply the work.
+  // Empty the list, so that a pickle that uses it again and again cannot multiply the work.
   for (const pair of items.splice(0)) {
     const [key, value] = Array.isArray(pair) ? pair : pair instanceof PickleTuple ? pair.items : [];
     setItem(dict, key, value);
@@ -149,7 +152,7 @@ function orderedDict(args: readonly PickleValue[]): PickleDict {
   return dict;
 }
 
-/** `(storage, offset, shape, strides, requires_grad, hooks)`; the older function has the first four. */
+/** Takes `(storage, offset, shape, strides, requires_grad, hooks)`; the older function has the first four only. */
 function rebuildTensor(args: readonly PickleValue[]): TorchTensor {
   const [from, offsetValue, shapeValue, stridesValue] = args;
   if (!(from instanceof TorchStorage) && !(from instanceof StorageView)) {
@@ -164,7 +167,7 @@ function rebuildTensor(args: readonly PickleValue[]): TorchTensor {
   if (strides.length !== shape.length) throw new FormatProblem(what);
   const count = elementCount(shape);
   if (count === null) throw new FormatProblem(`${what}, which is too large`);
-  // The largest index; not exact when it is beyond 2^53, but then it is out of range all the same.
+  // The largest index. It is not exact beyond 2^53, but is out of range then in any case.
   const last = shape.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] ?? 0), offset);
   if (count > 0 && last >= from.count) {
     throw new FormatProblem(`${what} outside its storage of ${from.count} elements`);
@@ -172,7 +175,7 @@ function rebuildTensor(args: readonly PickleValue[]): TorchTensor {
   return new TorchTensor(storage, base + offset, shape, strides);
 }
 
-/** `(tensor, requires_grad, hooks)`. */
+/** Takes `(tensor, requires_grad, hooks)`. */
 function rebuildParameter(args: readonly PickleValue[]): TorchTensor {
   const [tensor] = args;
   if (!(tensor instanceof TorchTensor)) throw new FormatProblem('a parameter without a tensor');

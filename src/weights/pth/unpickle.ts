@@ -1,7 +1,7 @@
 /**
- * A restricted reader of Python's pickle format. It builds numbers, strings, lists, tuples and dictionaries,
- * and hands everything else, by name, to a host that knows a handful of harmless functions: no name is ever
- * imported and nothing is executed. Time and memory grow linearly with the pickle's length.
+ * Reads a restricted form of Python's pickle format. It builds numbers, strings, lists, tuples and
+ * dictionaries, and passes every other name to a host that knows a few harmless functions: nothing is imported
+ * or executed. Time and memory grow linearly with the pickle's length.
  */
 
 import { FormatProblem } from '../byte-source.js';
@@ -16,7 +16,7 @@ import {
 const STOP = 0x2e;
 const NEWEST_PROTOCOL = 5;
 
-/** What each opcode does; the comment is its name in Python's pickletools. Any other is refused. */
+/** The opcodes that a state_dict needs; each comment is the name in Python's pickletools. Others are refused. */
 // prettier-ignore
 const OPCODES: ReadonlyMap<number, (machine: PickleMachine) => void> = new Map([
   // Framing
@@ -70,8 +70,8 @@ const OPCODES: ReadonlyMap<number, (machine: PickleMachine) => void> = new Map([
 /**
  * Reads one pickle.
  *
- * @param position where it starts in `bytes`.
- * @returns its value, and the position after it.
+ * @param position start of the pickle in `bytes`.
+ * @returns its value, and the position after the pickle.
  * @throws FormatProblem if it is cut off, malformed, or uses anything that is not allowed.
  */
 export function unpickle(
@@ -109,7 +109,7 @@ function reduce(machine: PickleMachine): void {
   machine.push(machine.host.call(callable.name, args.items));
 }
 
-/** Attributes of an object. A state_dict has only OrderedDict's `_metadata`, which is of no use here. */
+/** Ignores the attributes of an object: a state_dict has only OrderedDict's `_metadata`, which is not needed. */
 function build(machine: PickleMachine): void {
   machine.pop();
   if (!(machine.top() instanceof Map)) {
