@@ -113,4 +113,16 @@ export default tseslint.config(
       },
     },
   },
+  {
+    // Scripts that pages embed: they run in a browser.
+    files: ['src/**/*.js'],
+    languageOptions: {
+      globals: Object.fromEntries(
+        [
+          ...['addEventListener', 'createImageBitmap', 'document', 'getSelection', 'location'],
+          ...['OffscreenCanvas', 'setTimeout'],
+        ].map((name) => [name, 'readonly']),
+      ),
+    },
+  },
 );

@@ -32,3 +32,12 @@ export function producer(): string {
   const { name, version } = packageInfo();
   return `${name} ${version}`;
 }
+
+/**
+ * Reads a text file of this package, such as a style sheet that a page embeds.
+ *
+ * @param file path below the package's folder. `files` in package.json must list it.
+ */
+export function packageText(file: string): string {
+  return readFileSync(`${PACKAGE_ROOT}${file}`, 'utf8');
+}

@@ -1,4 +1,4 @@
-/** `--web`: a page that classifies pictures in the browser, and the runtime that it needs. */
+/** `--web`: a page that classifies images in the browser, and the runtime that it needs. */
 
 import { copyFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -6,32 +6,34 @@ import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import { writeFileAtomic } from '../platform/node/files.js';
 import { html, jsonScript, Html } from '../common/html.js';
-import { WEB_PAGE_SCRIPT, WEB_PAGE_STYLE } from './web-page-parts.js';
+import { packageText } from '../common/package-info.js';
 
-/** onnxruntime-web without WebGPU and WebGL: what every browser runs. */
+/** Files of onnxruntime-web for WebAssembly, which every browser runs; WebGPU and WebGL are left out. */
 const RUNTIME_FILES = [
   'ort.wasm.min.mjs',
   'ort-wasm-simd-threaded.mjs',
   'ort-wasm-simd-threaded.wasm',
 ] as const;
 
+/** Texts of the page. */
 export interface WebPage {
   readonly title: string;
+  /** Names of the classes, in the order of the model's output. */
   readonly classes: readonly string[];
 }
 
-/** What the page loads: input `image` uint8 [H, W, 3], output `probabilities` [1, C]. */
+/** Name of the model that the page loads: input `image` uint8 [H, W, 3], output `probabilities` [1, C]. */
 export const WEB_MODEL = 'model.onnx';
 
-/** Scripts, the model and WebAssembly from where the page lies; nothing from anywhere else. */
+/** Allows scripts, the model and WebAssembly from the page's own server, and nothing from anywhere else. */
 const POLICY =
   "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; " +
   "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; worker-src 'self' blob:";
 
 /**
- * Writes the page and the runtime; files of an earlier page are replaced.
+ * Writes the page and the runtime. Replaces the files of an earlier page.
  *
- * @throws ConfigError where onnxruntime-web is not installed.
+ * @throws ConfigError if onnxruntime-web is not installed.
  */
 export async function writeWebPage(dir: string, page: WebPage): Promise<void> {
   const runtime = runtimeFolder();
@@ -51,6 +53,12 @@ function runtimeFolder(): string {
   }
 }
 
+/** Returns a file of src/export/web/, which the package contains, as part of the page. */
+function embedded(name: string): Html {
+  return new Html(packageText(`src/export/web/${name}`));
+}
+
+/** Returns the page's HTML. */
 export function renderWebPage({ title, classes }: WebPage): string {
   const names = classes.slice(0, 12).join(', ') + (classes.length > 12 ? ', …' : '');
   return html`<!doctype html>
@@ -61,7 +69,8 @@ export function renderWebPage({ title, classes }: WebPage): string {
 <meta http-equiv="Content-Security-Policy" content="${POLICY}">
 <link rel="icon" href="data:,">
 <title>${title}</title>
-<style>${new Html(WEB_PAGE_STYLE)}</style>
+<style>
+${embedded('page.css')}</style>
 </head>
 <body>
 <main>
@@ -76,7 +85,8 @@ export function renderWebPage({ title, classes }: WebPage): string {
 <ol id="classes"></ol>
 </main>
 ${jsonScript('names', classes)}
-<script type="module">${new Html(WEB_PAGE_SCRIPT)}</script>
+<script type="module">
+${embedded('page.js')}</script>
 </body>
 </html>
 `.markup;

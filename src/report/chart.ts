@@ -1,89 +1,26 @@
 /**
- * Line and stacked-bar charts over epochs (or other points of equal distance) as inline SVG: no script, no
- * library, colours from the page's style sheet (classes `s1`, `s2`, `s3`). Pointing at an epoch shows its values.
+ * Line and stacked-bar charts over epochs, or other points of equal distance, as inline SVG. Colours come from the
+ * page's style sheet (classes `s1`, `s2`, `s3`).
  */
 
-import { Html, html } from '../common/html.js';
+import { type Html, html } from '../common/html.js';
+import {
+  FRAME,
+  HEIGHT,
+  WIDTH,
+  epochPoints,
+  linearAxis,
+  logAxis,
+  px,
+  xScale,
+} from './chart-axis.js';
+import type { ChartOptions, Series } from './chart-data.js';
+import { hovers } from './chart-hover.js';
 
-export interface Series {
-  readonly name: string;
-  /** Position in the palette. */
-  readonly colour: 1 | 2 | 3;
-  /** One value an epoch, from epoch 1 on; null where there is none. */
-  readonly values: readonly (number | null)[];
-}
-
-export interface ChartOptions {
-  readonly title: string;
-  readonly series: readonly Series[];
-  /** A value as text, on the axis and when pointed at. */
-  readonly format: (value: number) => string;
-  /** More digits, for the value pointed at; default `format`. */
-  readonly formatExact?: (value: number) => string;
-  /** Epoch to mark on the last series. */
-  readonly mark?: number | null;
-  /** Values the axis does not go below or above. */
-  readonly limits?: readonly [number, number];
-  /** Positive values on a logarithmic axis. */
-  readonly logarithmic?: boolean;
-  /** Stacked bars from 0 instead of lines. */
-  readonly bars?: boolean;
-  /** What the points are, if not epochs. */
-  readonly points?: Points;
-}
-
-export interface Points {
-  /** For one of them, from 1 on: what it is called when pointed at. */
-  readonly name: (point: number) => string;
-  /** Marks below the chart; `at` may be between two points. */
-  readonly ticks: readonly { readonly at: number; readonly text: string }[];
-}
-
-const WIDTH = 400;
-const HEIGHT = 236;
-const FRAME = { left: 50, right: 388, top: 34, bottom: 206 } as const;
-/** Above this many epochs, no dots. */
+/** Above this many points, a line has no dots. */
 const MAX_DOTS = 60;
 
-/** Two to about six round numbers that span `low` to `high`. */
-export function niceTicks(low: number, high: number): number[] {
-  const span = high > low ? high - low : Math.abs(high) || 1;
-  const rough = span / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = ([1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough) ?? 10) * power;
-  const first = Math.floor(low / step + 1e-9);
-  const last = Math.max(first + 1, Math.ceil(high / step - 1e-9));
-  return Array.from({ length: last - first + 1 }, (_, i) =>
-    Number(((first + i) * step).toPrecision(12)),
-  );
-}
-
-interface Axis {
-  readonly ticks: readonly number[];
-  /** Share of the axis, 0 at the bottom. */
-  at(value: number): number;
-}
-
-function linearAxis(values: readonly number[], limits?: readonly [number, number]): Axis {
-  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
-  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const all = niceTicks(Number.isFinite(low) ? low : 0, Number.isFinite(high) ? high : 1);
-  const within = all.filter((t) => limits === undefined || (t >= limits[0] && t <= limits[1]));
-  const ticks = within.length >= 2 ? within : all;
-  const [bottom, top] = [ticks[0] ?? 0, ticks.at(-1) ?? 1];
-  return { ticks, at: (value) => (value - bottom) / (top - bottom) };
-}
-
-function logAxis(values: readonly number[]): Axis {
-  const logs = values.filter((value) => value > 0).map(Math.log10);
-  const low = Math.floor(Math.min(...logs) + 1e-9);
-  const high = Math.max(low + 1, Math.ceil(Math.max(...logs) - 1e-9));
-  const stride = Math.ceil((high - low) / 5);
-  const count = Math.floor((high - low) / stride) + 1;
-  const ticks = Array.from({ length: count }, (_, i) => Number(`1e${low + i * stride}`));
-  return { ticks, at: (value) => (Math.log10(value) - low) / (high - low) };
-}
-
+/** Returns a chart as a `<figure>`. */
 export function chart(options: ChartOptions): Html {
   const { series, title, bars = false, format } = options;
   const epochs = Math.max(1, ...series.map(({ values }) => values.length));
@@ -113,30 +50,6 @@ function totals(series: readonly Series[], epochs: number): number[] {
   return Array.from({ length: epochs }, (_, i) =>
     series.reduce((sum, { values }) => sum + (values[i] ?? 0), 0),
   );
-}
-
-function px(value: number): number {
-  return Math.round(value * 10) / 10;
-}
-
-/** Epoch (from 1) to x; bars stand between the frame's sides, lines reach them. */
-function xScale(epochs: number, bars: boolean): (epoch: number) => number {
-  const width = FRAME.right - FRAME.left;
-  if (bars) return (epoch) => FRAME.left + ((epoch - 0.5) * width) / epochs;
-  if (epochs === 1) return () => FRAME.left + width / 2;
-  return (epoch) => FRAME.left + 8 + ((epoch - 1) * (width - 16)) / (epochs - 1);
-}
-
-function epochTicks(epochs: number): number[] {
-  if (epochs <= 8) return Array.from({ length: epochs }, (_, i) => i + 1);
-  const step = Math.max(1, niceTicks(0, epochs)[1] ?? 1);
-  const multiples = Array.from({ length: Math.floor(epochs / step) }, (_, i) => (i + 1) * step);
-  return [1, ...multiples.filter((epoch) => Number.isInteger(epoch) && epoch > 1)];
-}
-
-function epochPoints(epochs: number): Points {
-  const ticks = epochTicks(epochs).map((epoch) => ({ at: epoch, text: String(epoch) }));
-  return { name: (epoch) => `Epoch ${epoch}`, ticks };
 }
 
 function legend(series: readonly Series[]): Html {
@@ -195,43 +108,7 @@ function stack(
   });
 }
 
-/** For each epoch an area to point at (or tap), which shows its values in the place of the legend. */
-function hovers(
-  { series, format, formatExact = format, bars = false, points }: ChartOptions,
-  epochs: number,
-  x: (epoch: number) => number,
-  y: (value: number) => number,
-): Html[] {
-  const { name: nameOf } = points ?? epochPoints(epochs);
-  const edges = Array.from({ length: epochs + 1 }, (_, i) => {
-    if (i === 0) return FRAME.left;
-    return i === epochs ? FRAME.right : (x(i) + x(i + 1)) / 2;
-  });
-  return Array.from({ length: epochs }, (_, i) => {
-    const [left, right] = [edges[i] ?? 0, edges[i + 1] ?? 0];
-    const values = series.flatMap(({ name, colour, values }) => {
-      const value = values[i];
-      return value === null || value === undefined ? [] : [{ name, colour, value }];
-    });
-    if (values.length === 0) return html``;
-    const text = values.map(
-      ({ name, colour, value }) =>
-        html` <tspan class="value s${colour}">${series.length > 1 ? `${name} ` : ''}${formatExact(value)}</tspan>`,
-    );
-    const dots = bars
-      ? []
-      : values.map(
-          ({ colour, value }) =>
-            html`<circle class="dot s${colour}" cx="${px(x(i + 1))}" cy="${px(y(value))}" r="4.5" />`,
-        );
-    const guide = bars
-      ? html``
-      : html`<line class="guide" x1="${px(x(i + 1))}" x2="${px(x(i + 1))}" y1="${FRAME.top}" y2="${FRAME.bottom}" />`;
-    return html`<g class="slot"><rect x="${px(left)}" y="0" width="${px(right - left)}" height="${HEIGHT}" /><g class="tip"><rect class="cover" x="0" y="0" width="${WIDTH}" height="26" />${guide}${dots}<text x="${FRAME.left}" y="18">${nameOf(i + 1)}${text}</text></g></g>`;
-  });
-}
-
-/** What a screen reader says. */
+/** Returns the text that a screen reader reads. */
 function summary({ title, series, format, points }: ChartOptions): string {
   const parts = series.map(({ name, values }) => {
     const last = values.findLast((value) => value !== null);

@@ -5,7 +5,8 @@ import { html, jsonScript, type Html } from '../common/html.js';
 import type { LrPoint } from '../metrics/lr-curve.js';
 import { formatRate, formatRoughRate } from '../common/format.js';
 import { selfContainedPage } from './page.js';
-import { chart, type Points } from './chart.js';
+import type { Points } from './chart-data.js';
+import { chart } from './chart.js';
 
 /** `result` to look at; `points` and `suggestion` are in it as JSON, too. */
 export function findLrPage(result: FindLrResult, producer: string): string {

@@ -1,14 +1,25 @@
-/** The frame of a page that people look at: one HTML file in the report's style, nothing of it elsewhere. */
+/** The frame of the report and of find-lr's plot: one HTML file in one style, which loads nothing. */
 
 import { html, Html } from '../common/html.js';
-import { REPORT_STYLE } from './page-style.js';
+import { packageText } from '../common/package-info.js';
 
-/** No source but the page itself: whatever it holds, it cannot reach the network. */
+/** Allows the page's own scripts and styles and no other source, so that no content can reach the network. */
 const POLICY =
   "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
-/** @param body what stands between `<body>` and `</body>`. */
+/**
+ * Style sheets of the page, embedded in this order. They are read from src/, where tsc leaves them: the package
+ * contains them, and no build has to copy them to dist/.
+ */
+const STYLES = ['page.css', 'chart.css', 'sections.css'];
+
+/**
+ * Returns a whole page.
+ *
+ * @param body markup between `<body>` and `</body>`.
+ */
 export function selfContainedPage(title: string, body: Html): string {
+  const style = STYLES.map((name) => packageText(`src/report/${name}`)).join('');
   const page = html`<!doctype html>
 <html lang="en">
 <head>
@@ -17,7 +28,8 @@ export function selfContainedPage(title: string, body: Html): string {
 <meta http-equiv="Content-Security-Policy" content="${POLICY}" />
 <link rel="icon" href="data:," />
 <title>${title}</title>
-<style>${new Html(REPORT_STYLE)}</style>
+<style>
+${new Html(style)}</style>
 </head>
 <body>
 ${body}

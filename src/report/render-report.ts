@@ -1,92 +1,39 @@
-/** The report of a run: one HTML page that needs nothing else, as a pure function of what it shows. */
+/** The report of a run: an HTML page that loads nothing, as a pure function of its content. */
 
 import { html, jsonScript, Html } from '../common/html.js';
 import type { PhaseRecord } from '../common/events.js';
 import { formatDuration, formatRate, formatShare } from '../common/format.js';
-import { confusionSection, mistakesSection, settingsSection, stripSection } from './sections.js';
+import { packageText } from '../common/package-info.js';
+import type { ReportData } from './report-data.js';
+import {
+  confusionSection,
+  mistakesSection,
+  sampleImagesSection,
+  settingsSection,
+} from './sections.js';
 import { selfContainedPage } from './page.js';
-import { chart, type Series } from './chart.js';
+import type { Series } from './chart-data.js';
+import { chart } from './chart.js';
 
-/** A picture in the page. */
-export interface Picture {
-  /** `data:` URI; null where the image could not be read. */
-  readonly uri: string | null;
-  /** What it is called. */
-  readonly name: string;
-}
-
-export interface ShownMistake extends Picture {
-  readonly label: string;
-  readonly predicted: string;
-  /** Probability of the predicted class. */
-  readonly confidence: number;
-  readonly labelProbability: number;
-}
-
-/** How one state of the network did on the validation images. */
-export interface Judgement {
-  readonly epoch: number;
-  readonly isBest: boolean;
-  /** `matrix[actual][predicted]`. */
-  readonly matrix: readonly (readonly number[])[];
-  readonly mistakes: readonly ShownMistake[];
-  /** How many mistakes there are in all. */
-  readonly mistakeCount: number;
-}
-
-export interface ReportData {
-  /** Name of the run. */
-  readonly title: string;
-  readonly state: 'running' | 'finished' | 'stopped';
-  readonly arch: string;
-  readonly device: string;
-  readonly classes: readonly string[];
-  readonly trainImages: number;
-  readonly valImages: number;
-  /** Epochs the run is to have. */
-  readonly epochs: number;
-  /** As in metrics.jsonl. */
-  readonly records: readonly PhaseRecord[];
-  readonly best: {
-    readonly epoch: number;
-    readonly accuracy: number;
-    readonly loss: number;
-  } | null;
-  readonly judgement: Judgement | null;
-  /** Training images as the network sees them. */
-  readonly strip: readonly (Picture & { readonly label: string })[];
-  /** config.json. */
-  readonly settings: Readonly<Record<string, unknown>>;
-  /** Name and version of this program. */
-  readonly producer: string;
-}
-
-/** Seconds after which a page of a run under way looks for a newer one. */
-const RELOAD_SECONDS = 10;
-
+/** Returns the report as one HTML page. */
 export function renderReport(data: ReportData): string {
-  const { title, records, judgement, strip, settings, state } = data;
-  const reload =
-    state === 'running'
-      ? new Html(
-          `<script>setTimeout(() => { if (!getSelection()?.toString()) location.reload(); }, ${RELOAD_SECONDS * 1000});</script>`,
-        )
-      : html``;
+  const { title, records, evaluation, sampleImages, settings, state } = data;
+  const reload = new Html(`<script>${packageText('src/report/reload.js')}</script>`);
   return selfContainedPage(
     title,
     html`${header(data)}
 <main>
 ${tiles(data)}
 ${charts(data)}
-${judgement === null ? html`` : confusionSection(judgement, data.classes)}
-${judgement === null ? html`` : mistakesSection(judgement)}
-${strip.length === 0 ? html`` : stripSection(strip)}
+${evaluation === null ? html`` : confusionSection(evaluation, data.classes)}
+${evaluation === null ? html`` : mistakesSection(evaluation)}
+${sampleImages.length === 0 ? html`` : sampleImagesSection(sampleImages)}
 ${epochTable(data)}
 ${settingsSection(settings)}
 </main>
 <footer>Written by ${data.producer} after each epoch. Nothing in this page is loaded from elsewhere.</footer>
 ${jsonScript('metrics', records)}
-${reload}`,
+${state === 'running' ? reload : html``}`,
   );
 }
 
@@ -113,7 +60,7 @@ ${tile(`${done} of ${epochs}`, 'epochs', meter)} ${tile(speed, 'training images 
 ${tile(formatDuration(seconds), 'time in epochs so far')}</div>`;
 }
 
-/** One value an epoch, null where a phase has no record. */
+/** Returns one value per epoch; null if the phase has no record of it. */
 function column(
   records: readonly PhaseRecord[],
   phase: PhaseRecord['phase'],
@@ -127,6 +74,7 @@ function column(
   return values;
 }
 
+/** Returns the training and the validation values as two lines of a chart. */
 function pair(records: readonly PhaseRecord[], value: (record: PhaseRecord) => number): Series[] {
   return [
     { name: 'training', colour: 2, values: column(records, 'train', value) },

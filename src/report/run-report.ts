@@ -1,4 +1,4 @@
-/** The report of a run under way: gathers what the page shows and rewrites it after each epoch. */
+/** Keeps the report of a run: gathers its content and rewrites the page after each epoch. */
 
 import path from 'node:path';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
@@ -15,65 +15,63 @@ import {
   savePredictions,
 } from '../checkpoint/predictions-file.js';
 import { sampleNames } from '../data/image-folder.js';
-import {
-  renderReport,
-  type Judgement,
-  type ReportData,
-  type ShownMistake,
-} from './render-report.js';
+import { renderReport } from './render-report.js';
+import type { EvaluationSummary, ReportData, ReportMistake } from './report-data.js';
 import { inputThumbnail, thumbnail } from '../images/thumbnails.js';
 import { producer } from '../common/package-info.js';
 import { messageOf } from '../common/format.js';
 
+/** The run that is reported, and how. */
 export interface RunReportOptions {
   /** Run folder. */
   readonly dir: string;
   readonly artifacts: Artifacts;
-  /** Prepares the strip of training images; must be open as long as the report. */
+  /** Prepares the sample images; must stay open as long as the report. */
   readonly pool: LoaderPool;
   readonly train: Dataset;
   readonly val: Dataset;
-  /** Of the crops and flips. */
+  /** Seed of the crops and flips. */
   readonly seed: number;
   readonly device: string;
-  /** Epochs the run is to have. */
+  /** Epochs that the run is to train. */
   readonly epochs: number;
-  /** config.json. */
+  /** Content of config.json. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Hears why a page could not be written; training goes on. */
+  /** Called with the reason if a page cannot be written; training goes on. */
   readonly warn: (message: string) => void;
 }
 
-/** Where the run is. */
+/** Results of a run so far. */
 export interface RunReached {
   readonly records: readonly PhaseRecord[];
   readonly best: ReportData['best'];
 }
 
-const STRIP_IMAGES = 12;
+const SAMPLE_IMAGES = 12;
 const MAX_MISTAKES = 12;
 
-type Strip = ReportData['strip'];
+type SampleImages = ReportData['sampleImages'];
 
+/** The report of one run. */
 export class RunReport {
   readonly #valNames: readonly string[];
-  readonly #strip: Promise<Strip>;
+  readonly #sampleImages: Promise<SampleImages>;
   readonly #opened: Promise<void>;
-  readonly #pictures = new Map<number, string | null>();
-  #judgement: Judgement | null = null;
+  readonly #thumbnails = new Map<number, string | null>();
+  #evaluation: EvaluationSummary | null = null;
 
-  /** @param reached where a resumed run goes on. */
+  /** @param reached results that a resumed run starts with. */
   constructor(
     private readonly options: RunReportOptions,
     private reached: RunReached = { records: [], best: null },
   ) {
     this.#valNames = sampleNames(options.val);
-    // Without waiting: the first steps need not.
-    this.#strip = trainingStrip(options, reached.records).catch(() => []);
+    // Not awaited, so that the first step need not wait for it.
+    this.#sampleImages = trainingSamples(options, reached.records).catch(() => []);
     this.#opened = this.#open();
   }
 
-  /** Keeps the report while the epochs go on, and closes it however they end. */
+  /** Waits for `epochs`, then writes the report of a run that is finished, or stopped if they fail. */
   async during(epochs: Promise<void>): Promise<void> {
     let state: 'finished' | 'stopped' = 'stopped';
     try {
@@ -81,23 +79,23 @@ export class RunReport {
       state = 'finished';
     } finally {
       await this.#opened;
-      await this.#write(state, await this.#strip);
+      await this.#write(state, await this.#sampleImages);
     }
   }
 
-  /** Writes the page as it is before the first epoch, or where a resumed run goes on. */
+  /** Writes the page before the first epoch, or with the results of a resumed run. */
   async #open(): Promise<void> {
     const { best } = this.reached;
     await this.#attempt(async () => {
       const file = predictionsFile(this.options.dir, 'best');
       const saved = best === null ? null : await loadPredictions(file).catch(() => null);
       if (saved !== null && saved.epoch === best?.epoch)
-        await this.#judge(saved, saved.epoch, true);
+        await this.#evaluate(saved, saved.epoch, true);
     });
-    await this.#write('running', await this.#strip);
+    await this.#write('running', await this.#sampleImages);
   }
 
-  /** An epoch is complete. Saves its predictions and rewrites the page. */
+  /** Saves the predictions of a completed epoch and rewrites the page. */
   async epoch(reached: RunReached, predictions: Predictions): Promise<void> {
     await this.#opened;
     this.reached = reached;
@@ -105,32 +103,33 @@ export class RunReport {
     const isBest = reached.best?.epoch === epoch;
     await this.#attempt(async () => {
       const { val } = this.options;
-      // By the weights that are kept; by the latest where nothing was ever the best.
-      if (isBest || this.#judgement?.isBest !== true) await this.#judge(predictions, epoch, isBest);
+      // Show the best epoch, or the latest one as long as there is no best.
+      if (isBest || this.#evaluation?.isBest !== true)
+        await this.#evaluate(predictions, epoch, isBest);
       const saved = { ...predictions, epoch, classNames: val.classes, names: this.#valNames };
       await savePredictions(this.#file('last'), saved);
       if (isBest) await savePredictions(this.#file('best'), saved);
     });
-    await this.#write('running', await this.#strip);
+    await this.#write('running', await this.#sampleImages);
   }
 
   #file(name: 'best' | 'last'): string {
     return predictionsFile(this.options.dir, name);
   }
 
-  async #judge(predictions: Predictions, epoch: number, isBest: boolean): Promise<void> {
+  async #evaluate(predictions: Predictions, epoch: number, isBest: boolean): Promise<void> {
     const { val } = this.options;
     const { labels } = predictions;
     const name = (label: number): string => val.classes[label] ?? String(label);
-    const mistakes: ShownMistake[] = [];
+    const mistakes: ReportMistake[] = [];
     const found = confidentMistakes(predictions, MAX_MISTAKES);
-    for (const index of this.#pictures.keys()) {
-      if (!found.some((mistake) => mistake.index === index)) this.#pictures.delete(index);
+    for (const index of this.#thumbnails.keys()) {
+      if (!found.some((mistake) => mistake.index === index)) this.#thumbnails.delete(index);
     }
     for (const mistake of found) {
       const { index, label, predicted, confidence, labelProbability } = mistake;
       mistakes.push({
-        uri: await this.#picture(index),
+        uri: await this.#thumbnail(index),
         name: this.#valNames[index] ?? `sample ${index}`,
         label: name(label),
         predicted: name(predicted),
@@ -140,20 +139,20 @@ export class RunReport {
     }
     const wrong = predictedLabels(predictions).filter((label, i) => label !== labels[i]).length;
     const matrix = confusionMatrix(predictions);
-    this.#judgement = { epoch, isBest, matrix, mistakes, mistakeCount: wrong };
+    this.#evaluation = { epoch, isBest, matrix, mistakes, mistakeCount: wrong };
   }
 
-  /** The same images tend to be mistaken epoch after epoch: each is made small once. */
-  async #picture(index: number): Promise<string | null> {
-    const known = this.#pictures.get(index);
-    if (known !== undefined) return known;
+  /** Returns the thumbnail of a validation image. Cached, because an image is often mistaken in several epochs. */
+  async #thumbnail(index: number): Promise<string | null> {
+    const cached = this.#thumbnails.get(index);
+    if (cached !== undefined) return cached;
     const sample = await this.options.val.get(index);
     const uri = await thumbnail(this.options.pool.images, sample.image);
-    this.#pictures.set(index, uri);
+    this.#thumbnails.set(index, uri);
     return uri;
   }
 
-  async #write(state: ReportData['state'], strip: Strip): Promise<void> {
+  async #write(state: ReportData['state'], sampleImages: SampleImages): Promise<void> {
     const { dir, artifacts, device, epochs, settings, train, val } = this.options;
     await this.#attempt(async () => {
       const page = renderReport({
@@ -167,8 +166,8 @@ export class RunReport {
         epochs,
         records: this.reached.records,
         best: this.reached.best,
-        judgement: this.#judgement,
-        strip,
+        evaluation: this.#evaluation,
+        sampleImages,
         settings,
         producer: producer(),
       });
@@ -176,7 +175,7 @@ export class RunReport {
     });
   }
 
-  /** What is only to be looked at does not end a run. */
+  /** Runs `write`; a report that cannot be written is a warning, not an error. */
   async #attempt(write: () => Promise<void>): Promise<void> {
     try {
       await write();
@@ -186,25 +185,25 @@ export class RunReport {
   }
 }
 
-/** The first images of the first epoch that is trained here, as the network sees them. */
-async function trainingStrip(
+/** Returns the first images of the first epoch that this process trains, as the network sees them. */
+async function trainingSamples(
   { artifacts, pool, train, seed }: RunReportOptions,
   records: readonly PhaseRecord[],
-): Promise<Strip> {
+): Promise<SampleImages> {
   const { preprocessing } = artifacts.manifest;
-  const batchSize = Math.min(STRIP_IMAGES, train.length);
+  const batchSize = Math.min(SAMPLE_IMAGES, train.length);
   const options = { artifacts, pool, dataset: train, seed, batchSize, prefetch: 1 };
   const loader = new DataLoader({ ...options, mode: 'train' });
   const names = sampleNames(train);
   const length = 3 * preprocessing.inputSize ** 2;
   const epoch = records.filter(({ phase }) => phase === 'val').length;
   for await (const { images, labels, indices } of loader.epoch(epoch)) {
-    const pictures = [...indices].map(async (index, i) => ({
+    const samples = [...indices].map(async (index, i) => ({
       uri: await inputThumbnail(images.subarray(i * length, (i + 1) * length), preprocessing),
       name: names[index] ?? '',
       label: train.classes[labels[i] ?? -1] ?? '',
     }));
-    return Promise.all(pictures);
+    return Promise.all(samples);
   }
   return [];
 }

@@ -3,21 +3,23 @@
 import { classScores } from '../metrics/confusion-matrix.js';
 import { html, Html } from '../common/html.js';
 import { formatShare } from '../common/format.js';
-import type { Judgement, Picture, ShownMistake } from './render-report.js';
+import type { EvaluationSummary, ReportData, ReportImage, ReportMistake } from './report-data.js';
 
-/** With more classes, the most frequent confusions are listed in the matrix's place. */
+/** With more classes, the most frequent confusions are listed in place of the matrix. */
 const MAX_MATRIX = 30;
+/** Confusions in that list. */
 const MAX_PAIRS = 30;
 
-export function confusionSection(judgement: Judgement, classes: readonly string[]): Html {
-  const { epoch, isBest, matrix } = judgement;
+/** Shows which classes are taken for which, and the scores of each class. */
+export function confusionSection(evaluation: EvaluationSummary, classes: readonly string[]): Html {
+  const { epoch, isBest, matrix } = evaluation;
   const which = isBest ? `epoch ${epoch}, the best so far` : `epoch ${epoch}`;
   const table =
     classes.length <= MAX_MATRIX ? matrixTable(matrix, classes) : pairs(matrix, classes);
   return html`<h2>Classes</h2><p class="note">Validation images, weights of ${which}.</p><div class="two">${table}${scoreTable(matrix, classes)}</div>`;
 }
 
-function matrixTable(matrix: Judgement['matrix'], classes: readonly string[]): Html {
+function matrixTable(matrix: EvaluationSummary['matrix'], classes: readonly string[]): Html {
   const many = classes.length > 8 ? ' many' : '';
   const head = classes.map((name) => html`<th scope="col" title="${name}">${name}</th>`);
   const rows = matrix.map((counts, actual) => {
@@ -39,7 +41,7 @@ function matrixTable(matrix: Judgement['matrix'], classes: readonly string[]): H
   return html`<div class="card matrix scroll${many}"><table id="confusion"><thead><tr><th class="corner">actual ↓ / predicted →</th>${head}</tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-function pairs(matrix: Judgement['matrix'], classes: readonly string[]): Html {
+function pairs(matrix: EvaluationSummary['matrix'], classes: readonly string[]): Html {
   const found = matrix.flatMap((counts, actual) =>
     counts.flatMap((count, predicted) =>
       count > 0 && predicted !== actual ? [{ actual, predicted, count }] : [],
@@ -55,7 +57,7 @@ function pairs(matrix: Judgement['matrix'], classes: readonly string[]): Html {
   return html`<div class="card scroll"><table id="confusions"><thead><tr><th>Actual</th><th class="left">Taken for</th><th>Images</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-function scoreTable(matrix: Judgement['matrix'], classes: readonly string[]): Html {
+function scoreTable(matrix: EvaluationSummary['matrix'], classes: readonly string[]): Html {
   const shown = (share: number | null): string => (share === null ? '–' : formatShare(share));
   const rows = classScores(matrix).map(
     ({ precision, recall, f1, support }, label) =>
@@ -64,16 +66,17 @@ function scoreTable(matrix: Judgement['matrix'], classes: readonly string[]): Ht
   return html`<div class="card scroll"><table id="scores"><thead><tr><th>Class</th><th title="of the images predicted to be of the class, the share that is">Precision</th><th title="of the class's images, the share that was found">Recall</th><th title="harmonic mean of precision and recall">F1</th><th>Images</th></tr></thead><tbody>${rows}</tbody></table></div>`;
 }
 
-function image({ uri, name }: Picture): Html {
+function image({ uri, name }: ReportImage): Html {
   if (uri === null) return html`<div class="lost">not readable</div>`;
   return html`<img src="${uri}" alt="${name}" loading="lazy" />`;
 }
 
-export function mistakesSection({ mistakes, mistakeCount }: Judgement): Html {
+/** Shows the most confident mistakes. */
+export function mistakesSection({ mistakes, mistakeCount }: EvaluationSummary): Html {
   if (mistakeCount === 0) {
     return html`<h2>Mistakes</h2><p class="card empty">None: every validation image was recognised.</p>`;
   }
-  const shots = mistakes.map((mistake: ShownMistake) => {
+  const shots = mistakes.map((mistake: ReportMistake) => {
     const { name, label, predicted, confidence, labelProbability } = mistake;
     return html`<div class="card shot" title="${name}">${image(mistake)}<div><b class="wrong">${predicted} ${formatShare(confidence)}</b><span>is ${label} ${formatShare(labelProbability)}</span><span class="soft">${name}</span></div></div>`;
   });
@@ -82,14 +85,16 @@ export function mistakesSection({ mistakes, mistakeCount }: Judgement): Html {
   return html`<h2>Mistakes</h2><p class="note">Validation images taken for another class, ${more}${mistakeCount}.</p><div class="shots">${shots}</div>`;
 }
 
-export function stripSection(strip: readonly (Picture & { readonly label: string })[]): Html {
-  const shots = strip.map(
-    (picture) =>
-      html`<figure title="${picture.name}">${image(picture)}<figcaption>${picture.label}</figcaption></figure>`,
+/** Shows training images as the network sees them. */
+export function sampleImagesSection(images: ReportData['sampleImages']): Html {
+  const shots = images.map(
+    (sample) =>
+      html`<figure title="${sample.name}">${image(sample)}<figcaption>${sample.label}</figcaption></figure>`,
   );
   return html`<h2>What the network sees</h2><p class="note">The first training images of an epoch, cropped and flipped as they were.</p><div class="card strip">${shots}</div>`;
 }
 
+/** Lists the settings. */
 export function settingsSection(settings: Readonly<Record<string, unknown>>): Html {
   const rows = Object.entries(settings).map(
     ([name, value]) =>

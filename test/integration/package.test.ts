@@ -27,11 +27,14 @@ test('the package holds what it needs and nothing else', () => {
       ...['cli.js', 'index.js', 'index.d.ts'],
       ...['platform/node/ort-thread.js', 'images/worker.js', 'distributed/mpi-worker.js'],
     ].map((name) => `dist/src/${name}`),
+    ...['report/page.css', 'report/reload.js', 'export/web/page.css', 'export/web/page.js'].map(
+      (name) => `src/${name}`,
+    ),
     ...artifacts,
   ];
   for (const name of needed) expect(names).toContain(name);
   const allowed =
-    /^(dist\/src\/.*\.(js|d\.ts)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/(cli|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/src\/.*\.(js|d\.ts)|src\/(report|export\/web)\/[a-z-]+\.(css|js)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/(cli|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
   expect(names.filter((name) => !allowed.test(name))).toEqual([]);
   const { bin, exports } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
     bin: Record<string, string>;

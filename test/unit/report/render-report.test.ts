@@ -1,8 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import { csvLine, metricsCsv } from '../../../src/common/csv.js';
 import type { PhaseRecord } from '../../../src/common/events.js';
-import { renderReport, type ReportData } from '../../../src/report/render-report.js';
-import { chart, niceTicks } from '../../../src/report/chart.js';
+import { niceTicks } from '../../../src/report/chart-axis.js';
+import { chart } from '../../../src/report/chart.js';
+import { renderReport } from '../../../src/report/render-report.js';
+import type { ReportData } from '../../../src/report/report-data.js';
 
 const EVIL = `<script>alert("1")</script> & 'x'`;
 
@@ -33,7 +35,7 @@ function data(more: Partial<ReportData> = {}): ReportData {
     epochs: 9,
     records: records(8),
     best: { epoch: 8, accuracy: 0.9, loss: 0.1176 },
-    judgement: {
+    evaluation: {
       epoch: 8,
       isBest: true,
       matrix: [
@@ -52,7 +54,7 @@ function data(more: Partial<ReportData> = {}): ReportData {
       ],
       mistakeCount: 2,
     },
-    strip: [{ uri: 'data:image/jpeg;base64,AAAA', name: 'b.jpg', label: EVIL }],
+    sampleImages: [{ uri: 'data:image/jpeg;base64,AAAA', name: 'b.jpg', label: EVIL }],
     settings: { data: EVIL, lr: 0.001 },
     producer: 'test 1',
     ...more,
@@ -87,13 +89,15 @@ describe('the page', () => {
   });
 
   test('has sense before the first epoch, after one, and with a thousand classes', () => {
-    const none = renderReport(data({ records: [], best: null, judgement: null, strip: [] }));
+    const none = renderReport(
+      data({ records: [], best: null, evaluation: null, sampleImages: [] }),
+    );
     expect(none).toContain('The first epoch is under way');
     const one = renderReport(data({ records: records(1) }));
     const classes = Array.from({ length: 1000 }, (_, i) => `class ${i}`);
     const matrix = classes.map((_, i) => classes.map((_, j) => (i === j || j === 7 ? 1 : 0)));
-    const judgement = { epoch: 1, isBest: false, matrix, mistakes: [], mistakeCount: 0 };
-    const many = renderReport(data({ classes, judgement }));
+    const evaluation = { epoch: 1, isBest: false, matrix, mistakes: [], mistakeCount: 0 };
+    const many = renderReport(data({ classes, evaluation }));
     expect(many).toContain('id="confusions"');
     expect(many).not.toContain('id="confusion"');
     expect(many.length).toBeLessThan(500_000);

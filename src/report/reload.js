@@ -1,0 +1,3 @@
+setTimeout(() => {
+  if (!getSelection()?.toString()) location.reload();
+}, 10000);
