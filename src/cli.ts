@@ -1,19 +1,15 @@
 #!/usr/bin/env node
 /**
- * The command line. The one place that prints and sets the exit code: 0 success, 1 a failure at run
- * time, 2 a wrong call.
+ * Entry of the command line: parses, calls a command of cli/, prints its error and sets the exit code: 0 for
+ * success, 1 for a failure at run time, 2 for a wrong call. Only this file and cli/ print.
  */
 
-import path from 'node:path';
 import yargs from 'yargs';
-import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS, doctorCommand, setupCudaCommand } from './cli/devices.js';
+import { demoCommand } from './cli/demo.js';
+import { DOCTOR_FLAGS, doctorCommand } from './cli/doctor.js';
+import { EVALUATE_FLAGS, evaluateCommand } from './cli/evaluate.js';
 import { EXPORT_FLAGS, exportCommand } from './cli/export-inference.js';
 import { FIND_LR_FLAGS, findLrCommand } from './cli/find-lr.js';
-import { EVALUATE_FLAGS, PREDICT_FLAGS, evaluateCommand, predictCommand } from './cli/judge.js';
-import { OUTPUT_FLAGS, isToldByAnother } from './cli/output.js';
-import { Stopped } from './cli/interrupt.js';
-import { demoCommand, trainCommand } from './cli/train.js';
-import { BadImagesError, ConfigError, UserError } from './common/errors.js';
 import {
   type Arguments,
   CONFIG_FLAGS,
@@ -23,26 +19,23 @@ import {
   nearest,
   refuseUnknown,
 } from './cli/flags.js';
+import { Stopped } from './cli/interrupt.js';
+import { OUTPUT_FLAGS, isPrintedByRank0 } from './cli/output.js';
+import { PREDICT_FLAGS, predictCommand } from './cli/predict.js';
+import { SETUP_CUDA_FLAGS, setupCudaCommand } from './cli/setup-cuda.js';
+import { trainCommand } from './cli/train.js';
+import { BadImagesError, ConfigError, UserError } from './common/errors.js';
+import { packageInfo } from './common/package-info.js';
 import { rankPrefix } from './distributed/launcher.js';
-import { PACKAGE_ROOT, packageInfo } from './common/package-info.js';
 
 interface Command {
   readonly describe: string;
   readonly flags: Readonly<Record<string, Flag>>;
   /** What else it takes, for the usage line. */
   readonly words?: string;
-  readonly run: (given: Arguments) => Promise<void>;
+  /** Returns the exit code; nothing means 0. */
+  readonly run: (given: Arguments) => Promise<number> | Promise<void>;
 }
-
-const STREAMS = {
-  out: (text: string) => {
-    process.stdout.write(text);
-  },
-  problems: (text: string) => {
-    process.stderr.write(text);
-  },
-  input: process.stdin,
-};
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   train: {
@@ -58,48 +51,35 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   'export-inference': {
     describe: 'Write a trained network as one ONNX file',
     flags: EXPORT_FLAGS,
-    run: async (given) => {
-      for (const line of await exportCommand(given)) say(line);
-    },
+    run: exportCommand,
   },
   evaluate: {
     describe: 'Judge a trained network on labelled images',
     flags: EVALUATE_FLAGS,
-    run: (given) => evaluateCommand(given, STREAMS),
+    run: evaluateCommand,
   },
   predict: {
     describe: 'Classify pictures: files, folders, patterns, - for standard input',
     flags: PREDICT_FLAGS,
     words: 'PATH...',
-    run: async (given) => {
-      // The others were answered; whoever asked by script must know nevertheless.
-      if ((await predictCommand(given, STREAMS)) > 0) process.exitCode = 1;
-    },
+    run: predictCommand,
   },
   doctor: {
     describe: 'Show what each device needs and has on this machine',
     flags: DOCTOR_FLAGS,
-    run: async (given) => {
-      process.exitCode = await doctorCommand(given, say);
-    },
+    run: doctorCommand,
   },
   'setup-cuda': {
     describe: 'Put the CUDA provider beside onnxruntime-node (Linux on x86-64)',
     flags: SETUP_CUDA_FLAGS,
-    run: async (given) => {
-      process.exitCode = await setupCudaCommand(given, say);
-    },
+    run: setupCudaCommand,
   },
   demo: {
     describe: 'Train on the bundled samples from random weights, then export (minutes, offline)',
     flags: DEMO_FLAGS,
-    run: (given) => demoCommand(given, path.join(PACKAGE_ROOT, 'samples', 'textures')),
+    run: demoCommand,
   },
 };
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
-}
 
 function parser(words: readonly string[]): ReturnType<typeof yargs> {
   let program = yargs([...words])
@@ -153,7 +133,8 @@ async function main(words: readonly string[]): Promise<void> {
     throw new ConfigError(`${expected}; got ${JSON.stringify(name)}; ${advice}`);
   }
   refuseUnknown(name, given, command.flags, command.words !== undefined);
-  await command.run(given);
+  const code = await command.run(given);
+  if (typeof code === 'number') process.exitCode = code;
 }
 
 /** Prints an error as one line, after one for each broken image if there are more (with `--verbose`, its stack too) and returns the exit code. */
@@ -167,7 +148,7 @@ function report(error: unknown, verbose: boolean): number {
   }
   const hint = known || verbose ? '' : ' (unexpected; --verbose shows where)';
   const line = problem.message.replaceAll(/\s*\n\s*/g, ' ');
-  if (!isToldByAnother(problem)) process.stderr.write(`error: ${rankPrefix()}${line}${hint}\n`);
+  if (!isPrintedByRank0(problem)) process.stderr.write(`error: ${rankPrefix()}${line}${hint}\n`);
   if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);
   return known ? problem.exitCode : 1;
 }

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { Validator } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
 import { EXPORT_FLAGS as BASE_FLAGS, NUMBER, type Arguments, type Flag } from './flags.js';
+import { printLine } from './output.js';
 import type { ExportOptions, ExportResult } from '../export/export-inference.js';
 import { formatShare } from '../common/format.js';
-import { nodePlatform } from '../platform/node/node-platform.js';
 
 export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
   ...BASE_FLAGS,
@@ -29,11 +29,17 @@ export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
   },
 };
 
+/** Writes a trained network as one ONNX file, and prints what was written. */
+export async function exportCommand(given: Arguments): Promise<void> {
+  for (const line of await exportModel(given)) printLine(line);
+}
+
 /** @returns lines for people. */
-export async function exportCommand(given: Arguments): Promise<string[]> {
+export async function exportModel(given: Arguments): Promise<string[]> {
   const options = exportOptions(given);
   const web =
     given.web === undefined ? null : new Validator('flag').text('web', 'a folder name', given.web);
+  const { nodePlatform } = await import('../platform/node/node-platform.js');
   const { exportInference } = await import('../export/export-inference.js');
   const lines = exportLines(await exportInference(options, nodePlatform));
   if (web === null) return lines;
@@ -85,7 +91,7 @@ function accuracyDrop(value: unknown, validator: Validator): { maxAccuracyDrop?:
   throw validator.error('maxAccuracyDrop', 'a number from 0 to 1', value, 'the default is 0.01');
 }
 
-export function exportLines({ file, bytes, classes, ...found }: ExportResult): string[] {
+function exportLines({ file, bytes, classes, ...found }: ExportResult): string[] {
   const { maxDifference, replay } = found;
   const size = `${(bytes / 1e6).toFixed(1)} MB`;
   const first =

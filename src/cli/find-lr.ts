@@ -1,22 +1,21 @@
 /** The command `find-lr`. */
 
-import { OUTPUT_FLAGS, voice } from './output.js';
-import { runInterruptible } from './interrupt.js';
-import { commandLine, quote } from './train.js';
-import { Validator, flagName } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { formatRate, formatRoughRate } from '../common/format.js';
+import { producer } from '../common/package-info.js';
 import {
   type FindLrOptions,
   RANGE_DEFAULTS,
   SHARED_OPTIONS,
   resolveFindLr,
 } from '../config/find-lr-options.js';
-import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
+import { Validator, flagName } from '../config/validator.js';
 import { launchInfoFromEnv } from '../distributed/launcher.js';
-import { formatRoughRate } from '../common/format.js';
-import { producer } from '../common/package-info.js';
-import { nodePlatform } from '../platform/node/node-platform.js';
+import { writeFileAtomic } from '../platform/node/files.js';
+import type { FindLrResult } from '../train/find-lr.js';
+import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
+import { runInterruptible } from './interrupt.js';
+import { OUTPUT_FLAGS, commandLine, openOutput, printLine, quote } from './output.js';
 
 function rangeFlag(option: keyof typeof RANGE_DEFAULTS, describe: string): Flag {
   return { describe, shownDefault: String(RANGE_DEFAULTS[option]) };
@@ -29,7 +28,7 @@ function sharedFlags(): Record<string, Flag> {
 
 const DEFAULT_PAGE = 'find-lr.html';
 
-/** Those that mean something else than in training, or nothing there. */
+/** The flags that `train` does not have, or that mean something else there. */
 export const RANGE_FLAGS: Readonly<Record<string, Flag>> = {
   'min-lr': rangeFlag('minLr', 'Learning rate of the first step'),
   'max-lr': rangeFlag('maxLr', 'Learning rate of the last step'),
@@ -40,36 +39,47 @@ export const RANGE_FLAGS: Readonly<Record<string, Flag>> = {
 
 export const FIND_LR_FLAGS: Readonly<Record<string, Flag>> = { ...sharedFlags(), ...RANGE_FLAGS };
 
-/** Prints the suggestion, and writes the page with the plot. */
+/** Prints the suggested rate, and writes the page with the plot. */
 export async function findLrCommand(given: Arguments): Promise<void> {
   if ((launchInfoFromEnv()?.size ?? 1) > 1) {
     throw new ConfigError(
       'expected find-lr in one process, got several ranks; start it without mpirun or srun',
     );
   }
-  const speak = voice(given, process.stdout, process.stderr);
+  const output = openOutput(given, process.stdout, process.stderr);
   const page = new Validator('flag').text('out', 'a file name', given.out ?? DEFAULT_PAGE);
   const options = findLrOptions(given);
   resolveFindLr(options, 'flag');
   const { findLr } = await import('../train/find-lr.js');
-  const result = await runInterruptible(
-    speak,
-    'stopping after this step',
-    // findLr() checks every value again.
-    (reins) => findLr({ ...(options as FindLrOptions), ...reins }, 'flag', nodePlatform),
-    (_, signal) => signal.aborted,
-  );
-  const { findLrPage, findLrLines } = await import('../report/find-lr-page.js');
+  const { nodePlatform } = await import('../platform/node/node-platform.js');
+  const result = await runInterruptible(output, {
+    consequence: 'stopping after this step',
+    // The cast is safe: findLr() checks every value again.
+    run: (hooks) => findLr({ ...(options as FindLrOptions), ...hooks }, 'flag', nodePlatform),
+    isStop: (_, signal) => signal.aborted,
+  });
+  const { findLrPage } = await import('../report/find-lr-page.js');
   await writeFileAtomic(page, findLrPage(result, producer()));
-  if (given.json === true) {
-    process.stdout.write(`${JSON.stringify({ type: 'end', result, page })}\n`);
-  }
-  for (const line of findLrLines(result)) speak.note(line);
-  speak.note(`Plot  ${page}`);
+  if (given.json === true) printLine(JSON.stringify({ type: 'end', result, page }));
+  output.info(suggestionText(result));
+  output.info(`Plot  ${page}`);
   if (result.suggestion === null) return;
   const data = quote(String(given.data));
   const rate = formatRoughRate(result.suggestion.lr);
-  speak.note(`Next: ${commandLine('train', `--data ${data} --lr ${rate}`)}`);
+  output.info(`Next: ${commandLine('train', `--data ${data} --lr ${rate}`)}`);
+}
+
+/** Returns the result as a line for people. */
+export function suggestionText({ points, suggestion }: FindLrResult): string {
+  if (suggestion !== null) {
+    const { lr, lowest } = suggestion;
+    return `Suggested learning rate ${formatRoughRate(lr)} (the least loss was at ${formatRoughRate(lowest)})`;
+  }
+  const [first, last] = [points[0]?.lr ?? NaN, points.at(-1)?.lr ?? NaN];
+  return (
+    `No suggestion: in ${points.length} steps at rates from ${formatRate(first)} to ${formatRate(last)} the loss ` +
+    'did not fall; try more --steps, another --max-lr or a larger --batch-size'
+  );
 }
 
 function findLrOptions(given: Arguments): Partial<Record<keyof FindLrOptions, unknown>> {
@@ -80,7 +90,7 @@ function findLrOptions(given: Arguments): Partial<Record<keyof FindLrOptions, un
     return [[option, isNumber ? Number(value) : value] as const];
   });
   const shared = trainOptions(given);
-  // Of training it is a folder.
+  // `out` is a run folder in `train` but a file here.
   delete shared.out;
   return { ...shared, ...Object.fromEntries(numbers) };
 }

@@ -1,49 +1,24 @@
-/** The commands `train` and `demo`. */
+/** The command `train`. */
 
-import { exportCommand } from './export-inference.js';
-import { type Output, joinRanks, voice } from './output.js';
-import { runInterruptible } from './interrupt.js';
-import { readConfigFile } from '../config/config-file.js';
-import {
-  type TrainOptions,
-  Validator,
-  nextRunDir,
-  resolveTrainOptions,
-} from '../config/train-options.js';
 import { ConfigError, InterruptedError } from '../common/errors.js';
 import type { TrainResult } from '../common/events.js';
-import { type Arguments, trainOptions } from './flags.js';
-import { nodePlatform } from '../platform/node/node-platform.js';
+import { readConfigFile } from '../config/config-file.js';
+import { resolveTrainOptions, type TrainOptions } from '../config/train-options.js';
+import { Validator } from '../config/validator.js';
+import { trainOptions, type Arguments } from './flags.js';
+import { runInterruptible } from './interrupt.js';
+import { commandLine, joinRanks, openOutput, quote, type Output } from './output.js';
 
-/** The demo's settings: enough for the two textures of samples/ from random weights. */
-const DEMO_SETTINGS = {
-  weights: 'random',
-  epochs: 6,
-  batchSize: 8,
-  lr: 0.003,
-  stepSize: 4,
-  seed: 0,
-  device: 'cpu',
-} as const;
-
+/** Trains on the images of a folder. */
 export async function trainCommand(given: Arguments): Promise<void> {
   await joinRanks();
-  const speak = voice(given, process.stdout, process.stderr);
-  const { runDir } = await trainAndShow({ ...fileOptions(given), ...trainOptions(given) }, speak);
-  speak.note(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
+  const output = openOutput(given, process.stdout, process.stderr);
+  const options = { ...fileOptions(given), ...trainOptions(given) };
+  const { runDir } = await trainWithOutput(options, output);
+  output.info(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
 }
 
-/** @param data the samples. */
-export async function demoCommand(given: Arguments, data: string): Promise<void> {
-  const out = given.out ?? nextRunDir('demo');
-  const speak = voice({}, process.stdout, process.stderr);
-  const arch = given.arch === undefined ? {} : { arch: given.arch };
-  const { runDir } = await trainAndShow({ ...DEMO_SETTINGS, ...arch, data, out }, speak);
-  for (const line of await exportCommand({ run: runDir })) speak.note(line);
-  speak.note(`Next: your own images, ${commandLine('train', '--data DIR')}`);
-}
-
-/** The settings of `--config`. */
+/** Returns the settings in the file of `--config`. */
 function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
   if (given.config === undefined) return {};
   if (given.resume !== undefined) {
@@ -53,41 +28,37 @@ function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
   }
   const validator = new Validator('flag');
   const options = readConfigFile(validator.text('config', 'a file of settings', given.config));
-  // Either says which network.
+  // --arch and --artifacts each choose the network: the flag replaces either setting of the file.
   if (given.arch !== undefined) delete options.artifacts;
   if (given.artifacts !== undefined) delete options.arch;
   return options;
 }
 
-/** How this program is called: by an npm script of the repository, or by its own name. */
-export function commandLine(command: string, rest: string): string {
-  const byNpm = process.env.npm_lifecycle_script?.includes('scripts/run.mjs') === true;
-  return byNpm ? `npm run ${command} -- ${rest}` : `ort-finetune ${command} ${rest}`;
-}
-
-export function quote(word: string): string {
-  return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
-}
-
-async function trainAndShow(
+/**
+ * Trains, shows the progress and stops at a signal.
+ *
+ * @param options not yet checked.
+ * @throws Stopped after a signal.
+ */
+export async function trainWithOutput(
   options: ReturnType<typeof trainOptions>,
-  speak: Output,
+  output: Output,
 ): Promise<TrainResult> {
-  // What a resumed run is to be is known only from its checkpoint.
+  // Check before the slow imports. The settings of a resumed run are known only from its checkpoint.
   if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('../train/train.js');
-  return runInterruptible(
-    speak,
-    'stopping after this step, with a checkpoint',
-    // train() checks every value again.
-    (reins) => train({ ...(options as TrainOptions), ...reins }, 'flag', nodePlatform),
-    (error) => {
+  const { nodePlatform } = await import('../platform/node/node-platform.js');
+  return runInterruptible(output, {
+    consequence: 'stopping after this step, with a checkpoint',
+    // The cast is safe: train() checks every value again.
+    run: (hooks) => train({ ...(options as TrainOptions), ...hooks }, 'flag', nodePlatform),
+    isStop: (error) => {
       if (!(error instanceof InterruptedError)) return false;
-      speak.listener.clear();
-      speak.warn(stoppedText(error));
+      output.listener.clear();
+      output.warn(stoppedText(error));
       return true;
     },
-  );
+  });
 }
 
 function stoppedText({ runDir, step }: InterruptedError): string {

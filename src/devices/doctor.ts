@@ -120,22 +120,3 @@ async function withGraph(
     checks: [...checks, { name: LOADS, problem: null, note }],
   };
 }
-
-/** The diagnosis as lines for people. */
-export function diagnosisLines({ runtime, platform, devices, auto }: Diagnosis): string[] {
-  const lines = [`onnxruntime-node ${runtime} on ${platform}`];
-  for (const { device, usable, software, checks } of devices) {
-    const verdict = usable ? (software ? 'works, in software only' : 'works') : 'cannot be used';
-    lines.push('', `${device}: ${verdict}`);
-    lines.push(...checkLines(checks));
-  }
-  return [...lines, '', `--device auto takes ${auto}`];
-}
-
-export function checkLines(checks: readonly Check[]): string[] {
-  return checks.flatMap(({ name, problem, note }) =>
-    problem === null
-      ? [`  ok       ${name}: ${note}`]
-      : [`  missing  ${name}: ${problem}`, `           ${note}`],
-  );
-}

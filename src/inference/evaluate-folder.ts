@@ -5,11 +5,9 @@ import { isFolder } from '../common/paths.js';
 import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { type Predictions } from '../metrics/predictions.js';
 import { type InputImage } from './classifier.js';
-import { csvLine } from '../common/csv.js';
 import { ImageFolder } from '../data/image-folder.js';
 import { type Dataset } from '../data/dataset.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
-import { formatShare } from '../common/format.js';
 import { Classifier } from './classifier.js';
 
 /** How a network did on labelled images. */
@@ -88,48 +86,4 @@ export async function evaluateFolder(
   const { classes } = classifier;
   const dataset = await ImageFolder.open(evaluationFolder(dir), { classes });
   return judge(await classifyDataset(classifier, dataset, onImage), classes);
-}
-
-/** For people: figures, a line a class, the confusion matrix if it is not too wide. */
-export function evaluationText(result: EvaluationResult): string[] {
-  const share = (value: number | null): string => (value === null ? '–' : formatShare(value));
-  const rows = result.classes.map(({ name, precision, recall, f1, support }) => [
-    name,
-    share(precision),
-    share(recall),
-    share(f1),
-    String(support),
-  ]);
-  const lines = [
-    `Images ${result.images}  loss ${result.loss.toFixed(4)}  accuracy ${formatShare(result.accuracy)}`,
-    '',
-    ...table([['class', 'precision', 'recall', 'F1', 'images'], ...rows]),
-  ];
-  if (result.classes.length > 20) return lines;
-  const head = ['actual \\ predicted', ...result.classes.map(({ name }) => name)];
-  const matrix = result.confusion.map((counts, i) => [
-    result.classes[i]?.name ?? '',
-    ...counts.map(String),
-  ]);
-  return [...lines, '', ...table([head, ...matrix])];
-}
-
-/** Columns of equal width, the first to the left. */
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
-/** A line a class: its scores, then how often it was taken for each class. */
-export function evaluationCsv({ classes, confusion }: EvaluationResult): string {
-  const names = classes.map(({ name }) => `predicted ${name}`);
-  const rows = classes.map(({ name, precision, recall, f1, support }, i) =>
-    csvLine([name, precision, recall, f1, support, ...(confusion[i] ?? [])]),
-  );
-  return csvLine(['class', 'precision', 'recall', 'f1', 'images', ...names]) + rows.join('');
 }

@@ -4,10 +4,8 @@ import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { topClasses } from '../metrics/logits.js';
 import type { InputImage } from './classifier.js';
-import { csvLine } from '../common/csv.js';
 import { IMAGE_EXTENSIONS, compareCodePoints } from '../data/image-folder.js';
 import { ConfigError } from '../common/errors.js';
-import { formatShare } from '../common/format.js';
 import type { Classifier } from './classifier.js';
 
 /** The most probable classes of one image, or why there are none. */
@@ -133,25 +131,4 @@ async function matches(pattern: string): Promise<string[]> {
     .map((entry) => path.join(entry.parentPath, entry.name))
     .filter((file) => expression.test(path.relative(root, file).replaceAll(path.sep, '/')))
     .sort(compareCodePoints);
-}
-
-/** `bird.jpg  ants 98.7%  bees 1.3%`. */
-export function predictionText(prediction: Prediction): string {
-  if (prediction.error !== undefined) return `${prediction.path}  ${prediction.error}`;
-  const shown = prediction.classes.map(
-    ({ name, probability }) => `${name} ${formatShare(probability)}`,
-  );
-  return [prediction.path, ...shown].join('  ');
-}
-
-export const PREDICTION_CSV_HEAD = csvLine(['path', 'rank', 'class', 'probability', 'error']);
-
-/** A line a class, or one with the error. */
-export function predictionCsv(prediction: Prediction): string {
-  if (prediction.error !== undefined) {
-    return csvLine([prediction.path, null, null, null, prediction.error]);
-  }
-  return prediction.classes
-    .map(({ name, probability }, i) => csvLine([prediction.path, i + 1, name, probability, null]))
-    .join('');
 }

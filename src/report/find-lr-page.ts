@@ -51,21 +51,6 @@ function tiles({ suggestion }: FindLrResult): Html {
   return html`<div class="card tile main"><b>${lr}</b><span>suggested learning rate</span></div><div class="card tile"><b>${lowest}</b><span>rate of the least loss</span></div>`;
 }
 
-/** What it found, in words. */
-export function findLrLines({ points, suggestion }: FindLrResult): string[] {
-  if (suggestion !== null) {
-    const { lr, lowest } = suggestion;
-    return [
-      `Suggested learning rate ${formatRoughRate(lr)} (the least loss was at ${formatRoughRate(lowest)})`,
-    ];
-  }
-  const [first, last] = [points[0]?.lr ?? NaN, points.at(-1)?.lr ?? NaN];
-  return [
-    `No suggestion: in ${points.length} steps at rates from ${formatRate(first)} to ${formatRate(last)} the loss ` +
-      'did not fall; try more --steps, another --max-lr or a larger --batch-size',
-  ];
-}
-
 /** Powers of ten below the chart. */
 function ratePoints(points: readonly LrPoint[]): Points {
   const logs = points.map(({ lr }) => Math.log10(lr));

@@ -7,7 +7,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError } from '../../src/common/errors.js';
 import type { TrainEvent } from '../../src/common/events.js';
-import { findLrLines, findLrPage } from '../../src/report/find-lr-page.js';
+import { suggestionText } from '../../src/cli/find-lr.js';
+import { findLrPage } from '../../src/report/find-lr-page.js';
 import { findLr, train, type FindLrOptions, type FindLrResult } from '../../src/index.js';
 import { Process, makeData, type End } from '../support/run-process.js';
 import { Colours } from '../support/tiny-network.js';
@@ -127,7 +128,7 @@ describe('the page', () => {
   test('without a suggestion there is no mark, and advice in words', () => {
     const result = { ...found, suggestion: null };
     expect(findLrPage(result, 'test 1')).not.toContain('class="mark');
-    expect(findLrLines(result).join()).toMatch(/did not fall; try more --steps/);
+    expect(suggestionText(result)).toMatch(/did not fall; try more --steps/);
   });
 });
 

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DOCTOR_FLAGS, SETUP_CUDA_FLAGS } from '../../../src/cli/devices.js';
+import { DOCTOR_FLAGS } from '../../../src/cli/doctor.js';
+import { SETUP_CUDA_FLAGS } from '../../../src/cli/setup-cuda.js';
 import { FIND_LR_FLAGS, RANGE_FLAGS } from '../../../src/cli/find-lr.js';
 import { EXPORT_FLAGS } from '../../../src/cli/export-inference.js';
 import { OUTPUT_FLAGS } from '../../../src/cli/output.js';

@@ -1,0 +1,31 @@
+/** The command `demo`. */
+
+import path from 'node:path';
+import { PACKAGE_ROOT } from '../common/package-info.js';
+import { nextRunDir } from '../config/train-options.js';
+import { exportModel } from './export-inference.js';
+import type { Arguments } from './flags.js';
+import { commandLine, openOutput } from './output.js';
+import { trainWithOutput } from './train.js';
+
+/** Settings that are enough for the two textures of samples/ from random weights. */
+const DEMO_SETTINGS = {
+  weights: 'random',
+  epochs: 6,
+  batchSize: 8,
+  lr: 0.003,
+  stepSize: 4,
+  seed: 0,
+  device: 'cpu',
+} as const;
+
+/** Trains on the bundled samples and exports the result. */
+export async function demoCommand(given: Arguments): Promise<void> {
+  const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
+  const out = given.out ?? nextRunDir('demo');
+  const output = openOutput({}, process.stdout, process.stderr);
+  const arch = given.arch === undefined ? {} : { arch: given.arch };
+  const { runDir } = await trainWithOutput({ ...DEMO_SETTINGS, ...arch, data, out }, output);
+  for (const line of await exportModel({ run: runDir })) output.info(line);
+  output.info(`Next: your own images, ${commandLine('train', '--data DIR')}`);
+}

@@ -1,0 +1,77 @@
+/** The command `evaluate`. */
+
+import { csvLine } from '../common/csv.js';
+import { formatShare } from '../common/format.js';
+import { Validator } from '../config/validator.js';
+import type { EvaluationResult } from '../inference/evaluate-folder.js';
+import { CLASSIFIER_FLAGS, SOURCE_FLAGS, openClassifier, outputFormat } from './classifier.js';
+import type { Arguments, Flag } from './flags.js';
+
+export const EVALUATE_FLAGS: Readonly<Record<string, Flag>> = {
+  ...SOURCE_FLAGS,
+  data: { describe: 'Folder with CLASS/*, or with train/ and val/CLASS/* (required)' },
+  ...CLASSIFIER_FLAGS,
+};
+
+/** Prints how good a trained network is on labelled images. */
+export async function evaluateCommand(given: Arguments): Promise<void> {
+  const format = outputFormat(given);
+  const data = new Validator('flag').folder('data', 'a folder of labelled images', given.data);
+  const classifier = await openClassifier(given);
+  try {
+    const { evaluateFolder } = await import('../inference/evaluate-folder.js');
+    const result = await evaluateFolder(classifier, data);
+    const text = {
+      json: () => `${JSON.stringify(result)}\n`,
+      csv: () => evaluationCsv(result),
+      text: () => `${evaluationText(result).join('\n')}\n`,
+    };
+    process.stdout.write(text[format]());
+  } finally {
+    await classifier.close();
+  }
+}
+
+/** Returns lines for people: figures, one line per class, the confusion matrix of up to 20 classes. */
+function evaluationText(result: EvaluationResult): string[] {
+  const share = (value: number | null): string => (value === null ? '–' : formatShare(value));
+  const rows = result.classes.map(({ name, precision, recall, f1, support }) => [
+    name,
+    share(precision),
+    share(recall),
+    share(f1),
+    String(support),
+  ]);
+  const lines = [
+    `Images ${result.images}  loss ${result.loss.toFixed(4)}  accuracy ${formatShare(result.accuracy)}`,
+    '',
+    ...table([['class', 'precision', 'recall', 'F1', 'images'], ...rows]),
+  ];
+  if (result.classes.length > 20) return lines;
+  const head = ['actual \\ predicted', ...result.classes.map(({ name }) => name)];
+  const matrix = result.confusion.map((counts, i) => [
+    result.classes[i]?.name ?? '',
+    ...counts.map(String),
+  ]);
+  return [...lines, '', ...table([head, ...matrix])];
+}
+
+/** Returns rows with columns of equal width: the first aligned left, the others right. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** Returns one line per class: its scores, then its row of the confusion matrix. */
+function evaluationCsv({ classes, confusion }: EvaluationResult): string {
+  const names = classes.map(({ name }) => `predicted ${name}`);
+  const rows = classes.map(({ name, precision, recall, f1, support }, i) =>
+    csvLine([name, precision, recall, f1, support, ...(confusion[i] ?? [])]),
+  );
+  return csvLine(['class', 'precision', 'recall', 'f1', 'images', ...names]) + rows.join('');
+}
