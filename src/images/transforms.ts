@@ -1,6 +1,7 @@
 /** The random part of the training transforms: which crop of an image, and whether it is mirrored. */
 
 import type { Philox } from '../common/philox.js';
+import { roundHalfEven } from '../common/rounding.js';
 
 /** A crop, in pixels: not empty and inside the image. */
 export interface Box {
@@ -73,12 +74,4 @@ export function randomFlip(probability: number, random: Philox): boolean {
 
 function between([low, high]: readonly [number, number], share: number): number {
   return low + (high - low) * share;
-}
-
-/** Python's `round`: halves go to the even neighbour. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }

@@ -5,6 +5,7 @@
 
 import { create } from '@bufbuild/protobuf';
 import { TrainingError } from '../common/errors.js';
+import { roundHalfEven } from '../common/rounding.js';
 import { graphOf } from './model-edits.js';
 import {
   AttributeProto_AttributeType,
@@ -107,13 +108,6 @@ export function float16Bits(value: number): number {
   const steps = roundHalfEven(magnitude / 2 ** (exponent - 10));
   // A fraction that rounds up to the next power of two carries into the exponent by this addition.
   return sign | (steps + (exponent + 14) * 1024);
-}
-
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
 }
 
 function toInt8(tensor: TensorProto): Compressed {
