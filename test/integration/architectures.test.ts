@@ -1,4 +1,4 @@
-/** Each network that comes with the package: a run, going on with it, the export, and its judgement. */
+/** Trains, resumes, exports and evaluates each network that comes with the package. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -34,7 +34,7 @@ describe.each(ARCHITECTURES)('%s', (arch) => {
     expect(manifest.pretrained?.url).toContain(`${arch}-`);
   });
 
-  test('trains, goes on, is exported and judged without being named again', async () => {
+  test('trains, resumes, is exported and evaluated without being named again', async () => {
     const words = ['--data', data, '--weights', 'random', '--device', 'cpu', '--workers', '1'];
     const more = ['--batch-size', '2', '--epochs', '1', '--out', arch, '--quiet'];
     expect(await call('train', '--arch', arch, ...words, ...more)).toBe('');

@@ -1,4 +1,4 @@
-/** The commands from outside: the tiny network on a part of the samples, a process for each command. */
+/** Runs the commands from outside: the tiny network on a part of the samples, one process per command. */
 
 import { execFile } from 'node:child_process';
 import {
@@ -43,7 +43,7 @@ const train = (...more: string[]): Promise<End> =>
   );
 
 beforeAll(() => {
-  // A file name with a space and one that is no ASCII, ten images a class for training, four for validation.
+  // Ten images per class for training, four for validation. One file name has a space, one is not ASCII.
   for (const [split, count] of [
     ['train', 10],
     ['val', 4],
@@ -63,7 +63,7 @@ beforeAll(() => {
 });
 
 describe('train, then export-inference', () => {
-  test('prints what is resolved, a line a pass, the result and the next command', async () => {
+  test('prints the resolved settings, a line per phase, the result and the next command', async () => {
     const { code, stdout, stderr } = await train('--weights', 'random', '--epochs', '2');
     expect(stderr).toBe('');
     expect(code).toBe(0);
@@ -95,7 +95,7 @@ describe('train, then export-inference', () => {
     expect(JSON.parse(config)).toMatchObject({ epochs: 2, batchSize: 4, lr: 0.001, seed: 0 });
   });
 
-  test('--quiet prints nothing, --json an event a line', async () => {
+  test('--quiet prints nothing, --json an event per line', async () => {
     const short = ['--weights', 'random', '--epochs', '1'];
     const quiet = await train(...short, '--quiet', '--out', 'quiet');
     expect(quiet).toMatchObject({ code: 0, stdout: '', stderr: '' });
@@ -143,7 +143,7 @@ describe('train, then export-inference', () => {
   });
 });
 
-describe('output that nobody takes', () => {
+describe('output that is not read', () => {
   const words = (out: string): string =>
     [process.execPath, cli, 'train', '--data', 'data', '--artifacts', tiny, '--out', out]
       .concat(['--device', 'cpu', '--workers', '1', '--weights', 'random', '--epochs', '1'])
@@ -186,7 +186,7 @@ test('--resume finds the newest run among other files', async () => {
   expect(stdout).toMatch(/train-2/);
 });
 
-test('as a library, also of a script that is given to node as text', async () => {
+test('as a library, also from a script that is given to node as text', async () => {
   const library = JSON.stringify(new URL('../../src/index.js', import.meta.url).href);
   const settings = { data: 'data', artifacts: tiny, out: 'library', weights: 'random' };
   const more = { device: 'cpu', workers: 1, epochs: 1 };
@@ -205,7 +205,7 @@ test('as a library, also of a script that is given to node as text', async () =>
 describe('failures while training end with exit code 1 and one line', () => {
   const oneLine = /^error: [^\n]+\n$/;
 
-  test('a file that is no image is named', async () => {
+  test('a file that is not an image is named', async () => {
     const bad = path.join('data', 'train', 'brick', 'zz broken.jpg');
     writeFileSync(path.join(cwd, bad), 'no image');
     const { code, stderr } = await train('--weights', 'random', '--epochs', '1', '--out', 'bad');
@@ -215,7 +215,7 @@ describe('failures while training end with exit code 1 and one line', () => {
     expect(code).toBe(1);
   });
 
-  test('a class that only validation has', async () => {
+  test('a class that exists only for validation', async () => {
     const extra = path.join(cwd, 'data', 'val', 'wood');
     cpSync(path.join(cwd, 'data', 'val', 'brick'), extra, { recursive: true });
     const { code, stderr } = await train('--weights', 'random', '--epochs', '1', '--out', 'extra');

@@ -1,4 +1,4 @@
-/** Published weights through the command line: fetched from a server of the test's own. */
+/** Trains from published weights by the command line. A local server stands in for the publisher. */
 
 import { createHash } from 'node:crypto';
 import {
@@ -41,7 +41,7 @@ describe('published weights', () => {
       response.end(content);
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    // The network of the tests, as if its weights were published there.
+    // The tiny network, as if its weights were published on that server.
     const { port } = server.address() as AddressInfo;
     const sha256 = createHash('sha256').update(content).digest('hex');
     const digits = sha256.slice(0, 8);
@@ -57,7 +57,7 @@ describe('published weights', () => {
       ? readdirSync(path.join(cwd, 'cache')).filter((name) => name !== 'images')
       : [];
 
-  test('where they cannot be had: one line, exit code 1, nothing is left behind', async () => {
+  test('that cannot be downloaded: one line, exit code 1, nothing is left behind', async () => {
     const { port } = server.address() as AddressInfo;
     await new Promise((resolve) => server.close(resolve));
     const { code, stderr } = await run('unreachable');

@@ -70,7 +70,7 @@ test('gradients are clipped by the norm of all of them, and only down', () => {
   expect(gradients[1]).toBeCloseTo(-0.8, 6);
 });
 
-describe('a run taken up under another number of ranks', () => {
+describe('a run resumed with another number of ranks', () => {
   const partial = { images: 0, lossSum: 0, correct: 0, seconds: 0, dataWaitSeconds: 0 };
   const under = (before: number | undefined, batch: number, now: number): unknown => {
     const warnings: string[] = [];
@@ -95,7 +95,7 @@ describe('a run taken up under another number of ranks', () => {
 });
 
 if (launchers.length === 0) {
-  test.skip('ranks: there is no mpirun (Debian: openmpi-bin, mpich)', () => undefined);
+  test.skip('ranks: mpirun is not installed (Debian: openmpi-bin, mpich)', () => undefined);
 }
 
 for (const launcher of launchers) {
@@ -118,7 +118,7 @@ for (const launcher of launchers) {
     };
 
     test.each(Object.entries(WAYS))(
-      'ranks with the same batches are one rank, to rounding, clipped gradients too: %s',
+      'ranks with the same batches equal one rank, to rounding, clipped gradients too: %s',
       async (way, settings) => {
         const graph = trainingGraph({ ...settings, clipGradNorm: 1 });
         const alone = await threeSteps(settings, (...given) =>
@@ -149,7 +149,7 @@ for (const launcher of launchers) {
       },
     );
 
-    test('a backbone that is frozen stays as it is', async () => {
+    test('a frozen backbone does not change', async () => {
       const { code } = await job(2, words('frozen', '--freeze', 'backbone', '--nesterov')).ended;
       expect(code).toBe(0);
       const { state } = (await outcome(out('frozen'))).last;
@@ -168,7 +168,7 @@ for (const launcher of launchers) {
       expect(stdout.match(/^Ranks {4}3 on 1 host /gm)).toHaveLength(1);
       expect(stdout.match(/^Epoch 2\/2 {2}train .*in all-reduce/gm)).toHaveLength(1);
       const { metrics, last } = await outcome(out('whole'));
-      // 26 training images among 3 ranks are padded to 27; 8 validation images are not.
+      // 3 ranks pad 26 training images to 27; the 8 validation images are not padded.
       expect(metrics.map(({ phase, images }) => [phase, images])).toEqual([
         ['train', 27],
         ['val', 8],
@@ -182,7 +182,7 @@ for (const launcher of launchers) {
       expect(await readdir(path.join(out('whole'), 'checkpoints'))).toHaveLength(3);
     });
 
-    test('through npm they are ranks with Open MPI, and told why not with MPICH', async () => {
+    test('npm starts ranks under Open MPI, and says why it cannot under MPICH', async () => {
       const npm = process.env.npm_execpath ?? '';
       const given = words('npm', '--epochs', '1', '--quiet');
       const before = [npm, '--prefix', ROOT, 'run', '-s', given[0] ?? '', '--'];
@@ -201,7 +201,7 @@ for (const launcher of launchers) {
 
     const longer = launcher === launchers[0] ? test : test.skip;
     longer(
-      'a rank that is asked to stop stops all after the same step; resumed, it is as one run',
+      'a signal to one rank stops all after the same step; resumed, it equals an uninterrupted run',
       async () => {
         const more = ['--save-every', '1', '--epochs', '12'];
         const stopped = job(2, words('stopped', ...more));
@@ -258,7 +258,7 @@ for (const launcher of launchers) {
       await expect(readdir(out('refused'))).rejects.toThrow('ENOENT');
     });
 
-    test("a rank's failure is told, with its rank, and ends the job", async () => {
+    test("a rank's failure is printed with its rank, and ends the job", async () => {
       await cp(data, path.join(cwd, 'only0'), { recursive: true });
       const given = trainWords(path.join(cwd, 'only{rank}'), out('failed'), '--epochs', '1');
       const stderr = await failure(2, given);
@@ -274,7 +274,7 @@ test('without a launcher, koffi is not loaded', async () => {
   expect([stderr, code]).toEqual(['', 0]);
 });
 
-test('under srun without MPI a line says so', async () => {
+test('under srun without MPI, a line says so', async () => {
   const env = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2' };
   const given = trainWords(data, path.join(cwd, 'srun'), '--epochs', '1');
   const { code, stderr } = await call(given, { cwd, env });

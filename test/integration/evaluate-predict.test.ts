@@ -1,4 +1,4 @@
-/** `evaluate` and `predict` on a run of the tiny network, by the library and by the command line. */
+/** Tests `evaluate` and `predict` on a run of the tiny network, by the library and by the command line. */
 
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -50,7 +50,7 @@ afterAll(async () => {
 });
 
 describe('evaluate', () => {
-  test("gives training's own figures again, from the run and from the exported model", async () => {
+  test("repeats training's figures, from the run and from the exported model", async () => {
     const lines = (await readFile(path.join(run.runDir, 'metrics.jsonl'), 'utf8')).trimEnd();
     const records = lines.split('\n').map((line) => JSON.parse(line) as PhaseRecord);
     const best = records.find((r) => r.epoch === run.bestEpoch && r.phase === 'val');
@@ -97,7 +97,7 @@ describe('evaluate', () => {
 });
 
 describe('predict', () => {
-  test('files, folders, patterns: each once, in order, the classes best first', async () => {
+  test('files, folders, patterns: each image once, in order, the best class first', async () => {
     const [red, blue] = [picture('red/0.png'), picture('blue')];
     const words = ['predict', ...source(), '--json', red, blue, `${data}/val/*/[34].png`];
     const { code, stdout, stderr } = await call(words);

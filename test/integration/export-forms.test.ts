@@ -1,4 +1,4 @@
-/** The forms an exported model can have, each tried in a session and against training's own evaluation. */
+/** Runs each form of an exported model in a session, and compares it with training's own evaluation. */
 
 import { execFile } from 'node:child_process';
 import { copyFile, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -37,7 +37,7 @@ function exported(name: string, more: Partial<ExportOptions> = {}): Promise<Expo
   return exportInference({ run: result.runDir, checkpoint: 'best', out, ...more });
 }
 
-/** Logits of the validation images. */
+/** Returns the logits of the validation images. */
 async function logitsOf(file: string): Promise<Float32Array[]> {
   const classifier = await Classifier.open(await readFile(file), artifacts, { workers: 1 });
   const images = ['blue', 'red'].flatMap((name) =>
@@ -77,7 +77,7 @@ afterAll(async () => {
 });
 
 describe('forms', () => {
-  test('pictures in, probabilities out: the same answers', async () => {
+  test('images in, probabilities out: the same answers', async () => {
     const plain = await exported('plain.onnx');
     expect(plain.replay).toMatchObject({ images: 10, differing: 0 });
     expect(plain.replay?.accuracy).toBe(result.bestAccuracy);
@@ -92,7 +92,7 @@ describe('forms', () => {
     expect(difference(shares(logarithms), shares(expected))).toBeLessThan(1e-6);
   });
 
-  test('the metadata says what the file is, and nothing of this machine', async () => {
+  test('the metadata describes the file, and does not mention this machine', async () => {
     await exported('both.onnx', { rawImages: true, probabilities: true, compression: 'fp16' });
     const bytes = await readFile(path.join(dir, 'both.onnx'));
     const { graph, metadataProps, irVersion, opsetImport } = parseModel('both.onnx', bytes);
@@ -128,7 +128,7 @@ describe('forms', () => {
   });
 });
 
-describe('what a replay refuses', () => {
+describe('the verification refuses', () => {
   const predictions = (): string => predictionsFile(result.runDir, 'best');
   const withPredictions = async (
     change: (saved: SavedPredictions) => Partial<SavedPredictions>,
@@ -167,7 +167,7 @@ describe('what a replay refuses', () => {
   });
 
   test('weights that cost more accuracy than allowed', async () => {
-    // As if the other class were right, and training's evaluation had known.
+    // Swap the labels and predict them all, as if training had been right about every image.
     const other = ({ labels, logits }: SavedPredictions): Partial<SavedPredictions> => ({
       labels: labels.map((label) => 1 - label),
       logits: logits.map((_, i) => (labels[Math.floor(i / 2)] === i % 2 ? 0 : 9)),
@@ -186,7 +186,7 @@ describe('what a replay refuses', () => {
     });
   });
 
-  test('an image that is gone; a folder that is gone is said, and for fewer bits refused', async () => {
+  test('a missing image; a missing folder is reported, and refused with fewer bits', async () => {
     const [data, moved] = [path.join(dir, 'data'), path.join(dir, 'moved')];
     const image = path.join(data, 'val', 'red', '0.png');
     await rename(image, `${image}.away`);
@@ -202,7 +202,7 @@ describe('what a replay refuses', () => {
     }
   });
 
-  test('data sets in code are replayed when they are given', async () => {
+  test('data sets in code are verified when they are given', async () => {
     const valDataset = new Colours(9, CLASSES, 2);
     const custom = await train({
       ...{ trainDataset: new Colours(8, CLASSES, 1), valDataset, artifacts: TINY },
@@ -258,7 +258,7 @@ test("the Node example of the docs gives predict's answer", async () => {
   const docs = await readFile(path.join(ROOT, 'docs', 'model-file.md'), 'utf8');
   const code = /```js\n([^]*?)```/.exec(docs)?.[1] ?? '';
   expect(code.trimEnd().split('\n').length).toBeLessThanOrEqual(11);
-  // In the package, so that its imports are found.
+  // Write the script inside the package, so that its imports are found.
   const script = path.join(ROOT, 'dist', `example-${process.pid}.mjs`);
   await writeFile(script, code);
   try {

@@ -1,4 +1,4 @@
-/** The learning-rate range test on the tiny network, and the command. */
+/** Tests the learning-rate range test on the tiny network, and its command. */
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -35,7 +35,7 @@ function find(more: FindLrOptions = {}): Promise<FindLrResult> {
 }
 
 describe('findLr', () => {
-  test('takes one step a rate, epoch after epoch, and suggests a rate that learns', async () => {
+  test('takes one step per rate, epoch after epoch, and suggests a rate that learns', async () => {
     const events: TrainEvent[] = [];
     const options = { minLr: 1e-5, maxLr: 10, steps: 50, batchSize: 8 };
     const result = await find({ ...options, onEvent: (event) => events.push(event) });
@@ -56,7 +56,7 @@ describe('findLr', () => {
       trainDataset: new Colours(20, ['red', 'blue'], 1),
       valDataset: new Colours(4, ['red', 'blue'], 2),
       ...({ artifacts: TINY, weights: 'random', device: 'cpu', workers: 2, seed: 3 } as const),
-      // At a rate of 0 every batch of the first epoch sees the initial weights.
+      // With a rate of 0, every batch of the first epoch sees the initial weights.
       ...{ lr: 0, epochs: 1, batchSize: 4, out: path.join(dir, 'zero') },
       onEvent: (event) => {
         if (event.type === 'phase' && event.record.phase === 'train')
@@ -70,7 +70,7 @@ describe('findLr', () => {
     expect((await find({ steps: 10, workers: 3 })).points).toEqual(first.points);
   });
 
-  test('only the head moves with freeze, and Nesterov and clipping are taken up', async () => {
+  test('freeze moves the head alone, and Nesterov and clipping are applied', async () => {
     const common = { minLr: 0.01, maxLr: 0.1, steps: 12 };
     const curves = await Promise.all([
       find(common),
@@ -82,7 +82,7 @@ describe('findLr', () => {
     expect(new Set(lasts).size).toBe(4);
   });
 
-  test('ends early where the loss runs away', async () => {
+  test('ends early when the loss diverges', async () => {
     const { points } = await find({ minLr: 0.01, maxLr: 1000, steps: 200 });
     expect(points.length).toBeLessThan(200);
     expect(points.every(({ loss }) => Number.isFinite(loss))).toBe(true);
@@ -125,7 +125,7 @@ describe('the page', () => {
     expect(/NaN|undefined|Infinity/.exec(page)).toBeNull();
   });
 
-  test('without a suggestion there is no mark, and advice in words', () => {
+  test('without a suggestion it has no mark, but advice', () => {
     const result = { ...found, suggestion: null };
     expect(findLrPage(result, 'test 1')).not.toContain('class="mark');
     expect(suggestionText(result)).toMatch(/did not fall; try more --steps/);
@@ -183,7 +183,7 @@ describe('the command', () => {
     expect(outcome.stderr.trimEnd().split('\n')).toHaveLength(1);
   });
 
-  test('under a launcher of several processes it says that it is for one', async () => {
+  test('under a launcher of several processes, it says that it needs only one', async () => {
     const env = { OMPI_COMM_WORLD_RANK: '0', OMPI_COMM_WORLD_SIZE: '2' };
     const { code, stderr } = await new Process(['find-lr', '--data', data], { cwd: dir, env })
       .ended;

@@ -1,4 +1,4 @@
-/** A short part of the kill matrix; `npm run test:endurance` is the long one. */
+/** Runs a short part of the kill matrix; `npm run test:endurance` runs the long one. */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
@@ -10,7 +10,7 @@ import type { Fault } from '../support/faults.js';
 import { FAULTS, KillMatrix } from '../long/kill-matrix.js';
 import { Process, call, makeData, outcome, trainWords, type End } from '../support/run-process.js';
 
-describe('killed and resumed, a run ends with the bits of one that was left alone', () => {
+describe('killed and resumed, a run ends with the bits of one that was not killed', () => {
   let matrix: KillMatrix;
   beforeAll(async () => {
     matrix = await KillMatrix.create();
@@ -45,7 +45,7 @@ describe('a disk that fails', () => {
       ...{ cwd, preload: FAULTS, env: { FAULT: JSON.stringify(fault) } },
     });
 
-  /** Nothing is half there, and what was saved before is whole. Returns the checkpoints' names. */
+  /** Checks that no file is half written and that earlier checkpoints are whole. Returns the checkpoints' names. */
   async function intact(runDir: string): Promise<string[]> {
     const names = await readdir(path.join(runDir, 'checkpoints'));
     for (const name of names) await readCheckpoint(path.join(runDir, 'checkpoints', name));
@@ -97,7 +97,7 @@ describe('a disk that fails', () => {
     const { bavail } = await statfs(small);
     const names = await intact(run);
     expect(names.length).toBeGreaterThanOrEqual(2);
-    // What was written of the file that did not fit is free again.
+    // The space of the file that did not fit is free again.
     expect(bavail).toBeGreaterThan(0);
     const [oldest = ''] = names.filter((name) => name.startsWith('step-')).sort();
     await rm(path.join(run, 'checkpoints', oldest));
@@ -107,7 +107,7 @@ describe('a disk that fails', () => {
   });
 });
 
-/** A file system of four checkpoints' size, for root; null, and a loud word, for others. */
+/** Mounts a file system of four checkpoints' size. Prints a warning and returns null if the user is not root. */
 function mountSmall(): string | null {
   const dir = path.join(tmpdir(), `small-disk-${process.pid}`);
   try {

@@ -1,4 +1,4 @@
-/** scripts/run.mjs and scripts/python.mjs, each in a small repository of its own. */
+/** Tests scripts/run.mjs and scripts/python.mjs, each in a small repository of its own. */
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -23,7 +23,7 @@ afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true });
 });
 
-/** A new folder with the launcher in scripts/ and the given files. */
+/** Creates a folder with the launcher in scripts/ and the given files. */
 function repository(launcher: string, files: Record<string, string>): string {
   const folder = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'launcher-test-')));
   folders.push(folder);
@@ -58,7 +58,7 @@ describe('run.mjs', () => {
   const options = { rootDir: '.', outDir: 'dist', module: 'nodenext', types: ['node'] };
   const compilerOptions = { ...options, incremental: true, tsBuildInfoFile: 'dist/.tsbuildinfo' };
 
-  test('compiles when it must, and only then', () => {
+  test('compiles only when it must', () => {
     const folder = repository('run.mjs', {
       'package.json': '{"type":"module"}',
       'package-lock.json': '{}',
@@ -90,7 +90,7 @@ describe('run.mjs', () => {
     expect(launch(folder, 'run.mjs', ['build'])).toMatchObject(built);
     expect(run()).toEqual(result('third', ''));
 
-    // Sources that do not compile are not run, neither now nor the next time.
+    // Sources that do not compile are not run, neither now nor next time.
     writeFileSync(path.join(folder, 'src', 'cli.ts'), 'const n: number = "text";\n');
     for (let call = 0; call < 2; call++) {
       const { status, stdout, stderr } = run();
@@ -107,8 +107,8 @@ unix('python.mjs', () => {
   let search: string;
 
   /**
-   * A stand-in for Python: answers for its version, makes an environment that has a copy of itself, notes
-   * what pip is asked for, and shows its arguments otherwise.
+   * Writes a stand-in for Python. It answers for its version, makes an environment with a copy of itself, records
+   * the calls of pip, and prints its arguments otherwise.
    */
   function fakePython(name: string, version: string, pip = 'exit 0'): void {
     const file = path.join(search, name);
@@ -169,7 +169,7 @@ esac
     expect(run()).toMatchObject(ran());
   });
 
-  test('names what it found where there is no Python 3.11', () => {
+  test('names the Pythons that it found if 3.11 is missing', () => {
     const without = run();
     expect(without.status).toBe(1);
     expect(without.stderr).toMatch(
@@ -182,14 +182,14 @@ esac
     expect(existsSync(path.join(folder, '.venv'))).toBe(false);
   });
 
-  test('waits for nobody, but does not disturb another process that makes it', () => {
+  test('does not wait for, and does not disturb, another process that makes it', () => {
     fakePython('python3.11', '3.11');
     const busy = path.join(folder, '.venv.lock');
     writeFileSync(busy, String(process.pid));
     const refused = run();
     expect(refused.status).toBe(1);
     expect(refused.stderr).toContain(`process ${process.pid} is making it`);
-    // A file whose owner is gone does not stand in the way.
+    // A lock file whose owner has ended does not block.
     writeFileSync(busy, String(spawnSync(process.execPath, ['-e', '']).pid));
     expect(run()).toMatchObject(ran());
   });

@@ -1,4 +1,4 @@
-/** A run folder that version 0.1.0 left is resumed, evaluated and exported by this version. */
+/** Resumes, evaluates and exports a run folder of version 0.1.0 with this version. */
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -24,7 +24,7 @@ async function records(file: string): Promise<PhaseRecord[]> {
   return lines.map((line) => JSON.parse(line) as PhaseRecord);
 }
 
-test('it goes on in the middle of an epoch and ends as the run that was not stopped', async () => {
+test('it is resumed in the middle of an epoch and ends as the run that was not stopped', async () => {
   const run = path.join(dir, 'run');
   const events: TrainEvent[] = [];
   const result = await train({

@@ -1,4 +1,4 @@
-/** A project of its own that depends on the packed package: typed, and with a data set in code. */
+/** Uses the packed package from another project: with strict types, and with a data set in code. */
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -20,7 +20,7 @@ import { ROOT } from '../support/paths.js';
 let project: string;
 let tarball: string;
 
-/** A program that trains as docs/library.md describes, on a data set of its own. */
+/** Program that trains as docs/library.md describes, on a data set in code. */
 const PROGRAM = `
 import { train, type Dataset, type Sample, type TrainResult } from 'ort-finetune';
 
@@ -51,7 +51,7 @@ const result: TrainResult = await train({
 console.log(result.bestEpoch, result.checkpoint);
 `;
 
-/** Calls that the types refuse. */
+/** Calls that the types must refuse. */
 const MISTAKES = [
   "train({ data: 'x', epoch: 3 })",
   "train({ data: 'x', epochs: '3' })",
@@ -100,7 +100,7 @@ test('its types are strict, complete, and refuse wrong options', () => {
   expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
 });
 
-test('it trains on a data set in code, with nothing but what is in the package', () => {
+test('it trains on a data set in code, with the files of the package alone', () => {
   const output = execFileSync(process.execPath, ['main.js'], { cwd: project, encoding: 'utf8' });
   const lines = output.trimEnd().split('\n');
   const best = path.join('run', 'checkpoints', 'best.safetensors');
@@ -121,7 +121,7 @@ test('npx installs and runs the packed file in an empty folder, with the variabl
       '--out',
       'run',
     ];
-    // Without the settings of the npm that runs the tests, this repository's .npmrc among them.
+    // Leave out the settings of the npm that runs the tests, such as this repository's .npmrc.
     const own = Object.entries(process.env).filter(([name]) => !/^npm_/i.test(name));
     const env = { ...Object.fromEntries(own), ONNXRUNTIME_NODE_INSTALL: 'skip' };
     copyFileSync(tarball, path.join(empty, path.basename(tarball)));

@@ -1,4 +1,4 @@
-/** What `npm pack` would publish. */
+/** Tests the list of files that `npm pack` would publish. */
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

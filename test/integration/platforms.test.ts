@@ -1,11 +1,11 @@
-/** macOS and Windows could not be run; at least nothing but what asks for the platform knows Linux's names. */
+/** Checks that only platform-specific modules name Linux's paths and libraries. These tests run on Linux alone. */
 
 import path from 'node:path';
 import { readFileSync, readdirSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { ROOT } from '../support/paths.js';
 
-/** Modules whose libraries are Linux's: CUDA (its binding is), Vulkan's loader (by platform), MPI. */
+/** Modules that may: CUDA (whose binding is for Linux), Vulkan's loader (a name per platform) and MPI. */
 const LINUX = [
   'devices/cuda.ts',
   'devices/setup-cuda.ts',
@@ -20,7 +20,7 @@ function codeOf(file: string): string {
   return text.replaceAll(/^#!.*|\/\*[^]*?\*\/|^\s*\/\/.*$/gm, '');
 }
 
-test('paths and libraries of one platform are in the modules that are about them', () => {
+test('paths and libraries of one platform are named in its modules alone', () => {
   const files = readdirSync(path.join(ROOT, 'src'), { encoding: 'utf8', recursive: true })
     .filter((name) => name.endsWith('.ts'))
     .map((name) => name.replaceAll(path.sep, '/'))

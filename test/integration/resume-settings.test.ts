@@ -1,4 +1,4 @@
-/** What may differ when a run is resumed, and what may not. */
+/** Tests which settings may differ when a run is resumed, and which may not. */
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -40,7 +40,7 @@ function settings(out: string, more: Partial<TrainOptions> = {}): TrainOptions {
   };
 }
 
-/** Runs the first two steps. */
+/** Starts a run and stops it after two steps. */
 async function stopped(options: TrainOptions): Promise<string> {
   const stop = new AbortController();
   const onEvent: TrainOptions['onEvent'] = ({ type }) => {
@@ -54,7 +54,7 @@ async function stopped(options: TrainOptions): Promise<string> {
 const resume = (run: string, more: Partial<TrainOptions> = {}): Promise<unknown> =>
   train({ resume: run, ...more });
 
-/** What the result depends on, each with another value; a new setting must be here or in FREE. */
+/** Settings that the result depends on, with other values. A new setting must be here or in FREE. */
 const ALTERING: Omit<TrainSettings, (typeof FREE)[number]> = {
   ...{ weights: 'imagenet', batchSize: 5, lr: 0.03, headLr: 0.1, freeze: 'backbone' },
   ...{ momentum: 0.8, nesterov: true, clipGradNorm: 1, weightDecay: 0.1, schedule: 'cosine' },
@@ -62,11 +62,11 @@ const ALTERING: Omit<TrainSettings, (typeof FREE)[number]> = {
   ...{ valFraction: 0.2, seed: 9, threads: 2 },
 };
 
-test.each(Object.entries(ALTERING))('%s must be as it was', async (option, value) => {
+test.each(Object.entries(ALTERING))('%s must not differ', async (option, value) => {
   await expect(resume(runDir, { [option]: value })).rejects.toThrow(`${option} was `);
 });
 
-test('all that differs is listed', async () => {
+test('all differences are listed', async () => {
   await expect(resume(runDir, { lr: 0.1, seed: 4, epochs: 1 })).rejects.toThrow(
     /lr was 0.02, is 0.1; seed was 0, is 4; epochs was 2, is 1 \(it may only grow\)/,
   );
@@ -84,7 +84,7 @@ test('the harmless settings may differ: the bits are the same', async () => {
   expect(await outcome(runDir)).toEqual(reference);
 });
 
-test('a setting that the version of the run did not have was as its default is', async () => {
+test('a setting that the version of the run did not have counts as the default', async () => {
   const file = path.join(runDir, 'checkpoints', 'last.safetensors');
   const { state, run } = await loadCheckpoint(file, (await openArtifacts(TINY)).manifest);
   const { nesterov, ...config } = run.config as { nesterov: boolean };
@@ -99,7 +99,7 @@ describe('class weights', () => {
   const file = (): string => path.join(dir, 'class-weights.json');
   const write = (red: number): Promise<void> => writeFile(file(), JSON.stringify({ red, blue: 1 }));
 
-  test('of the same file by another path are the same, with other content they are not', async () => {
+  test('from the same file by another path are equal, from a file with other contents they are not', async () => {
     await write(2);
     const options = settings('weighted', { classWeights: file() });
     const weighted = await stopped(options);

@@ -1,4 +1,4 @@
-/** A run that is stopped and resumed ends with the same bits as one that is not. */
+/** Checks that a run that is stopped and resumed ends with the same bits as one that is not. */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { Colours } from '../support/tiny-network.js';
 import { TINY } from '../support/paths.js';
 
 const CLASSES = ['red', 'blue', 'green'];
-/** 26 training pictures in batches of 4, the last of 2: 7 steps an epoch. */
+/** Epochs of a run. Each has 7 steps: 26 training images in batches of 4, the last of 2. */
 const EPOCHS = 4;
 const trainDataset = new Colours(26, CLASSES, 1);
 const valDataset = new Colours(9, CLASSES, 2);
@@ -39,7 +39,7 @@ function settings(out: string, more: Partial<TrainOptions> = {}): TrainOptions {
   };
 }
 
-/** Runs until `phase` of epoch `epoch` has done `batch` batches or more, then asks it to stop. */
+/** Runs until `phase` of epoch `epoch` has done at least `batch` batches, then stops the run by its signal. */
 async function runUntil(
   [epoch, phase, batch]: readonly [number, 'train' | 'val', number],
   options: TrainOptions,
@@ -98,7 +98,7 @@ describe('stopped and resumed, the bits are those of a run that was not', () => 
     expect(await outcome(runDir)).toEqual(await outcome(whole.runDir));
   });
 
-  test('from every checkpoint that was kept, and from one outside of the run', async () => {
+  test('from every checkpoint that was kept, and from one outside the run', async () => {
     const options = settings('kept', { saveEvery: 5, keep: 100 });
     const { runDir } = await train(options);
     const checkpoints = path.join(runDir, 'checkpoints');
@@ -114,7 +114,7 @@ describe('stopped and resumed, the bits are those of a run that was not', () => 
     const copied = path.join(dir, 'copied.safetensors');
     await cp(path.join(checkpoints, 'step-00000000.safetensors'), copied);
     await resume(copied, { out: path.join(dir, 'elsewhere') });
-    // A finished one has nothing to go on with, there as here.
+    // The copy of a finished run has no steps left either.
     await cp(path.join(checkpoints, 'last.safetensors'), copied);
     const none = path.join(dir, 'none');
     expect(await resume(copied, { out: none })).toMatchObject({ checkpoint: copied });
@@ -150,7 +150,7 @@ describe('stopped and resumed, the bits are those of a run that was not', () => 
     const file = path.join(runDir, 'checkpoints', 'last.safetensors');
     const { manifest } = await openArtifacts(TINY);
     const { state, run } = await loadCheckpoint(file, manifest);
-    // A best epoch whose weights nobody has.
+    // Name a best epoch whose weights are not stored.
     const best = { epoch: 1, accuracy: 1, loss: 0 };
     await saveCheckpoint(file, { state, run: { ...run, best } });
     await rm(path.join(runDir, 'checkpoints', 'best.safetensors'));
@@ -160,7 +160,7 @@ describe('stopped and resumed, the bits are those of a run that was not', () => 
   });
 });
 
-describe('what is there decides', () => {
+describe('damaged, missing and differing files', () => {
   let runDir: string;
   const checkpoint = (name: string): string => path.join(runDir, 'checkpoints', name);
   const damage = async (name: string): Promise<void> => {
@@ -173,7 +173,7 @@ describe('what is there decides', () => {
     ({ runDir = '' } = (await runUntil([3, 'train', 3], options)) as { runDir: string });
   });
   let number = 0;
-  /** Works on a copy of the stopped run. */
+  /** Copies the stopped run, for the test to work on. */
   const copy = async (): Promise<void> => {
     const to = path.join(dir, `copy-${++number}`);
     await cp(path.join(dir, 'stopped'), to, { recursive: true });
@@ -259,10 +259,10 @@ describe('what is there decides', () => {
   test('a finished run says so and changes nothing', async () => {
     const finished = path.join(dir, 'reference');
     const events: TrainEvent[] = [];
-    // Killed in its very last write.
+    // Imitate a kill in the very last write.
     const left = path.join(finished, '.metrics.jsonl.123.0a1b2c3d.tmp');
     await writeFile(left, 'x');
-    // And one of the checkpoints that were to be removed after it.
+    // Restore one of the checkpoints that would have been removed after it.
     const checkpoints = path.join(finished, 'checkpoints');
     const names = await readdir(checkpoints);
     const last = path.join(checkpoints, 'last.safetensors');

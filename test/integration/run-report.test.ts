@@ -1,4 +1,4 @@
-/** The report of a real run, as a file and in a real browser. */
+/** Tests the report of a real run, as a file and in a real browser. */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
@@ -21,7 +21,7 @@ const CLASSES = ['red', 'blue <b>', 'green'];
 const chromium = findChromium();
 let dir: string;
 let result: TrainResult;
-/** The page as it was at each event. */
+/** Text of the page at each event. */
 const seen: string[] = [];
 
 async function records(): Promise<PhaseRecord[]> {
@@ -56,7 +56,7 @@ afterAll(async () => {
 });
 
 describe('the report of a run', () => {
-  test('was a whole page at every moment, and ends as finished', async () => {
+  test('is a whole page at every event, and says finished at the end', async () => {
     expect(seen.length).toBeGreaterThan(0);
     for (const page of seen) expect(/^<!doctype html>[^]*<\/html>\n$/.test(page)).toBe(true);
     const page = await readFile(path.join(result.runDir, 'report.html'), 'utf8');
@@ -77,12 +77,12 @@ describe('the report of a run', () => {
     }
   });
 
-  test('a page that cannot be written, or a sample that cannot be had, does not end a run', async () => {
+  test('a page that cannot be written, or a sample that cannot be read, does not end a run', async () => {
     const warnings: string[] = [];
     const valDataset = new Colours(9, CLASSES, 2);
     let trained = 0;
     const get = valDataset.get.bind(valDataset);
-    // Each validation image is loaded once; the report's thumbnails come after.
+    // Validation loads each image once; later loads are for the report's thumbnails.
     valDataset.get = (index) => {
       if (++trained > 9) throw new DatasetError('expected to be asked once');
       return get(index);
@@ -116,13 +116,13 @@ describe('the report of a run', () => {
         [...row.querySelectorAll('td')].map((cell) => cell.textContent))`,
     );
 
-  test('asks for nothing but itself', () => {
+  test('requests no other file', () => {
     const [first, ...others] = page.requests.filter((url) => !url.startsWith('data:'));
     expect(first).toMatch(/^file:.*report\.html$/);
     expect(others).toEqual([]);
   });
 
-  test('the numbers are those of metrics.jsonl', async () => {
+  test('has the numbers of metrics.jsonl', async () => {
     const expected = await records();
     const embedded = await page.evaluate<string>(`document.querySelector('#metrics').textContent`);
     expect(JSON.parse(embedded)).toEqual(expected);
@@ -143,7 +143,7 @@ describe('the report of a run', () => {
     expect(tile).toBe(formatShare(result.bestAccuracy));
   });
 
-  test('matrix and scores are those of the saved predictions', async () => {
+  test('has the matrix and scores of the saved predictions', async () => {
     const matrix = confusionMatrix(await loadPredictions(predictionsFile(result.runDir, 'best')));
     const shown = (await cells('#confusion')).map((row) =>
       row.map((count) => Number(count.replace('·', '0'))),
@@ -157,7 +157,7 @@ describe('the report of a run', () => {
     });
   });
 
-  test('the curves are where the numbers are', async () => {
+  test('draws the curves at the heights of the numbers', async () => {
     const expected = (await records()).filter(({ phase }) => phase === 'val');
     // Pointing at an epoch shows its values.
     const tips = await page.evaluate<string[]>(
@@ -170,7 +170,7 @@ describe('the report of a run', () => {
     expected.forEach(({ loss }, i) => {
       expect(tips[i]).toContain(`validation ${loss.toFixed(4)}`);
     });
-    // Lower on the screen where the loss is lower: the order of heights is that of the losses.
+    // A lower loss lies lower on the screen, so heights and losses have the same order.
     const order = (values: number[]): number[] =>
       values.map((_, i) => i).sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0));
     expect(order(heights.map((y) => -y))).toEqual(order(expected.map(({ loss }) => loss)));

@@ -21,7 +21,7 @@ const listing = JSON.parse(readFileSync(path.join(samples, 'crops.json'), 'utf8'
 const crops = Object.entries(listing.crops);
 
 describe('samples/textures', () => {
-  test('has two classes with the same names and enough pictures in both folders', () => {
+  test('has two classes with the same names and enough images in both folders', () => {
     const count = (split: string): [string, number][] =>
       readdirSync(path.join(textures, split))
         .sort()
@@ -70,7 +70,7 @@ describe('samples/textures', () => {
     }
   });
 
-  test('no two pictures are the same', () => {
+  test('no two images are the same', () => {
     const contents = crops.map(([file]) => readFileSync(path.join(textures, file), 'base64'));
     expect(new Set(contents).size).toBe(crops.length);
   });

@@ -1,4 +1,4 @@
-/** How a training process ends: by a signal, an error, a loss that is no number. */
+/** Ends a training process by a signal, an error, and a loss that is not finite. */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -32,7 +32,7 @@ describe('a signal', () => {
     const { last } = await outcome(path.join(cwd, name));
     expect(String(last.run.step)).toBe(step);
 
-    // What it says works, and the run goes on from that step.
+    // The printed command works: it resumes the run from that step.
     const resumed = new Process(['train', '--resume', name], { cwd });
     await resumed.printed(/^Epoch \d+\/5000 {2}train/m);
     resumed.child.kill('SIGTERM');
@@ -41,8 +41,8 @@ describe('a signal', () => {
     expect(again.stdout).toContain(`(${step ?? ''} steps done)`);
   });
 
-  test('a second one ends the process at once and loses nothing that was saved', async () => {
-    // One step of 48 pictures at a time: long enough for a second signal.
+  test('a second one ends the process at once and keeps everything that was saved', async () => {
+    // Train on 48 images per step, which leaves enough time for a second signal.
     const words = trainWords('data', 'twice', '--epochs', '5000', '--batch-size', '48');
     const running = new Process(words, { cwd });
     await running.printed(/^Epoch 1\/5000 {2}val/m);
@@ -50,7 +50,7 @@ describe('a signal', () => {
     await running.printed(/^SIGINT: stopping/m);
     running.child.kill('SIGINT');
     const end = await running.ended;
-    // Killed by the signal, or, if it was quicker, ended as after one.
+    // The process was killed by the signal, or had already ended after the first one.
     expect([null, 130]).toContain(end.code);
     if (end.code === null) expect(end.signal).toBe('SIGINT');
     expect((await outcome(path.join(cwd, 'twice'))).last.run.epoch).toBeGreaterThanOrEqual(1);
@@ -58,7 +58,7 @@ describe('a signal', () => {
 
   test('before the first step', async () => {
     const running = new Process(trainWords('data', 'early', '--epochs', '2'), { cwd });
-    // Node has its handlers within some tenths of a second; before that it simply ends.
+    // Node needs some tenths of a second to set up its handlers; before that, a signal kills it.
     await new Promise((resolve) => setTimeout(resolve, 150));
     running.child.kill('SIGINT');
     const end = await running.ended;
@@ -68,7 +68,7 @@ describe('a signal', () => {
 });
 
 describe('an error while steps are under way', () => {
-  test('a file that vanishes: its path, epoch and step; exit code 1; the run goes on after', async () => {
+  test('a file that vanishes: its path, epoch and step; exit code 1; the run can be resumed', async () => {
     const data = await makeData(path.join(cwd, 'vanishing'), 24, 4);
     const running = new Process(trainWords(data, 'vanished', '--epochs', '5000'), { cwd });
     await running.printed(/^Epoch 1\/5000 {2}val/m);

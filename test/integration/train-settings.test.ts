@@ -1,4 +1,4 @@
-/** Settings of a run, seen in what it does: the split, early stopping, rates, resuming, --config. */
+/** Tests the effects of settings on a run: the split, early stopping, rates, resuming, --config. */
 
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -56,7 +56,7 @@ describe('without a val folder', () => {
     await rm(path.join(alone, 'val'), { recursive: true });
   });
 
-  test('a share of each class is for validation: the same on every run, listed, exported', async () => {
+  test('a share of each class is for validation: the same images on every run, listed, exported', async () => {
     const events: TrainEvent[] = [];
     const onEvent = (event: TrainEvent): number => events.push(event);
     const first = await run('split-1', { data: alone, valFraction: 0.3, onEvent });
@@ -78,7 +78,7 @@ describe('without a val folder', () => {
     expect(replay).toMatchObject({ images: 6, differing: 0 });
   });
 
-  test('class folders alone will do; one image of a class will not', async () => {
+  test('class folders alone are enough; one image per class is not', async () => {
     const bare = path.join(alone, 'train');
     const result = await run('bare', { data: bare });
     expect((await records(result)).map(({ images }) => images)).toEqual([16, 4]);
@@ -87,7 +87,7 @@ describe('without a val folder', () => {
     expect(() => splitFolder(few, 0.15)).toThrow(DatasetError);
   });
 
-  test('images that are added leave most of the others where they were', async () => {
+  test('added images leave most of the others in their split', async () => {
     const folder = await ImageFolder.open(path.join(alone, 'train'));
     const fewer = folder.without(new Set(folder.samples.slice(0, 2).map(({ image }) => image)));
     const [all, some] = [splitFolder(folder, 0.3).val, splitFolder(fewer, 0.3).val];
@@ -98,12 +98,12 @@ describe('without a val folder', () => {
 });
 
 describe('rates and targets reach the network', () => {
-  test('--head-lr moves the head alone where the other rate is 0', async () => {
+  test('--head-lr moves the head alone if the other rate is 0', async () => {
     const before = await weights(await run('still', { lr: 0, epochs: 1 }));
     const after = await weights(await run('head', { lr: 0, headLr: 0.01 }));
     expect(after.get('conv1.weight')).toEqual(before.get('conv1.weight'));
     expect(after.get('fc.weight')).not.toEqual(before.get('fc.weight'));
-    // Both learn at lr where headLr is 0, or the same.
+    // The head learns at lr if headLr is 0 or equal to lr.
     const [same, own] = [await run('same'), await run('own', { headLr: 0.003 })];
     expect(await weights(own)).toEqual(await weights(same));
   });
@@ -112,11 +112,11 @@ describe('rates and targets reach the network', () => {
     const plain = await weights(await run('plain'));
     const smooth = await weights(await run('smooth', { labelSmoothing: 0.2 }));
     expect(smooth.get('fc.weight')).not.toEqual(plain.get('fc.weight'));
-    // Both classes have as many images: auto is 1 and 1.
+    // The classes have equally many images, so auto gives 1 and 1.
     expect(await weights(await run('auto', { classWeights: 'auto' }))).toEqual(plain);
   });
 
-  test('a frozen backbone stays, the head learns as the other settings say', async () => {
+  test('a frozen backbone does not change, the head learns as the other settings say', async () => {
     const weighted = path.join(dir, 'weights.json');
     await writeFile(weighted, '{"red": 1, "blue": 3}');
     const frozen = { freeze: 'backbone', lr: 0.01 } as const;
@@ -161,7 +161,7 @@ describe('rates and targets reach the network', () => {
 
 describe('the end of a run', () => {
   test('--early-stop ends it that many epochs after the best, also when it is resumed', async () => {
-    // Rate 0: the first epoch stays the best but for the running statistics, which may still improve it.
+    // With a rate of 0 only the running statistics change; they may still improve on the first epoch.
     const options = { epochs: 30, lr: 0, earlyStop: 2 } as const;
     const stopped = await run('early', options);
     const last = (await records(stopped)).at(-1)?.epoch ?? 0;

@@ -24,7 +24,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** 26 training and 9 validation pictures: batches of 4, the last of 2 and 1. */
+/** Settings for 26 training and 9 validation images: batches of 4, the last of 2 and 1. */
 function settings(out: string, more: Partial<TrainOptions> = {}): TrainOptions {
   return {
     artifacts: TINY,
@@ -56,14 +56,14 @@ describe('a run on the tiny network', () => {
     result = await train(settings('first', { onEvent: (event) => events.push(event) }));
   });
 
-  test('learns: the loss falls and the validation pictures are told apart', async () => {
+  test('learns: the loss falls and the validation images are told apart', async () => {
     const records = await metrics(result.runDir);
     const losses = records.filter(({ phase }) => phase === 'train').map(({ loss }) => loss);
     expect(losses.at(-1)).toBeLessThan((losses[0] ?? NaN) / 2);
     expect(result.bestAccuracy).toBe(1);
   });
 
-  test('writes a record a phase, with the rate of StepLR', async () => {
+  test('writes a record per phase, with the rate of StepLR', async () => {
     const records = await metrics(result.runDir);
     expect(records.map(({ epoch, phase, images }) => [epoch, phase, images])).toEqual(
       [1, 2, 3, 4, 5].flatMap((epoch) => [
@@ -86,7 +86,7 @@ describe('a run on the tiny network', () => {
       events.filter((event) => event.type === type).length;
     expect([count('start'), count('step'), count('phase'), count('end')]).toEqual([
       1,
-      // Training: six batches of four in three calls, then the last of two. Validation: a batch a call.
+      // Training takes 4 calls: 3 with two batches of four each, 1 with the last batch. Validation: 1 call per batch.
       5 * (4 + 3),
       10,
       1,
@@ -117,7 +117,7 @@ describe('a run on the tiny network', () => {
     for (const record of records) expect(isBetter(record, run.best ?? record)).toBe(false);
   });
 
-  test('says what it was run with', async () => {
+  test('records its settings', async () => {
     const text = await readFile(path.join(result.runDir, 'config.json'), 'utf8');
     expect(JSON.parse(text)).toMatchObject({
       arch: 'tiny',
@@ -135,7 +135,7 @@ describe('a run on the tiny network', () => {
     });
   });
 
-  test('gives the same numbers again, whatever the number of workers', async () => {
+  test('gives the same numbers with any number of workers', async () => {
     const again = await train(settings('again', { workers: 3, epochs: 2 }));
     const timeless = (records: PhaseRecord[]): object[] =>
       records.map((record) => ({ ...record, seconds: 0, dataWaitSeconds: 0 }));
@@ -156,7 +156,7 @@ describe('a run on the tiny network', () => {
     expect(properties.epoch).toBe(String(result.bestEpoch));
   });
 
-  test('the check of an export sees a model of other weights', async () => {
+  test('the check of an export notices a model with other weights', async () => {
     const artifacts = await openArtifacts(TINY);
     const read = async (name: string): Promise<Awaited<ReturnType<typeof loadCheckpoint>>> =>
       loadCheckpoint(path.join(result.runDir, 'checkpoints', name), artifacts.manifest);
@@ -204,7 +204,7 @@ describe('before the first step', () => {
     await expect(readFile(path.join(dir, 'refused', 'config.json'))).rejects.toThrow('ENOENT');
   });
 
-  test('a device that cannot be used is refused first, before weights that cannot be had', async () => {
+  test('a device that cannot be used is refused before weights that cannot be downloaded', async () => {
     const attempt = train(settings('refused', { device: 'cuda', weights: 'imagenet' }));
     await expect(attempt).rejects.toThrow(DeviceError);
   });
@@ -223,7 +223,7 @@ describe('before the first step', () => {
   });
 });
 
-test('a run that diverges stops with an error and keeps what it had', async () => {
+test('a run that diverges stops with an error and keeps its checkpoints', async () => {
   const attempt = train(settings('diverged', { lr: 1000, epochs: 5 }));
   await expect(attempt).rejects.toThrow(TrainingError);
   await expect(attempt).rejects.toThrow('expected a finite loss');

@@ -1,4 +1,4 @@
-/** The web page, used as a person does: in a real browser, from a server on loopback. */
+/** Uses the web page as a person would: in a real browser, from a server on loopback. */
 
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -33,7 +33,7 @@ test('class names are text, whatever is in them', () => {
   let server: Server;
   let page: Page;
   let origin: string;
-  /** What `predict` says of a picture, by the same model. */
+  /** Returns the answer of `predict` for an image, with the same model. */
   let expected: (image: string) => Promise<[string, number][]>;
 
   beforeAll(async () => {
@@ -87,7 +87,7 @@ test('class names are text, whatever is in them', () => {
   const classified = `document.querySelector('#state').textContent.startsWith('Classified')`;
 
   test.each(['red/0.png', 'blue/2.png'])(
-    'a chosen picture (%s) gets the classes of predict',
+    'a chosen image (%s) gets the classes of predict',
     async (name) => {
       const image = path.join(dir, 'data', 'val', name);
       await page.choose('#file', [image]);
@@ -103,7 +103,7 @@ test('class names are text, whatever is in them', () => {
     },
   );
 
-  test('a dropped picture is classified; a file that is none is said', async () => {
+  test('a dropped image is classified; a file that is not an image is reported', async () => {
     const bytes = readFileSync(path.join(dir, 'data', 'val', 'red', '1.png')).toString('base64');
     const drop = (base64: string): Promise<unknown> =>
       page.evaluate(
@@ -125,7 +125,7 @@ test('class names are text, whatever is in them', () => {
     expect(await rows()).toEqual([]);
   });
 
-  test('it asks only the server it came from', () => {
+  test('it requests files only from its own server', () => {
     const asked = page.requests.filter((url) => !/^(data|blob):/.test(url));
     expect(asked.length).toBeGreaterThanOrEqual(4);
     for (const url of asked) expect(url.startsWith(origin)).toBe(true);
