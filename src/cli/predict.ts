@@ -39,7 +39,8 @@ export async function predictCommand(given: Arguments): Promise<number> {
   const classifier = await openClassifier(given);
   let failures = 0;
   try {
-    const { findImages, predict } = await import('../inference/predict.js');
+    const { findImages } = await import('../inference/find-images.js');
+    const { predict } = await import('../inference/predict.js');
     if (format === 'csv') process.stdout.write(CSV_HEAD);
     const images = findImages(words, process.stdin);
     for await (const prediction of predict(classifier, images, top)) {

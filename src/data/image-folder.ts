@@ -187,9 +187,11 @@ function checkKnown(dir: string, folders: readonly string[], classes: readonly s
 
 /**
  * Returns the images below a folder, by folder path and then by name, as torchvision sorts `os.walk`; and the other
- * files except hidden ones.
+ * files except hidden ones. Links are followed.
+ *
+ * @throws DatasetError if a folder cannot be read or links to one that holds it.
  */
-async function imagesBelow(top: string): Promise<{ files: string[]; rest: string[] }> {
+export async function imagesBelow(top: string): Promise<{ files: string[]; rest: string[] }> {
   const rest: string[] = [];
   const folders = new Map<string, string[]>();
   const walk = async (dir: string, above: readonly string[]): Promise<void> => {

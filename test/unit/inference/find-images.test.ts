@@ -1,0 +1,103 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ConfigError } from '../../../src/common/errors.js';
+import { findImages } from '../../../src/inference/find-images.js';
+
+let dir: string;
+
+const FILES = [
+  'a/1.png',
+  'a/2.JPG',
+  'a/note.txt',
+  'a/.hidden.png',
+  'a/b/3.png',
+  'a/b/c/4.png',
+  'z/{x,y}.png',
+  'z/[1].png',
+  'z/1.png',
+  'z/(1)+.png',
+  'z/\u{1F600}.png',
+  'z/\uFFFD.png',
+];
+
+async function* noInput(): AsyncGenerator<Uint8Array> {
+  yield* [];
+}
+
+/** Paths below the folder that the words mean. */
+async function found(...words: string[]): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name, image } of findImages(
+    words.map((word) => path.join(dir, word)),
+    noInput(),
+  )) {
+    expect(image).toBe(name);
+    names.push(path.relative(dir, name).replaceAll(path.sep, '/'));
+  }
+  return names;
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'find-images-'));
+  for (const file of FILES) {
+    await mkdir(path.dirname(path.join(dir, file)), { recursive: true });
+    await writeFile(path.join(dir, file), '');
+  }
+  await symlink(path.join(dir, 'a/b'), path.join(dir, 'z/link'), 'junction');
+});
+afterAll(async () => {
+  await rm(dir, { recursive: true });
+});
+
+test.each([
+  ['a/*.png', ['a/.hidden.png', 'a/1.png']],
+  ['a/*', ['a/.hidden.png', 'a/1.png', 'a/2.JPG', 'a/note.txt']],
+  ['a/?.png', ['a/1.png']],
+  ['a/[12].*', ['a/1.png', 'a/2.JPG']],
+  ['a/[!1].*', ['a/2.JPG']],
+  ['*/1.png', ['a/1.png', 'z/1.png']],
+  ['a/**/*.png', ['a/.hidden.png', 'a/1.png', 'a/b/3.png', 'a/b/c/4.png']],
+  ['a/**', ['a/.hidden.png', 'a/1.png', 'a/2.JPG', 'a/b/3.png', 'a/b/c/4.png', 'a/note.txt']],
+  ['a/**/c/*', ['a/b/c/4.png']],
+  ['z/{x*.png', ['z/{x,y}.png']],
+  ['z/(1)*', ['z/(1)+.png']],
+  ['z/(1)+.*', ['z/(1)+.png']],
+  ['*/{x,y}.png', ['z/{x,y}.png']],
+  ['z/[^[({1]*.png', ['z/\uFFFD.png', 'z/\u{1F600}.png']],
+])('the pattern %s', async (pattern, expected) => {
+  expect(await found(pattern)).toEqual(expected);
+});
+
+test('a file whose name is a pattern is that file, and a missing file is left to the reader', async () => {
+  expect(await found('z/[1].png', 'z/none.png')).toEqual(['z/[1].png', 'z/none.png']);
+});
+
+test('a folder means every image below it, behind links, too', async () => {
+  expect(await found('a')).toEqual([
+    'a/.hidden.png',
+    'a/1.png',
+    'a/2.JPG',
+    'a/b/3.png',
+    'a/b/c/4.png',
+  ]);
+  expect(await found('z/link')).toEqual(['z/link/3.png', 'z/link/c/4.png']);
+});
+
+test('relative patterns keep their form', async () => {
+  const before = process.cwd();
+  process.chdir(dir);
+  try {
+    const names: string[] = [];
+    for await (const { name } of findImages(['*/1.png', 'a/b/*'], noInput())) names.push(name);
+    expect(names).toEqual(['a/1.png', 'z/1.png', 'a/b/3.png'].map((name) => path.normalize(name)));
+  } finally {
+    process.chdir(before);
+  }
+});
+
+test.each(['none/*.png', 'a/*.gif', 'a/[.png'])('no match of %s is an error', async (pattern) => {
+  await expect(found(pattern)).rejects.toThrow(ConfigError);
+  await expect(found(pattern)).rejects.toThrow('expected a match of the pattern in');
+});
