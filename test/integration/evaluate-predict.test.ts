@@ -34,7 +34,7 @@ function call(words: readonly string[], input?: string | Uint8Array): Promise<Ou
   });
 }
 
-const picture = (name: string): string => path.join(data, 'val', name);
+const imageFile = (name: string): string => path.join(data, 'val', name);
 const source = (): string[] => ['--run', run.runDir, '--workers', '1'];
 
 beforeAll(async () => {
@@ -98,7 +98,7 @@ describe('evaluate', () => {
 
 describe('predict', () => {
   test('files, folders, patterns: each image once, in order, the best class first', async () => {
-    const [red, blue] = [picture('red/0.png'), picture('blue')];
+    const [red, blue] = [imageFile('red/0.png'), imageFile('blue')];
     const words = ['predict', ...source(), '--json', red, blue, `${data}/val/*/[34].png`];
     const { code, stdout, stderr } = await call(words);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -108,8 +108,8 @@ describe('predict', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as Line);
     const names = ['blue/3.png', 'blue/4.png', 'red/3.png', 'red/4.png'];
-    const blues = [0, 1, 2, 3, 4].map((i) => picture(`blue/${i}.png`));
-    expect(lines.map((line) => line.path)).toEqual([red, ...blues, ...names.map(picture)]);
+    const blues = [0, 1, 2, 3, 4].map((i) => imageFile(`blue/${i}.png`));
+    expect(lines.map((line) => line.path)).toEqual([red, ...blues, ...names.map(imageFile)]);
     for (const { classes } of lines) {
       expect(classes.map(({ name }) => name).sort()).toEqual([...CLASSES].sort());
       const [first, second] = classes.map(({ probability }) => probability);
@@ -122,10 +122,10 @@ describe('predict', () => {
     const broken = path.join(cwd, 'broken.jpg');
     await writeFile(broken, 'no image');
     const images = [
-      picture('red/0.png'),
+      imageFile('red/0.png'),
       broken,
       path.join(cwd, 'none.jpg'),
-      picture('blue/0.png'),
+      imageFile('blue/0.png'),
     ];
     const text = await call(['predict', ...source(), '--top', '1', ...images]);
     expect(text.code).toBe(1);
@@ -141,7 +141,7 @@ describe('predict', () => {
   });
 
   test('standard input: an image, or a list of paths', async () => {
-    const image = picture('red/1.png');
+    const image = imageFile('red/1.png');
     const direct = await call(['predict', ...source(), '--csv', image]);
     const piped = await call(['predict', ...source(), '--csv', '-'], await readFile(image));
     expect(piped.stdout).toBe(direct.stdout.replaceAll(image, '-'));

@@ -262,11 +262,11 @@ test("the Node example of the docs gives predict's answer", async () => {
   const script = path.join(ROOT, 'dist', `example-${process.pid}.mjs`);
   await writeFile(script, code);
   try {
-    const picture = path.join(dir, 'data', 'val', 'red', '1.png');
-    const words = [script, path.join(dir, 'example.onnx'), picture, ...NAMES];
+    const imageFile = path.join(dir, 'data', 'val', 'red', '1.png');
+    const words = [script, path.join(dir, 'example.onnx'), imageFile, ...NAMES];
     const { stdout } = await run(process.execPath, words);
     const cli = path.join(ROOT, 'dist', 'src', 'cli.js');
-    const same = ['predict', '--run', result.runDir, '--json', picture];
+    const same = ['predict', '--run', result.runDir, '--json', imageFile];
     type Line = { classes: { name: string; probability: number }[] };
     const { classes } = JSON.parse((await run(process.execPath, [cli, ...same])).stdout) as Line;
     const lines = classes.map(({ name, probability }) => `${name} ${probability.toFixed(4)}`);

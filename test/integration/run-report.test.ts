@@ -182,13 +182,13 @@ describe('the report of a run', () => {
     [390, 'dark', 'rgb(18, 20, 26)'],
   ] as const)('fits a window %d pixels wide, %s', async (width, scheme, background) => {
     await page.show(width, 844, scheme);
-    const [wide, colour, pictures] = await page.evaluate<[number, string, boolean]>(
+    const [wide, colour, images] = await page.evaluate<[number, string, boolean]>(
       `[document.documentElement.scrollWidth, getComputedStyle(document.body).backgroundColor,
         [...document.images].every((i) => i.src.startsWith('data:image/jpeg'))]`,
     );
     expect(wide).toBe(width);
     expect(colour).toBe(background);
-    expect(pictures).toBe(true);
+    expect(images).toBe(true);
     const png = await page.screenshot();
     if (process.env.SCREENSHOTS !== undefined) {
       await writeFile(path.join(process.env.SCREENSHOTS, `report-${width}-${scheme}.png`), png);
