@@ -12,7 +12,7 @@ export { checkImages } from './data/check-images.js';
 export { DataLoader } from './data/data-loader.js';
 export { ImageFolder } from './data/image-folder.js';
 export { openDevice } from './devices/choose-device.js';
-export { decodeImage } from './images/decode.js';
+export { decodeImage } from './platform/node/sharp-decoder.js';
 export { ImageCache } from './images/image-cache.js';
 export { randomFlip, randomResizedCropBox } from './images/transforms.js';
 export { LoaderPool } from './images/worker-pool.js';

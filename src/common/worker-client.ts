@@ -46,7 +46,9 @@ function revive({ type, message, fields }: ErrorData): Error {
 export class WorkerClient<Request> {
   readonly #thread: WorkerThread;
   readonly #pending = new Map<number, Pending>();
-  readonly #exited: Promise<void>;
+  readonly #exited: Promise<Error>;
+  /** Resolves when the thread answers no more requests, with the reason. */
+  readonly ended: Promise<Error>;
   #requests = 0;
   #ended: Error | null = null;
   #closing = false;
@@ -65,25 +67,22 @@ export class WorkerClient<Request> {
     thread.on('message', (message) => {
       this.#settle(message as Reply);
     });
-    thread.on('error', (cause) => {
-      this.#end(new Error(`${name} failed: ${String(cause)}`, { cause }));
+    const failed = new Promise<Error>((resolve) => {
+      thread.on('error', (cause) => {
+        resolve(this.#end(new Error(`${name} failed: ${String(cause)}`, { cause })));
+      });
     });
     this.#exited = new Promise((resolve) => {
       thread.on('exit', (code) => {
-        this.#end(new Error(`${name} has ended (code ${code})`));
-        resolve();
+        resolve(this.#end(new Error(`${name} has ended (code ${code})`)));
       });
     });
+    this.ended = Promise.race([failed, this.#exited]);
   }
 
   /** Number of requests that have no answer yet. */
   get pending(): number {
     return this.#pending.size;
-  }
-
-  /** Resolves when the thread has ended. */
-  get exited(): Promise<void> {
-    return this.#exited;
   }
 
   /**
@@ -96,9 +95,10 @@ export class WorkerClient<Request> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = this.#requests++;
     return new Promise((resolve, reject) => {
+      // First, because it throws if the request cannot be cloned. The answer comes in a later turn.
+      this.#thread.postMessage({ id, request } satisfies Message, transfer);
       this.#pending.set(id, { resolve, reject });
       if (this.keepAlive === 'while-pending') this.#thread.ref();
-      this.#thread.postMessage({ id, request } satisfies Message, transfer);
     });
   }
 
@@ -129,10 +129,11 @@ export class WorkerClient<Request> {
   }
 
   /** Rejects what is pending and all that follows; the first reason stays. */
-  #end(error: Error): void {
+  #end(error: Error): Error {
     this.#ended ??= error;
     for (const { reject } of this.#pending.values()) reject(this.#ended);
     this.#pending.clear();
+    return this.#ended;
   }
 }
 

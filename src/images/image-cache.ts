@@ -1,32 +1,33 @@
 /**
- * Decoded pictures that stay in memory from epoch to epoch (`--cache ram`), up to a number of bytes.
+ * Decoded images that stay in memory from epoch to epoch (`--cache ram`), up to a number of bytes.
  *
- * Each picture is there once: its pixels lie in shared memory that the main thread hands to whichever worker
- * is to crop it. What does not fit is decoded again in every epoch, as without a cache; nothing is thrown
- * out, as an epoch takes every picture once and so none is worth more than another.
+ * Each image is there once: its pixels lie in shared memory that the main thread hands to whichever worker
+ * crops it. Images that do not fit are decoded again in every epoch, as without a cache. Nothing is evicted:
+ * an epoch takes every image once, so none is worth more than another.
  */
 
-/** Pixels as `RgbImage` has them, where every thread can read them. */
+/** Pixels as in `RgbImage`, in memory that every thread can read. */
 export interface SharedImage {
   readonly pixels: SharedArrayBuffer;
   readonly width: number;
   readonly height: number;
 }
 
+/** Decoded images by file. */
 export class ImageCache {
   readonly #images = new Map<string, SharedImage>();
   #bytes = 0;
   #isFull = false;
 
-  /** @param limit most bytes of pixels to keep: 3 for each pixel. */
+  /** @param limit most bytes of pixels to keep: 3 per pixel. */
   constructor(readonly limit: number) {}
 
-  /** Bytes of pixels it holds. */
+  /** Bytes of pixels in the cache. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether a picture did not fit. Then no more are worth the copy. */
+  /** Whether an image did not fit. Then it is not worth copying more images. */
   get isFull(): boolean {
     return this.#isFull;
   }
@@ -35,6 +36,7 @@ export class ImageCache {
     return this.#images.get(file);
   }
 
+  /** Adds an image if it fits. */
   add(file: string, image: SharedImage): void {
     if (this.#images.has(file)) return;
     if (this.#bytes + image.pixels.byteLength > this.limit) {

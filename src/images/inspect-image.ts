@@ -1,12 +1,13 @@
-/** Looking through one image file: can it be read and decoded to its end? */
+/** Checks one image file: can it be read and decoded to its end? */
 
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { decodeImage, decodeProblem } from './decode.js';
+import type { ImageDecoder } from '../platform/platform.js';
+import { decodeProblem } from './decode.js';
 import type { Inspection } from './worker-messages.js';
 
-/** Decodes the whole image, as training will: a header can be right where the rest is cut off. */
-export async function inspectImage(file: string): Promise<Inspection> {
+/** Decodes the whole image, as training will: the header may be right and the rest cut off. */
+export async function inspectImage(file: string, decoder: ImageDecoder): Promise<Inspection> {
   let bytes: Uint8Array;
   try {
     bytes = await readFile(file);
@@ -15,7 +16,7 @@ export async function inspectImage(file: string): Promise<Inspection> {
   }
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   try {
-    await decodeImage(bytes, file);
+    await decoder.decode(bytes, file);
     return { sha256, problem: null };
   } catch (error) {
     return { sha256, problem: decodeProblem(error instanceof Error ? error.cause : error) };

@@ -1,28 +1,30 @@
-/** The messages between the loader's main-thread half and its worker threads. */
+/** Messages between a `LoaderPool` and the `ImageServer`s in its threads. */
 
 import type { SharedImage } from './image-cache.js';
 import type { CropRanges } from './transforms.js';
 
+/** `train`: random crop and flip. `evaluate`: resize and centre crop. */
 export type LoaderMode = 'train' | 'evaluate';
 
-/** What a worker thread is started with. */
+/** Settings that a thread is started with. */
 export interface LoaderSetup {
   /** Paths of the preprocessing graphs. */
   readonly graphs: Readonly<Record<LoaderMode, string>>;
-  /** Side of the square the network sees, in pixels. */
+  /** Side of the network's square input, in pixels. */
   readonly inputSize: number;
   readonly crop: CropRanges;
   readonly flipProbability: number;
 }
 
+/** One image of a batch. */
 export interface LoaderItem {
-  /** Path, encoded bytes, or what a cache has of it. */
+  /** Path, encoded bytes, or the decoded image from a cache. */
   readonly image: string | Uint8Array | SharedImage;
-  /** Whether the decoded image is to come back with the reply; default: no. */
+  /** Whether the answer should hold the decoded image; default: no. */
   readonly keep?: boolean;
-  /** The sample's index in the data set; crop and flip are a function of it. */
+  /** The sample's index in the data set. Crop and flip are functions of it. */
   readonly index: number;
-  /** What to call the image in an error. */
+  /** How an error calls the image. */
   readonly name: string;
 }
 
@@ -32,38 +34,27 @@ export interface LoaderTask {
   readonly seed: number;
   readonly epoch: number;
   readonly items: readonly LoaderItem[];
-  /** Where the pixels go: float32 [N,3,S,S]. Given away, and back with the reply. */
+  /** Memory for the pixels: float32 [N, 3, S, S]. It moves to the thread, and back with the answer. */
   readonly buffer: ArrayBuffer;
 }
 
-/** A batch that is done. */
+/** A finished batch. */
 export interface LoadedTask {
-  /** The task's, filled. */
+  /** The task's buffer, filled. */
   readonly buffer: ArrayBuffer;
-  /** By position: the images that were to be kept. */
+  /** Decoded images with `keep`, by position. */
   readonly decoded: ReadonlyMap<number, SharedImage>;
 }
 
-/** What looking through an image file gave. */
+/** Result of checking an image file. */
 export interface Inspection {
-  /** Hash of the file's bytes; null if they cannot be read. */
+  /** SHA-256 of the file's bytes; null if they cannot be read. */
   readonly sha256: string | null;
-  /** Why it cannot be used; null for a good image. */
+  /** Why the image cannot be used; null for a good image. */
   readonly problem: string | null;
 }
 
+/** `load` is answered with a {@link LoadedTask}, `inspect` with an {@link Inspection} per file. */
 export type LoaderRequest =
-  | { readonly kind: 'load'; readonly id: number; readonly task: LoaderTask }
-  | { readonly kind: 'inspect'; readonly id: number; readonly files: readonly string[] }
-  | { readonly kind: 'stop' };
-
-export type LoaderReply =
-  | ({ readonly kind: 'done'; readonly id: number } & LoadedTask)
-  | { readonly kind: 'inspected'; readonly id: number; readonly results: readonly Inspection[] }
-  | {
-      readonly kind: 'failed';
-      readonly id: number;
-      readonly message: string;
-      /** The image is at fault, not the program. */
-      readonly isDatasetError: boolean;
-    };
+  | { readonly kind: 'load'; readonly task: LoaderTask }
+  | { readonly kind: 'inspect'; readonly files: readonly string[] };

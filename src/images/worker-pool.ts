@@ -1,12 +1,12 @@
 /** Worker threads that decode and preprocess images, shared by any number of loaders. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { ConfigError, DatasetError } from '../common/errors.js';
-import type { ImageBackend, WorkerThread } from '../platform/platform.js';
+import { ConfigError } from '../common/errors.js';
+import { WorkerClient } from '../common/worker-client.js';
+import type { ImageBackend } from '../platform/platform.js';
 import type {
   Inspection,
   LoadedTask,
-  LoaderReply,
   LoaderRequest,
   LoaderSetup,
   LoaderTask,
@@ -20,26 +20,21 @@ export interface LoaderPoolOptions {
   readonly workers?: number;
 }
 
-/** One task on its way. */
+/** One request and its caller. */
 interface Job {
-  readonly id: number;
   readonly request: LoaderRequest;
-  readonly transfer: ArrayBuffer[];
-  /** Whom it is for; {@link LoaderPool.cancel} takes back what has not begun. */
+  readonly transfer: readonly ArrayBuffer[];
+  /** {@link LoaderPool.cancel} drops the jobs of an owner that no thread has begun. */
   readonly owner: object;
-  readonly resolve: (reply: LoaderReply) => void;
+  readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** A thread, and the jobs it has been sent. */
-interface Thread {
-  readonly worker: WorkerThread;
-  readonly jobs: Map<number, Job>;
-}
+type Client = WorkerClient<LoaderRequest>;
 
-/** With a second job at hand a thread need not wait for the main thread, which may be busy. */
+/** With a second job at hand a thread does not wait for the main thread, which may be busy. */
 const JOBS_PER_THREAD = 2;
-/** Enough for the first batches; a thread takes longer to start than to load one. */
+/** Enough for the first batches: a thread takes longer to start than to load one. */
 const STARTED_AT_ONCE = 2;
 
 /**
@@ -49,14 +44,13 @@ const STARTED_AT_ONCE = 2;
  */
 export class LoaderPool {
   readonly workers: number;
+  /** Decodes images in this thread. */
   readonly images: ImageBackend;
   readonly #setup: LoaderSetup;
-  readonly #threads: Thread[] = [];
-  readonly #exits: Promise<void>[] = [];
+  readonly #threads: Client[] = [];
+  readonly #running = new Set<Job>();
   #queue: Job[] = [];
-  #jobs = 0;
   #failure: Error | null = null;
-  #closing = false;
 
   constructor({ artifacts, images, workers = 4 }: LoaderPoolOptions) {
     if (!Number.isInteger(workers) || workers < 1) {
@@ -77,44 +71,38 @@ export class LoaderPool {
     for (let i = 0; i < Math.min(workers, STARTED_AT_ONCE); i++) this.#start();
   }
 
-  #start(): Thread {
-    const thread: Thread = {
-      worker: this.images.startThread(this.#setup),
-      jobs: new Map<number, Job>(),
-    };
-    this.#threads.push(thread);
-    this.#exits.push(this.#watch(thread));
-    return thread;
+  #start(): Client {
+    const thread = this.images.startThread(this.#setup);
+    const client: Client = new WorkerClient(thread, 'a loader thread', 'while-pending');
+    void client.ended.then((reason) => {
+      this.#fail(reason);
+    });
+    this.#threads.push(client);
+    return client;
   }
 
-  /** Runs a task on one of the threads; resolves to its buffer, filled, and what is to be kept. */
+  /** Runs a task on one of the threads; resolves to its filled buffer and the images to keep. */
   async run(task: LoaderTask, owner: object): Promise<LoadedTask> {
-    const id = this.#jobs++;
-    const reply = await this.#submit(id, { kind: 'load', id, task }, [task.buffer], owner);
-    if (reply.kind !== 'done') throw new Error(`a loader thread answered with ${reply.kind}`);
-    return reply;
+    const request: LoaderRequest = { kind: 'load', task };
+    return (await this.#submit(request, [task.buffer], owner)) as LoadedTask;
   }
 
-  /** Reads and decodes image files on one of the threads; resolves to a result for each. */
+  /** Reads and decodes image files on one of the threads; resolves to one result per file. */
   async inspect(files: readonly string[], owner: object): Promise<readonly Inspection[]> {
-    const id = this.#jobs++;
-    const reply = await this.#submit(id, { kind: 'inspect', id, files }, [], owner);
-    if (reply.kind !== 'inspected') throw new Error(`a loader thread answered with ${reply.kind}`);
-    return reply.results;
+    return (await this.#submit({ kind: 'inspect', files }, [], owner)) as readonly Inspection[];
   }
 
   #submit(
-    id: number,
     request: LoaderRequest,
-    transfer: ArrayBuffer[],
+    transfer: readonly ArrayBuffer[],
     owner: object,
-  ): Promise<LoaderReply> {
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.#failure) {
         reject(this.#failure);
         return;
       }
-      this.#queue.push({ id, request, transfer, owner, resolve, reject });
+      this.#queue.push({ request, transfer, owner, resolve, reject });
       this.#dispatch();
     });
   }
@@ -126,40 +114,10 @@ export class LoaderPool {
     for (const job of dropped) job.reject(new Error('the loading of this batch was cancelled'));
   }
 
-  /** Stops the threads after the image each is at, and waits until they have ended. */
+  /** Stops each thread after the image it is at, and waits until all have ended. */
   async close(): Promise<void> {
-    this.#closing = true;
     this.#fail(new Error('the loader is closed'));
-    for (const { worker } of this.#threads) {
-      // Waiting for its end must keep the process alive.
-      worker.ref();
-      post(worker, { kind: 'stop' });
-    }
-    await Promise.all(this.#exits);
-  }
-
-  #watch(thread: Thread): Promise<void> {
-    const { worker, jobs } = thread;
-    worker.unref();
-    worker.on('message', (message) => {
-      const reply = message as LoaderReply;
-      const job = jobs.get(reply.id);
-      jobs.delete(reply.id);
-      if (jobs.size === 0 && !this.#closing) worker.unref();
-      if (reply.kind !== 'failed') job?.resolve(reply);
-      else if (reply.isDatasetError) job?.reject(new DatasetError(reply.message));
-      else job?.reject(new Error(reply.message));
-      this.#dispatch();
-    });
-    worker.on('error', (cause) => {
-      this.#fail(new Error(`a loader thread failed: ${String(cause)}`, { cause }));
-    });
-    return new Promise((resolve) => {
-      worker.on('exit', () => {
-        this.#fail(new Error('a loader thread ended unexpectedly'));
-        resolve();
-      });
-    });
+    await Promise.all(this.#threads.map((thread) => thread.close()));
   }
 
   /** Sends queued jobs, oldest first, each to the thread that has the fewest. */
@@ -167,25 +125,27 @@ export class LoaderPool {
     for (;;) {
       const job = this.#queue[0];
       if (!job || this.#failure) return;
-      let thread = this.#threads.reduce((a, b) => (b.jobs.size < a.jobs.size ? b : a));
-      if (thread.jobs.size > 0 && this.#threads.length < this.workers) thread = this.#start();
-      if (thread.jobs.size >= JOBS_PER_THREAD) return;
+      let thread = this.#threads.reduce((a, b) => (b.pending < a.pending ? b : a));
+      if (thread.pending > 0 && this.#threads.length < this.workers) thread = this.#start();
+      if (thread.pending >= JOBS_PER_THREAD) return;
       this.#queue.shift();
-      thread.jobs.set(job.id, job);
-      thread.worker.ref();
-      post(thread.worker, job.request, job.transfer);
+      void this.#send(job, thread);
     }
   }
 
-  /** From now on nothing runs; the first reason stays. */
+  async #send(job: Job, thread: Client): Promise<void> {
+    this.#running.add(job);
+    const { request, transfer, resolve, reject } = job;
+    await thread.request(request, transfer).then(resolve, reject);
+    this.#running.delete(job);
+    this.#dispatch();
+  }
+
+  /** Rejects all jobs, now and from now on; the first reason stays. */
   #fail(error: Error): void {
     this.#failure ??= error;
-    const jobs = [...this.#queue, ...this.#threads.flatMap(({ jobs }) => [...jobs.values()])];
+    const jobs = [...this.#queue, ...this.#running];
     this.#queue = [];
     for (const job of jobs) job.reject(this.#failure);
   }
-}
-
-function post(worker: WorkerThread, request: LoaderRequest, transfer: ArrayBuffer[] = []): void {
-  worker.postMessage(request, transfer);
 }

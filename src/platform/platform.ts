@@ -4,6 +4,8 @@
  * room knows which host it runs on.
  */
 
+import type * as ort from 'onnxruntime-common';
+
 /** Random access to the bytes of a file, or of memory. */
 export interface ByteSource {
   /** Length in bytes. */
@@ -106,6 +108,9 @@ export interface WorkerThread extends Port {
   /** Lets the process end although the thread lives. */
   unref(): void;
 }
+
+/** The parts of the packages onnxruntime-node and onnxruntime-web that are used. */
+export type OrtModule = Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
 
 /** ONNX Runtime. */
 export interface OrtBackend {

@@ -9,10 +9,8 @@
 import type * as ort from 'onnxruntime-common';
 import type { FloatTensors, Tensor } from '../common/tensor.js';
 import type { Answer, RequestHandler } from '../common/worker-client.js';
+import type { OrtModule } from '../platform/platform.js';
 import type { ByteTensor, OrtRequest, Provider, StepAnswer } from './ort-worker-messages.js';
-
-/** The parts of the packages onnxruntime-node and onnxruntime-web that the server needs. */
-export type OrtModule = Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
 
 type Of<K extends OrtRequest['kind']> = Extract<OrtRequest, { kind: K }>;
 type Tensors = Record<string, ort.Tensor>;

@@ -25,7 +25,11 @@ test('the package holds what it needs and nothing else', () => {
     ),
     ...[
       ...['cli.js', 'index.js', 'index.d.ts'],
-      ...['platform/node/ort-thread.js', 'images/worker.js', 'distributed/mpi-worker.js'],
+      ...[
+        'platform/node/ort-thread.js',
+        'platform/node/image-thread.js',
+        'distributed/mpi-worker.js',
+      ],
     ].map((name) => `dist/src/${name}`),
     ...['report/page.css', 'report/reload.js', 'export/web/page.css', 'export/web/page.js'].map(
       (name) => `src/${name}`,

@@ -6,7 +6,7 @@ import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js'
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import type { Dataset } from '../../src/data/dataset.js';
-import { decodeImage } from '../../src/images/decode.js';
+import { decodeImage } from '../../src/platform/node/sharp-decoder.js';
 import { Philox, STREAM } from '../../src/common/philox.js';
 import { randomFlip, randomResizedCropBox } from '../../src/images/transforms.js';
 import { PARITY, readFixture, type PixelFixture } from './parity-fixtures.js';

@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { decodeImage } from '../../src/images/decode.js';
+import { decodeImage } from '../../src/platform/node/sharp-decoder.js';
 
 export interface GraphRun {
   readonly graph: string;

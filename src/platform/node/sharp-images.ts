@@ -6,11 +6,11 @@ import type { ImageBackend } from '../platform.js';
 export const sharpImages: ImageBackend = {
   async decode(image, name) {
     // sharp takes long to load, and not every command decodes images.
-    const { decodeImage } = await import('../../images/decode.js');
+    const { decodeImage } = await import('./sharp-decoder.js');
     return decodeImage(image, name);
   },
   startThread: (setup) =>
-    new Worker(new URL('../../images/worker.js', import.meta.url), {
+    new Worker(new URL('./image-thread.js', import.meta.url), {
       workerData: setup,
       // The process's own flags (--input-type, a test runner's loader) are not meant for the thread.
       execArgv: [],

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import { decodeImage } from '../../../src/images/decode.js';
+import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
 import { DatasetError } from '../../../src/common/errors.js';
 import { LoaderPool } from '../../../src/images/worker-pool.js';
 import type { DataLoader, LoaderOptions } from '../../../src/data/data-loader.js';

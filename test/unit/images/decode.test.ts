@@ -3,9 +3,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { decodeImage, MAX_PIXELS } from '../../../src/images/decode.js';
+import { MAX_PIXELS } from '../../../src/images/decode.js';
 import { DatasetError } from '../../../src/common/errors.js';
 import { decodeFixture, references } from '../../parity/pixel-fixtures.js';
+import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
 
 describe('the pixels of Pillow’s convert("RGB"), exactly', () => {
   test.each(Object.keys(references.decode))('%s', async (name) => {

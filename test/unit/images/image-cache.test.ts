@@ -2,7 +2,7 @@ import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { decodeImage } from '../../../src/images/decode.js';
+import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
 import { InterruptedError } from '../../../src/common/errors.js';
 import { train, type TrainOptions } from '../../../src/index.js';
 import { LoaderPool } from '../../../src/images/worker-pool.js';

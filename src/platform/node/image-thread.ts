@@ -1,0 +1,15 @@
+/** Worker thread that decodes images with sharp and preprocesses them with onnxruntime-node. */
+
+import { parentPort, workerData } from 'node:worker_threads';
+import * as ort from 'onnxruntime-node';
+import sharp from 'sharp';
+import { serveRequests } from '../../common/worker-client.js';
+import { ImageServer } from '../../images/image-server.js';
+import type { LoaderSetup } from '../../images/worker-messages.js';
+import { decodeImage } from './sharp-decoder.js';
+
+if (parentPort === null) throw new Error('image-thread must run as a worker thread');
+// The number of workers gives the parallelism, and no image is read again soon.
+sharp.concurrency(1);
+sharp.cache(false);
+serveRequests(parentPort, new ImageServer(workerData as LoaderSetup, { decode: decodeImage }, ort));
