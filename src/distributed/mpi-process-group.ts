@@ -2,8 +2,9 @@
 
 import { Worker } from 'node:worker_threads';
 import { ConfigError, DistributedError } from '../common/errors.js';
+import { WorkerClient } from '../common/worker-client.js';
 import { LIBRARY_VARIABLE, checkConnection, libraryNames, type LaunchInfo } from './launcher.js';
-import type { MpiReply, MpiRequest, MpiInfo } from './mpi-worker.js';
+import type { MpiRequest, MpiInfo } from './mpi-worker.js';
 import type { ProcessGroup, Summable } from './process-group.js';
 
 /** Variable with the seconds for which a rank waits for the others where all are due at the same time. */
@@ -22,11 +23,6 @@ const UCX_SETTINGS: Readonly<Record<string, string>> = {
   UCX_MEM_EVENTS: 'n',
   UCX_ERROR_SIGNALS: '',
 };
-
-interface Waiting {
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Error) => void;
-}
 
 /**
  * The ranks of an MPI job as a {@link ProcessGroup}.
@@ -106,6 +102,7 @@ export class MpiProcessGroup implements ProcessGroup {
     if (!this.abortOnExit) {
       await this.barrier();
       await this.thread.request({ kind: 'finalize' }, false);
+      await this.thread.close();
       return;
     }
     const code = Number(process.exitCode ?? 0) || 1;
@@ -120,43 +117,35 @@ export class MpiProcessGroup implements ProcessGroup {
   }
 }
 
-/** Requests to the thread that owns MPI, which keep the process alive; the thread alone does not. */
+/** Sends requests to the thread that owns MPI. They keep the process alive; the thread alone does not. */
 class MpiThread {
-  readonly #worker = new Worker(new URL('./mpi-worker.js', import.meta.url));
-  readonly #waiting: Waiting[] = [];
+  readonly #client = new WorkerClient<MpiRequest>(
+    new Worker(new URL('./mpi-worker.js', import.meta.url)),
+    'the MPI thread',
+    'while-pending',
+  );
   #stuck = false;
 
   /** @param timeout seconds. */
-  constructor(private readonly timeout: number) {
-    this.#worker.unref();
-    this.#worker.on('message', (reply: MpiReply) => {
-      const waiting = this.#waiting.shift();
-      if (this.#waiting.length === 0) this.#worker.unref();
-      if ('error' in reply) waiting?.reject(revived(reply));
-      else waiting?.resolve(reply.value);
-    });
-    this.#worker.on('error', (error) => {
-      const problem = error instanceof Error ? error : new Error(String(error));
-      for (const { reject } of this.#waiting.splice(0)) reject(problem);
-    });
-  }
+  constructor(private readonly timeout: number) {}
 
-  /** It waits inside of MPI for ranks that did not come in time. */
+  /** Whether it waits inside MPI for ranks that did not come in time. */
   get busy(): boolean {
     return this.#stuck;
   }
 
-  /** @param limited fails after the timeout. */
+  /** @param limited whether the request fails after the timeout. */
   request(request: MpiRequest, limited = true): Promise<unknown> {
     const transfer: ArrayBuffer[] = [];
     if (request.kind === 'sum') transfer.push(request.values.buffer as ArrayBuffer);
     if (request.kind === 'broadcast') transfer.push(request.bytes.buffer as ArrayBuffer);
-    this.#worker.ref();
-    const answer = new Promise<unknown>((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-      this.#worker.postMessage(request, transfer);
-    });
+    const answer = this.#client.request(request, transfer);
     return limited ? this.#inTime(answer) : answer;
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    await this.#client.close();
   }
 
   async #inTime(answer: Promise<unknown>): Promise<unknown> {
@@ -164,7 +153,7 @@ class MpiThread {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         this.#stuck = true;
-        this.#worker.unref();
+        this.#client.unref();
         reject(
           new DistributedError(
             `expected all ranks to come together within ${this.timeout} s, and they did not: one of them ` +
@@ -180,11 +169,6 @@ class MpiThread {
       clearTimeout(timer);
     }
   }
-}
-
-/** Errors lose their class on their way between threads. */
-function revived({ error, typed }: Extract<MpiReply, { error: string }>): Error {
-  return typed ? new DistributedError(error) : new Error(error);
 }
 
 function timeoutOf(env: Readonly<Record<string, string | undefined>>): number {

@@ -1,13 +1,14 @@
 /**
- * The thread that owns MPI. Its calls block until other ranks have made theirs; here that blocks nobody.
- * MPI allows one thread, the one that started it, to call it (MPI_THREAD_FUNNELED): this one.
+ * The thread that owns MPI. MPI's calls block until the other ranks have made theirs; in this thread they block
+ * nothing else. MPI lets only the thread that started it call it (MPI_THREAD_FUNNELED).
  */
 
 import { parentPort } from 'node:worker_threads';
-import { DistributedError } from '../common/errors.js';
+import { serveRequests, type Answer } from '../common/worker-client.js';
 import { Mpi } from './mpi.js';
 import type { Summable } from './process-group.js';
 
+/** One request. Collectives are carried out in the order they were asked for. */
 export type MpiRequest =
   | { kind: 'start'; names: readonly string[] }
   | { kind: 'sum'; values: Summable }
@@ -17,19 +18,14 @@ export type MpiRequest =
   | { kind: 'abort'; code: number }
   | { kind: 'finalize' };
 
+/** Answer to `start`. */
 export interface MpiInfo {
   readonly rank: number;
   readonly size: number;
   readonly version: string;
 }
 
-type Value = MpiInfo | Summable | Uint8Array | string[] | null;
-
-/** Answers come in the order of the requests. */
-export type MpiReply = { value: Value } | { error: string; typed: boolean };
-
-const port = parentPort;
-if (port === null) throw new Error('mpi-worker must run as a worker thread');
+if (parentPort === null) throw new Error('mpi-worker must run as a worker thread');
 
 let mpi: Mpi | null = null;
 
@@ -38,48 +34,39 @@ function started(): Mpi {
   return mpi;
 }
 
-async function handle(request: MpiRequest): Promise<Value> {
+async function start(names: readonly string[]): Promise<MpiInfo> {
+  mpi = await Mpi.start(names);
+  const { rank, size, version } = mpi;
+  return { rank, size, version };
+}
+
+/** Gives an array to the caller without a copy. */
+function given(value: Summable | Uint8Array): Answer {
+  return { value, transfer: [value.buffer as ArrayBuffer] };
+}
+
+async function handle(request: MpiRequest): Promise<Answer> {
   switch (request.kind) {
-    case 'start': {
-      mpi = await Mpi.start(request.names);
-      const { rank, size, version } = mpi;
-      return { rank, size, version };
-    }
+    case 'start':
+      return { value: await start(request.names) };
     case 'sum':
       started().sum(request.values);
-      return request.values;
+      return given(request.values);
     case 'broadcast':
       started().broadcast(request.bytes, request.from);
-      return request.bytes;
+      return given(request.bytes);
     case 'gather':
-      return started().gather(request.text);
+      return { value: started().gather(request.text) };
     case 'barrier':
       started().barrier();
-      return null;
+      return { value: null };
     case 'abort':
       started().abort(request.code);
-      return null;
+      return { value: null };
     case 'finalize':
       started().finalize();
-      return null;
+      return { value: null };
   }
 }
 
-// One request at a time: a collective must not overtake another.
-let queue = Promise.resolve();
-port.on('message', (request: MpiRequest) => {
-  queue = queue.then(async () => {
-    let reply: MpiReply;
-    const transfer: ArrayBuffer[] = [];
-    try {
-      const value = await handle(request);
-      if (ArrayBuffer.isView(value)) transfer.push(value.buffer as ArrayBuffer);
-      reply = { value };
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      reply = { error: message, typed: error instanceof DistributedError };
-    }
-    port.postMessage(reply, transfer);
-    if (request.kind === 'finalize') port.close();
-  });
-});
+serveRequests(parentPort, { handle });
