@@ -17,7 +17,7 @@ export { ImageCache } from './images/image-cache.js';
 export { randomFlip, randomResizedCropBox } from './images/transforms.js';
 export { LoaderPool } from './images/worker-pool.js';
 export { buildInferenceModel } from './onnx/inference-model.js';
-export { writeFileAtomic } from './platform/node/files.js';
+export { writeFileAtomic } from './common/node/atomic-file.js';
 export { nodePlatform } from './platform/node/node-platform.js';
 export { OrtWorker } from './session/ort-worker.js';
 export { TrainSession } from './session/train-session.js';

@@ -11,7 +11,7 @@ import path from 'node:path';
 import { readCheckpoint, saveCheckpoint } from '../platform/node/defaults.js';
 import type { Checkpoint } from './checkpoint.js';
 import { WeightsError } from '../common/errors.js';
-import { temporaryName } from '../platform/node/files.js';
+import { temporaryName } from '../common/node/atomic-file.js';
 
 const EXTENSION = '.safetensors';
 const OLDER = /^step-(\d{1,15})\.safetensors$/;

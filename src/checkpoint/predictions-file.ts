@@ -6,7 +6,7 @@
 import path from 'node:path';
 import type { Predictions } from '../metrics/predictions.js';
 import { WeightsError } from '../common/errors.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { encodeSafetensors } from '../weights/safetensors.js';
 import { readSafetensors } from '../platform/node/defaults.js';
 import { float32Tensor, type Tensor } from '../common/tensor.js';

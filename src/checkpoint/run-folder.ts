@@ -5,7 +5,7 @@ import path from 'node:path';
 import { metricsCsv } from '../common/csv.js';
 import { ConfigError, UserError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
-import { sweepTemporary, writeFileAtomic } from '../platform/node/files.js';
+import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import { messageOf } from '../common/format.js';
 
 /** Which weights of a run. */

@@ -11,7 +11,7 @@ import {
 } from '../config/find-lr-options.js';
 import { Validator, flagName } from '../config/validator.js';
 import { launchInfoFromEnv } from '../distributed/launcher.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { writeFileAtomic } from '../common/node/atomic-file.js';
 import type { FindLrResult } from '../train/find-lr.js';
 import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
 import { runInterruptible } from './interrupt.js';

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
-import { sweepTemporary, writeFileAtomic } from '../platform/node/files.js';
+import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import type { Inspection } from '../images/worker-messages.js';
 import { cacheFolder } from '../weights/download.js';
 

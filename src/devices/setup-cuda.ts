@@ -20,7 +20,7 @@ import {
   type Check,
 } from './cuda.js';
 import { DeviceError } from '../common/errors.js';
-import { temporaryName } from '../platform/node/files.js';
+import { temporaryName } from '../common/node/atomic-file.js';
 import { messageOf } from '../common/format.js';
 
 /** PyPI's package of the same runtime with CUDA. Its provider loads beside the npm library of its version. */

@@ -5,7 +5,7 @@ import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Dataset } from '../data/dataset.js';
 import { ConfigError, TrainingError } from '../common/errors.js';
 import { buildInferenceModel, parseModel } from '../onnx/inference-model.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { withProbabilities, withRawImages } from '../onnx/model-edits.js';
 import { ModelProtoSchema } from '../onnx/onnx_pb.js';
 import { formatShare } from '../common/format.js';

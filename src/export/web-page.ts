@@ -4,7 +4,7 @@ import { copyFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { html, jsonScript, Html } from '../common/html.js';
 import { packageText } from '../common/package-info.js';
 

@@ -6,7 +6,7 @@ import { confidentMistakes, predictedLabels, type Predictions } from '../metrics
 import { confusionMatrix } from '../metrics/confusion-matrix.js';
 import type { Dataset } from '../data/dataset.js';
 import type { PhaseRecord } from '../common/events.js';
-import { writeFileAtomic } from '../platform/node/files.js';
+import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { DataLoader } from '../data/data-loader.js';
 import type { LoaderPool } from '../images/worker-pool.js';
 import {

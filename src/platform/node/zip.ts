@@ -73,11 +73,7 @@ class SourceReader extends yauzl.RandomAccessReader {
   }
 
   override read(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-    callback: (error: Error | null) => void,
+    ...[buffer, offset, length, position, callback]: Parameters<yauzl.RandomAccessReader['read']>
   ): void {
     this.#source.read(position, length).then(
       (bytes) => {

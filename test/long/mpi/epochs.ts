@@ -9,7 +9,7 @@ import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { ImageFolder } from '../../../src/data/image-folder.js';
 import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
 import { trainEpoch } from '../../../src/train/train-epoch.js';
-import { writeFileAtomic } from '../../../src/platform/node/files.js';
+import { writeFileAtomic } from '../../../src/common/node/atomic-file.js';
 import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
 import { DataLoader, type Batch } from '../../../src/data/data-loader.js';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { UserError } from '../../../src/common/errors.js';
-import { writeFileAtomic } from '../../../src/platform/node/files.js';
+import { UserError } from '../../../../src/common/errors.js';
+import { writeFileAtomic } from '../../../../src/common/node/atomic-file.js';
 
 let folder = '';
 beforeEach(async () => {

@@ -1,0 +1,81 @@
+/** Files that are written whole or not at all, on Node.js. */
+
+import { randomBytes } from 'node:crypto';
+import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import type { FileContent } from '../../platform/platform.js';
+import { UserError } from '../errors.js';
+import { messageOf } from '../format.js';
+
+/**
+ * Replaces `file` by `data`. Whoever reads it at any time, even after a crash or a power cut, sees either the
+ * old file or the whole new one: a temporary file beside it is written, synced to the disk and renamed, then
+ * the folder is synced. The folder must exist.
+ *
+ * @param data text (UTF-8), bytes, or chunks written one after the other.
+ * @throws UserError if it cannot be written; the temporary file is gone then and an older `file` is intact.
+ */
+export async function writeFileAtomic(file: string, data: FileContent): Promise<void> {
+  const folder = path.dirname(file);
+  const temporary = temporaryName(file);
+  try {
+    try {
+      const handle = await open(temporary, 'wx');
+      try {
+        await writeChunks(handle, data);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, file);
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw error;
+    }
+    await syncFolder(folder);
+  } catch (cause) {
+    const reason = messageOf(cause);
+    throw new UserError(
+      `expected to write ${file}, failed with ${reason}; check that the folder exists, may be written to and has space`,
+      { cause },
+    );
+  }
+}
+
+const TEMPORARY = /^\..+\.\d+\.[0-9a-f]{8}\.tmp$/;
+
+/** Returns a hidden name beside `file` that nobody else uses. */
+export function temporaryName(file: string): string {
+  const suffix = `${process.pid}.${randomBytes(4).toString('hex')}.tmp`;
+  return path.join(path.dirname(file), `.${path.basename(file)}.${suffix}`);
+}
+
+/** Removes the temporary files that killed processes left in a folder. */
+export async function sweepTemporary(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names.filter((entry) => TEMPORARY.test(entry))) {
+    await rm(path.join(folder, name), { force: true });
+  }
+}
+
+async function writeChunks(handle: FileHandle, data: FileContent): Promise<void> {
+  const whole = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
+  for (const chunk of whole instanceof Uint8Array ? [whole] : whole) {
+    let done = 0;
+    while (done < chunk.byteLength) {
+      const { bytesWritten } = await handle.write(chunk, done, chunk.byteLength - done);
+      done += bytesWritten;
+    }
+  }
+}
+
+/** Makes a rename in `folder` survive a power cut. Windows cannot open folders and does not need it. */
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
