@@ -23,6 +23,7 @@ export { OrtWorker } from './session/ort-worker.js';
 export { TrainSession } from './session/train-session.js';
 export { targetRows } from './train/loss-targets.js';
 export { stepLr } from './train/lr-schedule.js';
-export { stackBatches, trainEpoch } from './train/train-epoch.js';
+export { stack } from './train/stack-batches.js';
+export { trainLoneEpoch } from './train/train-epoch.js';
 export { stepsPerExecution } from './session/training-graph.js';
 export { encodeSafetensors } from './weights/safetensors.js';

@@ -10,8 +10,8 @@ import {
   initialState,
   openArtifacts,
   OrtWorker,
+  stack,
   stepsPerExecution,
-  stackBatches,
   TrainSession,
   nodePlatform,
 } from '../../dist/src/internal.js';
@@ -33,8 +33,12 @@ function batches(size, count) {
   }));
 }
 
-const settings = { lr: 0.001, momentum: 0.9, weightDecay: 0, classes: CLASSES };
-const loader = { recycle: () => undefined };
+const stackOptions = {
+  classes: CLASSES,
+  settings: { momentum: 0.9, weightDecay: 0 },
+  recycle: () => undefined,
+};
+const rates = { lr: 0.001, headLr: 0.001 };
 const lines = createInterface({ input: process.stdin });
 lines.on('line', async (line) => {
   const { batch } = JSON.parse(line);
@@ -45,7 +49,14 @@ lines.on('line', async (line) => {
   }
   const before = runtime.stepSeconds;
   const start = performance.now();
-  for (const group of groups) await session.step(stackBatches(group, settings, loader));
+  for (const group of groups) {
+    const { stacked } = stack(
+      group,
+      group.map(() => rates),
+      stackOptions,
+    );
+    await session.step(stacked);
+  }
   const ms = (performance.now() - start) / steps;
   const inside = (1000 * (runtime.stepSeconds - before)) / steps;
   process.stdout.write(`${JSON.stringify({ ms, outside: 1 - inside / ms })}\n`);

@@ -27,7 +27,7 @@ import {
   stepsPerExecution,
   STREAM,
   targetRows,
-  trainEpoch,
+  trainLoneEpoch,
   TrainSession,
   writeFileAtomic,
   nodePlatform,
@@ -164,9 +164,14 @@ const jobs = {
       for (let epoch = 0; epoch < epochs; epoch++) {
         const { preprocessing } = artifacts.manifest;
         const batches = recorded(loader.epoch(epoch), preprocessing, outputs);
-        const rates = { ...settings, lr: stepLr(epoch, settings), classes };
-        const group = stepsPerExecution(batchSize);
-        await trainEpoch(session, loader, batches, group, rates, () => undefined);
+        await trainLoneEpoch({
+          session,
+          batches,
+          loader,
+          stepsPerExecution: stepsPerExecution(batchSize),
+          classes,
+          settings: { ...settings, lr: stepLr(epoch, settings) },
+        });
       }
     } finally {
       await loader.close();

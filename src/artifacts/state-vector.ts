@@ -1,9 +1,16 @@
-/** The state as the graphs for GPUs take it: many tensors in a few vectors. */
+/** States as vectors: as the graphs for GPUs take them, as ranks exchange them, and as gradients are reduced. */
 
 import type { Manifest, PackedNames } from './manifest.js';
-import { TrainingError } from '../common/errors.js';
-import type { FloatTensors } from '../common/tensor.js';
-import { MOMENTUM_PREFIX, elementCount, float32Tensor, type Tensor } from '../common/tensor.js';
+import type { StateEntry } from './state-layout.js';
+import { TrainingError, WeightsError } from '../common/errors.js';
+import {
+  MOMENTUM_PREFIX,
+  elementCount,
+  float32Tensor,
+  type FloatTensors,
+  type State,
+  type Tensor,
+} from '../common/tensor.js';
 
 /** What each packed vector holds, in its order. */
 export type Packing = Readonly<Record<string, readonly string[]>>;
@@ -44,7 +51,7 @@ export function pack(tensors: FloatTensors, packing: Packing): FloatTensors {
   return { ...packed, ...left };
 }
 
-/** The reverse. @param shapeOf shape of a part. */
+/** Takes the packed vectors apart again. @param shapeOf returns the shape of a part. */
 export function unpack(
   tensors: FloatTensors,
   packing: Packing,
@@ -52,18 +59,87 @@ export function unpack(
 ): FloatTensors {
   const found: Record<string, Tensor> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
-    const parts = packing[name];
-    if (parts === undefined) {
+    const names = packing[name];
+    if (names === undefined) {
       found[name] = tensor;
       continue;
     }
-    let offset = 0;
-    for (const part of parts) {
-      const shape = shapeOf(part);
-      const end = offset + (elementCount(shape) ?? NaN);
-      found[part] = float32Tensor(shape, (tensor.data as Float32Array).slice(offset, end));
-      offset = end;
+    const parts = names.map((part) => ({ name: part, shape: shapeOf(part) }));
+    for (const [part, { shape, data }] of Object.entries(
+      splitVector(tensor.data as Float32Array, parts),
+    )) {
+      // Memory of its own, so that a part can be given away without the others.
+      found[part] = float32Tensor(shape, (data as Float32Array).slice());
     }
   }
   return found;
+}
+
+/**
+ * Cuts a vector into tensors, which share its memory.
+ *
+ * @throws TrainingError if the shapes do not add up to the vector's length.
+ */
+export function splitVector(
+  vector: Float32Array,
+  parts: readonly { readonly name: string; readonly shape: readonly number[] }[],
+): FloatTensors {
+  const tensors: FloatTensors = {};
+  let begin = 0;
+  for (const { name, shape } of parts) {
+    const end = begin + (elementCount(shape) ?? NaN);
+    tensors[name] = float32Tensor(shape, vector.subarray(begin, end));
+    begin = end;
+  }
+  if (begin === vector.length) return tensors;
+  throw new TrainingError(`expected a vector of ${begin} numbers, got ${vector.length}`);
+}
+
+/** What must be known of a tensor to find it in the bytes of a state. */
+export type StateShape = Pick<StateEntry, 'name' | 'dtype' | 'shape'>;
+
+/**
+ * Returns the bytes of a state's tensors one after the other; zeros if there is no state.
+ *
+ * @throws WeightsError if the state lacks a tensor of the layout.
+ */
+export function stateToBytes(
+  state: State | null,
+  layout: readonly StateShape[],
+): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(layout.reduce((sum, entry) => sum + byteLength(entry), 0));
+  let begin = 0;
+  for (const entry of layout) {
+    const data = state?.get(entry.name)?.data;
+    if (data !== undefined) {
+      bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), begin);
+    } else if (state !== null) {
+      throw new WeightsError(`expected the tensor ${entry.name} in the state, found none`);
+    }
+    begin += byteLength(entry);
+  }
+  return bytes;
+}
+
+/** Reads the bytes that {@link stateToBytes} wrote. */
+export function stateFromBytes(
+  bytes: Uint8Array<ArrayBuffer>,
+  layout: readonly StateShape[],
+): State {
+  const state: State = new Map();
+  let begin = 0;
+  for (const entry of layout) {
+    const { buffer } = bytes.slice(begin, begin + byteLength(entry));
+    const tensor: Tensor =
+      entry.dtype === 'int64'
+        ? { dtype: 'int64', shape: entry.shape, data: new BigInt64Array(buffer) }
+        : float32Tensor(entry.shape, new Float32Array(buffer));
+    state.set(entry.name, tensor);
+    begin += byteLength(entry);
+  }
+  return state;
+}
+
+function byteLength({ dtype, shape }: StateShape): number {
+  return (elementCount(shape) ?? 0) * (dtype === 'int64' ? 8 : 4);
 }

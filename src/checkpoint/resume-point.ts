@@ -114,13 +114,13 @@ async function load(
   givenArtifacts: string | undefined,
 ): Promise<ResumePoint> {
   const raw = await readCheckpoint(file);
-  const artifacts = await artifactsOf(raw.run, givenArtifacts);
+  const artifacts = await openRunArtifacts(raw.run, givenArtifacts);
   const state = checkState(raw, artifacts.manifest, file);
   return { file, run: raw.run, state, artifacts, runDir };
 }
 
-/** The artifacts that are given, or else those that the run was trained with. */
-export async function artifactsOf(
+/** Opens the artifacts that are given, or else those that the run was trained with. */
+export async function openRunArtifacts(
   run: TrainerState,
   given: string | undefined,
 ): Promise<Artifacts> {
@@ -135,13 +135,13 @@ export function settingsOf({ config }: TrainerState): StoredSettings {
 }
 
 /**
- * Where a run goes on under another number of ranks. An epoch under way has seen the first
- * `batch * batchSize * ranks` samples of its order, whoever saw which; it goes on after them, or a little
- * before where they do not fill whole steps of the new number.
+ * Returns where a run goes on with another number of ranks. The epoch under way has seen the first
+ * `batch * batchSize * ranks` samples of its order, whichever rank saw which. It goes on after them, or a little before
+ * if they do not fill whole steps of the new number of ranks.
  *
- * @param images training images.
+ * @param images number of training images.
  */
-export function underRanks(
+export function adaptToWorldSize(
   run: TrainerState,
   ranks: number,
   { images, batchSize, warn }: { images: number; batchSize: number; warn: Warn },
@@ -159,20 +159,4 @@ export function underRanks(
   const stepsPerEpoch = Math.ceil(Math.ceil(images / ranks) / batchSize);
   const batch = seen >= images ? stepsPerEpoch : Math.floor(seen / (batchSize * ranks));
   return { ...run, partial: { ...run.partial, batch } };
-}
-
-/** Whether nothing is left to do. */
-export function isFinished(
-  run: TrainerState,
-  { epochs, earlyStop }: { epochs: number; earlyStop: number },
-): boolean {
-  return run.partial === null && (run.epoch >= epochs || isStalled(run, earlyStop));
-}
-
-/** Whether `patience` epochs have passed since the best one; 0 is never. */
-export function isStalled(
-  { epoch, best }: Pick<TrainerState, 'epoch' | 'best'>,
-  patience: number,
-): boolean {
-  return patience > 0 && best !== null && epoch - best.epoch >= patience;
 }

@@ -78,8 +78,8 @@ export function quote(word: string): string {
 /** Joins the MPI job, if there is one, before anything can fail: the other ranks must hear of a failure. */
 export async function joinRanks(): Promise<void> {
   if (launchInfoFromEnv() === null) return;
-  const { openTeam } = await import('../distributed/process-group.js');
-  await openTeam();
+  const { openProcessGroup } = await import('../distributed/process-group.js');
+  await openProcessGroup();
 }
 
 /** Returns whether rank 0 prints this problem, which every rank has found. */

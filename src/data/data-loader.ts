@@ -1,6 +1,7 @@
 /** Batches of normalised images, in order, prepared by worker threads ahead of their use. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
+import type { Batch, BatchLoader, EpochOptions } from './batch.js';
 import type { Dataset, Sample } from './dataset.js';
 import { ConfigError, DatasetError } from '../common/errors.js';
 import type { ImageBackend } from '../platform/platform.js';
@@ -35,24 +36,6 @@ export interface LoaderOptions {
   readonly cache?: ImageCache | undefined;
 }
 
-/** How one epoch differs from the default. */
-export interface EpochOptions {
-  /** Whether the epoch has a random order of its own; default: true for `train`, false for `evaluate`. */
-  readonly shuffle?: boolean;
-  /** First batch to deliver, for an epoch that was interrupted; default 0. */
-  readonly startBatch?: number;
-}
-
-/** Preprocessed images and their labels. */
-export interface Batch {
-  /** float32 [N, 3, S, S], normalised. The consumer owns the memory and may {@link DataLoader.recycle} it. */
-  readonly images: Float32Array<ArrayBuffer>;
-  /** [N], indices of classes. */
-  readonly labels: Int32Array;
-  /** [N], indices of the samples in the data set. */
-  readonly indices: Uint32Array;
-}
-
 /** An epoch that is being loaded, shared by its batches. */
 interface EpochIteration {
   readonly epoch: number;
@@ -64,7 +47,7 @@ interface EpochIteration {
  * Loads batches. The content of a batch depends on (seed, epoch, batch number) only, not on the number of workers, on
  * timing, or on which batches were loaded before.
  */
-export class DataLoader {
+export class DataLoader implements BatchLoader {
   readonly dataset: Dataset;
   readonly batchSize: number;
   readonly #options: LoaderOptions;
@@ -85,6 +68,11 @@ export class DataLoader {
     this.#pool = pool ?? ownPool(options);
     this.#prefetch = options.prefetch ?? 2 * this.#pool.workers;
     this.#imageLength = 3 * options.artifacts.manifest.preprocessing.inputSize ** 2;
+  }
+
+  /** Samples of the data set, those of other ranks included. */
+  get length(): number {
+    return this.dataset.length;
   }
 
   /** Number of batches of an epoch. */
@@ -149,6 +137,16 @@ export class DataLoader {
   recycle(images: Float32Array<ArrayBuffer>): void {
     if (images.byteLength > 0 && this.#recycled.size < this.#prefetch)
       this.#recycled.add(images.buffer);
+  }
+
+  /** Returns how messages call these samples: the paths of their files, or `sample N`. */
+  async names(indices: Uint32Array): Promise<string[]> {
+    const names: string[] = [];
+    for (const index of indices) {
+      const { image } = await this.dataset.get(index);
+      names.push(typeof image === 'string' ? image : `sample ${index}`);
+    }
+    return names;
   }
 
   /** Ends the workers, unless the pool is shared, and waits for them. Batches still waited for fail with an error. */

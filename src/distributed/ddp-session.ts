@@ -1,4 +1,4 @@
-/** A step that several ranks take together: each its own batch, all the same update. */
+/** PyTorch's DistributedDataParallel: each rank computes gradients of its own batch, all apply the same update. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { TrainingError } from '../common/errors.js';
@@ -6,13 +6,14 @@ import { selectInputs, type GraphSettings } from '../session/training-graph.js';
 import type { OrtWorker } from '../session/ort-worker.js';
 import { TrainSession, type StackedBatches, type StepResults } from '../session/train-session.js';
 import { stateLayout } from '../artifacts/state-layout.js';
-import { elementCount, float32Tensor, type Tensor, type FloatTensors } from '../common/tensor.js';
-import type { MpiProcessGroup } from './mpi-process-group.js';
+import { splitVector } from '../artifacts/state-vector.js';
+import { float32Tensor, type FloatTensors, type Tensor } from '../common/tensor.js';
+import type { ProcessGroup } from './process-group.js';
 
 /**
- * Scales gradients down, in place, to a norm of at most `maxNorm` over all of them.
+ * Scales all gradients down, in place, so that their common norm is at most `maxNorm`.
  *
- * Source: torch.nn.utils.clip_grad_norm_. Every rank has the same bits, so all come to the same factor.
+ * Source: torch.nn.utils.clip_grad_norm_. Every rank has the same bits and so computes the same factor.
  */
 export function clip(gradients: Float32Array, maxNorm: number): void {
   if (maxNorm === Infinity) return;
@@ -23,65 +24,75 @@ export function clip(gradients: Float32Array, maxNorm: number): void {
   for (let i = 0; i < gradients.length; i++) gradients[i] = (gradients[i] ?? 0) * factor;
 }
 
-/** The two graphs of a step, and what learns in them. */
+/** The two graphs of a step, and whether the backbone is frozen. */
 interface Stages {
   readonly gradients: 'gradients' | 'gradientsHead';
   readonly update: 'update' | 'updateExtended' | 'updateHead';
   readonly frozen: boolean;
 }
 
-function stagesFor({ freeze, nesterov }: Omit<GraphSettings, 'clipGradNorm'>): Stages {
+function stagesFor({ freeze, nesterov }: DdpOptions['settings']): Stages {
   if (freeze === 'backbone') {
     return { gradients: 'gradientsHead', update: 'updateHead', frozen: true };
   }
   return { gradients: 'gradients', update: nesterov ? 'updateExtended' : 'update', frozen: false };
 }
 
-/** Gradients of the rank's batch; their mean over the ranks, by one all-reduce; the update by it. */
+export interface DdpOptions {
+  readonly group: Pick<ProcessGroup, 'size' | 'allReduce'>;
+  readonly runtime: OrtWorker;
+  readonly artifacts: Artifacts;
+  /** Number of classes. */
+  readonly classes: number;
+  /** Decide which graphs can take the steps. */
+  readonly settings: Omit<GraphSettings, 'clipGradNorm'>;
+}
+
+/**
+ * A training session whose steps several ranks take together: the gradients of this rank's batch, their mean over the
+ * ranks by one all-reduce, and the update by that mean.
+ */
 export class DdpTrainSession extends TrainSession {
-  /** Seconds in which gradients were reduced, or other ranks' waited for, so far. */
-  allReduceSeconds = 0;
-  readonly #group: Pick<MpiProcessGroup, 'size' | 'allReduce'>;
+  #allReduceSeconds = 0;
+  readonly #group: Pick<ProcessGroup, 'size' | 'allReduce'>;
   readonly #stages: Stages;
+  /** Number of the update graph's session; `session` is that of the gradient graph. */
   readonly #update: number;
-  /** Those that learn. */
+  /** The parameters that are trained, in the order of their gradients. */
   readonly #parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
 
-  /** @param update number of the update graph; `gradients` is that of the other. */
   private constructor(
-    group: Pick<MpiProcessGroup, 'size' | 'allReduce'>,
-    runtime: OrtWorker,
-    artifacts: Artifacts,
-    classes: number,
+    { group, runtime, artifacts, classes }: DdpOptions,
     stages: Stages,
-    gradients: number,
-    update: number,
+    sessions: { readonly gradients: number; readonly update: number },
   ) {
-    super(runtime, artifacts, gradients, classes);
+    super(runtime, artifacts, sessions.gradients, classes);
     this.#group = group;
     this.#stages = stages;
-    this.#update = update;
+    this.#update = sessions.update;
     const layout = stateLayout(artifacts.manifest, classes);
     const roles = stages.frozen ? ['head'] : ['backbone', 'head'];
     this.#parameters = layout.filter(({ role }) => roles.includes(role));
   }
 
-  /** @param settings those that decide which graphs can do what they ask for. */
-  static async open(
-    group: Pick<MpiProcessGroup, 'size' | 'allReduce'>,
-    runtime: OrtWorker,
-    artifacts: Artifacts,
-    classes: number,
-    settings: Omit<GraphSettings, 'clipGradNorm'>,
-  ): Promise<DdpTrainSession> {
+  /** Loads the two graphs. The session has no state yet. */
+  static async open(options: DdpOptions): Promise<DdpTrainSession> {
+    const { runtime, artifacts, settings } = options;
     const stages = stagesFor(settings);
     const gradients = await runtime.load(artifacts.graphPath(stages.gradients));
     const update = await runtime.load(artifacts.graphPath(stages.update));
-    return new DdpTrainSession(group, runtime, artifacts, classes, stages, gradients, update);
+    return new DdpTrainSession(options, stages, { gradients, update });
+  }
+
+  /** Returns the seconds spent in all-reduces since the last call, the wait for slower ranks included. */
+  takeAllReduceSeconds(): number {
+    const seconds = this.#allReduceSeconds;
+    this.#allReduceSeconds = 0;
+    return seconds;
   }
 
   /**
-   * Takes one step, with every other rank: the chunk holds one batch.
+   * Takes one step together with every other rank: the chunk holds one batch.
    *
    * @returns loss and logits of this rank's batch.
    */
@@ -91,7 +102,8 @@ export class DdpTrainSession extends TrainSession {
     const { graphs, preprocessing } = this.artifacts.manifest;
     const { size } = this.#group;
     const side = preprocessing.inputSize;
-    // The gradient is linear in the targets: from a part of them, the sum over the ranks is the mean.
+    // The gradient is linear in the targets. With targets divided by the number of ranks, the sum of the ranks'
+    // gradients is their mean.
     const targets = chunk.targets.map((value) => value / size);
     const batch = {
       images: float32Tensor([batchSize, 3, side, side], chunk.images),
@@ -107,7 +119,7 @@ export class DdpTrainSession extends TrainSession {
     }
     const began = performance.now();
     const mean = await this.#group.allReduce(gradients.data as Float32Array);
-    this.allReduceSeconds += (performance.now() - began) / 1000;
+    this.#allReduceSeconds += (performance.now() - began) / 1000;
     clip(mean, chunk.maxNorm ?? Infinity);
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
     const all: FloatTensors = {
@@ -120,23 +132,19 @@ export class DdpTrainSession extends TrainSession {
     };
     const update = graphs[this.#stages.update];
     await this.runtime.step(this.#update, selectInputs(update, all), update.outputPrefix);
-    // What is in evaluation mode counts no batches.
+    // A frozen backbone is in evaluation mode, so `num_batches_tracked` does not change.
     if (!this.#stages.frozen) this.countSteps(1);
     const losses = Float32Array.of(Number(loss.data[0]) * size);
     return { losses, logits: logits.data as Float32Array };
   }
 
-  /** The parts of the flat gradients, as the update graph names them. */
+  /** Returns the reduced gradients under the names of the update graph's inputs. */
   #named(flat: Float32Array): FloatTensors {
     const { gradientPrefix } = this.artifacts.manifest.graphs[this.#stages.update];
-    const parts: FloatTensors = {};
-    let begin = 0;
-    for (const { name, shape } of this.#parameters) {
-      const end = begin + (elementCount(shape) ?? 0);
-      parts[gradientPrefix + name] = float32Tensor(shape, flat.subarray(begin, end));
-      begin = end;
-    }
-    if (begin === flat.length) return parts;
-    throw new TrainingError(`expected gradients of ${begin} parameters, got ${flat.length}`);
+    const named = this.#parameters.map(({ name, shape }) => ({
+      name: gradientPrefix + name,
+      shape,
+    }));
+    return splitVector(flat, named);
   }
 }

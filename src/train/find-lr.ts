@@ -1,27 +1,26 @@
-/** The learning-rate range test: training steps at rates from small to large, of which nothing is kept. */
+/** The learning-rate range test: training steps at rates from small to large, whose weights are thrown away. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../platform/node/defaults.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
-import { groupBatches, stackBatches } from './train-epoch.js';
 import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr-options.js';
-import { type Batch, DataLoader } from '../data/data-loader.js';
+import type { Batch } from '../data/batch.js';
+import { DataLoader } from '../data/data-loader.js';
 import { LoaderPool } from '../images/worker-pool.js';
-import type { Platform } from '../platform/platform.js';
 import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from '../metrics/lr-curve.js';
 import { AverageMeter, batchSums } from '../metrics/average-meter.js';
 import { openData, type RunData } from '../data/open-datasets.js';
-import { startingState } from './prepare.js';
-import { TrainSession } from '../session/train-session.js';
-import { stepsPerExecution, trainingGraph } from '../session/training-graph.js';
+import { newState } from './prepare.js';
+import { stackBatches, stepsPerExecution } from './stack-batches.js';
+import { TrainSession, trainingGraph } from '../session/train-session.js';
 
-/** What a range test found. */
+/** Result of a range test. */
 export interface FindLrResult {
-  /** One for each step that was taken; fewer than `steps` where the loss ran away. */
+  /** One per step that was taken; fewer than `steps` if the loss ran away. */
   readonly points: readonly LrPoint[];
-  /** Null where no rate made the loss fall. */
+  /** Null if no rate made the loss fall. */
   readonly suggestion: LrSuggestion | null;
   readonly arch: string;
   /** The execution provider. */
@@ -31,32 +30,31 @@ export interface FindLrResult {
 
 /**
  * Takes training steps at learning rates from `minLr` to `maxLr`, each the same factor above the one before,
- * and reads from the losses which rate suits. The steps are training's own (same seed, order and crops);
- * their weights are thrown away. It ends early where the smoothed loss is four times its least.
+ * and reads from the losses which rate suits. The steps are those of training (same seed, order and crops); their
+ * weights are thrown away. It ends early when the smoothed loss is four times its minimum.
  *
  * @param naming how messages name an option.
- * @throws UserError (one of errors.ts) for everything that is the caller's to mend.
+ * @throws UserError (one of errors.ts) for everything that the caller can mend.
  */
 export async function findLr(
   options: FindLrOptions,
-  naming: Naming,
-  { images, ort }: Platform,
+  naming: Naming = 'option',
 ): Promise<FindLrResult> {
   const { range, config } = resolveFindLr(options, naming);
   const emit = config.onEvent ?? (() => undefined);
   const artifacts = await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch));
-  const pool = new LoaderPool({ artifacts, images, workers: config.workers });
+  const pool = new LoaderPool({ artifacts, workers: config.workers });
   try {
-    const { runtime } = await openDevice(config.device, config.threads, artifacts, ort);
+    const { runtime } = await openDevice(config.device, config.threads, artifacts);
     try {
       const graph = trainingGraph(config);
       TrainSession.prepare(runtime, artifacts, graph);
       const data = await openData(config, pool, emit);
       const classes = data.classes.length;
-      const { state } = await startingState(null, config, artifacts, classes, emit);
+      const { state } = await newState(config, artifacts, classes, emit);
       const session = await TrainSession.create(runtime, artifacts, classes, graph);
       await session.setState(state);
-      const curve = await sweep(session, data, artifacts, pool, config, range);
+      const curve = await sweep({ session, data, artifacts, pool }, config, range);
       const { points } = curve;
       const { arch } = artifacts.manifest;
       const { batchSize } = config;
@@ -70,59 +68,71 @@ export async function findLr(
   }
 }
 
-/** As many batches as there are rates, epoch after epoch. */
-async function* endless(loader: DataLoader, signal?: AbortSignal): AsyncGenerator<Batch, never> {
-  for (let epoch = 0; ; epoch++) {
+/** The first `count` batches of endless epochs. */
+async function* firstBatches(
+  loader: DataLoader,
+  count: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Batch, void, undefined> {
+  let taken = 0;
+  for (let epoch = 0; taken < count; epoch++) {
     for await (const batch of loader.epoch(epoch, { shuffle: true })) {
       signal?.throwIfAborted();
       yield batch;
+      if (++taken === count) return;
     }
   }
 }
 
+interface Sweep {
+  readonly session: TrainSession;
+  readonly data: RunData;
+  readonly artifacts: Artifacts;
+  readonly pool: LoaderPool;
+}
+
+/** Takes a step at each rate, until the loss runs away. */
 async function sweep(
-  session: TrainSession,
-  { train, classes, classWeights }: RunData,
-  artifacts: Artifacts,
-  pool: LoaderPool,
+  { session, data, artifacts, pool }: Sweep,
   config: ResolvedOptions,
   { minLr, maxLr, steps }: Range,
 ): Promise<LrCurve> {
-  const { batchSize, seed, signal, onEvent } = config;
-  const loader = new DataLoader({
-    artifacts,
-    pool,
-    dataset: train,
-    mode: 'train',
-    batchSize,
-    seed,
-  });
+  const { batchSize, seed, signal } = config;
+  const dataset = data.train;
+  const loader = new DataLoader({ artifacts, pool, dataset, mode: 'train', batchSize, seed });
+  const classes = data.classes.length;
   const rates = rangeOfRates(minLr, maxLr, steps);
-  const settings = { ...config, headLr: 0, classes: classes.length, classWeights };
   const curve = new LrCurve();
   const meter = new AverageMeter();
   const began = performance.now();
-  for await (const group of groupBatches(endless(loader, signal), stepsPerExecution(batchSize))) {
-    const done = curve.points.length;
-    const taken = group.slice(0, steps - done);
-    const own = rates.slice(done, done + taken.length);
-    const chunk = stackBatches(taken, settings, loader);
-    chunk.lr.set(own);
-    chunk.headLr.set(own);
-    const { losses, logits } = await session.step(chunk);
-    for (const [k, { labels }] of taken.entries()) {
+  const chunks = stackBatches(firstBatches(loader, steps, signal), {
+    maxSteps: stepsPerExecution(batchSize),
+    rates: (step) => ({ lr: rates[step] ?? NaN, headLr: rates[step] ?? NaN }),
+    settings: { ...config, classWeights: data.classWeights },
+    classes,
+    recycle: (images) => {
+      loader.recycle(images);
+    },
+  });
+  for await (const { stacked, steps: taken } of chunks) {
+    const { losses, logits } = await session.step(stacked);
+    for (const [k, { labels, rates: own }] of taken.entries()) {
       const loss = losses[k] ?? NaN;
-      if (!curve.add(own[k] ?? NaN, loss)) return curve;
-      const offset = k * labels.length * classes.length;
-      meter.addSums(batchSums(loss, logits, labels, classes.length, offset));
+      if (!curve.add(own.lr, loss)) return curve;
+      const offset = k * labels.length * classes;
+      meter.addSums(batchSums(loss, logits, labels, classes, offset));
     }
-    onEvent?.({
-      ...{ type: 'step', epoch: 1, epochs: 1, phase: 'train' },
-      ...{ batch: curve.points.length, batches: steps },
-      ...{ loss: meter.loss, accuracy: meter.accuracy },
+    config.onEvent?.({
+      type: 'step',
+      epoch: 1,
+      epochs: 1,
+      phase: 'train',
+      batch: curve.points.length,
+      batches: steps,
+      loss: meter.loss,
+      accuracy: meter.accuracy,
       imagesPerSecond: (1000 * meter.images) / (performance.now() - began),
     });
-    if (curve.points.length === steps) return curve;
   }
   return curve;
 }

@@ -1,51 +1,238 @@
-/** What happens before the first step of a run, new or resumed. */
+/** Everything before the first step: settings, device, images, weights, session and run folder, in this order. */
 
-import { createHash } from 'node:crypto';
-import path from 'node:path';
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import type { BestResult } from '../checkpoint/checkpoint.js';
-import { CheckpointFolder } from '../checkpoint/checkpoint-folder.js';
+import { stateLayout } from '../artifacts/state-layout.js';
+import { checkSameRun, writeDataFiles } from '../checkpoint/data-manifest.js';
+import { openResumePoint, openRunArtifacts, type ResumePoint } from '../checkpoint/resume-point.js';
+import { resumedOptions } from '../checkpoint/resume-settings.js';
+import { RunFolder } from '../checkpoint/run-folder.js';
+import { InterruptedError } from '../common/errors.js';
+import type { State } from '../common/tensor.js';
 import {
+  resolveTrainOptions,
   TRAIN_DEFAULTS,
+  type Naming,
   type ResolvedOptions,
   type TrainOptions,
 } from '../config/train-options.js';
-import type { Team } from '../distributed/process-group.js';
-import type { StartEvent, TrainEvent } from '../common/events.js';
+import { DataLoader } from '../data/data-loader.js';
 import type { RunData } from '../data/open-datasets.js';
-import type { DataLoader } from '../data/data-loader.js';
-import { openResumePoint, underRanks, type ResumePoint } from '../checkpoint/resume-point.js';
-import { FollowingRun, TrainingRun, type RunIdentity } from './training-run.js';
-import { RunFolder, type RunConfig } from '../checkpoint/run-folder.js';
-import type { TrainSession } from '../session/train-session.js';
-import type { State } from '../common/tensor.js';
-import { initialState } from '../platform/node/defaults.js';
+import { openDevice, type OpenDevice } from '../devices/choose-device.js';
+import {
+  assertSameOnAllRanks,
+  broadcastJson,
+  broadcastState,
+  localMainFirst,
+} from '../distributed/collectives.js';
+import { DdpTrainSession } from '../distributed/ddp-session.js';
+import { gatherHosts, threadsPerRank } from '../distributed/hosts.js';
+import type { ProcessGroup } from '../distributed/process-group.js';
+import { SharedStop } from '../distributed/shared-stop.js';
+import { ImageCache } from '../images/image-cache.js';
+import { LoaderPool } from '../images/worker-pool.js';
+import type { RunReport } from '../report/run-report.js';
+import { graphForProvider, TrainSession, trainingGraph } from '../session/train-session.js';
+import { initialState, openArtifacts } from '../platform/node/defaults.js';
+import {
+  identify,
+  openRun,
+  resumedFrom,
+  warner,
+  type IdentityWithConfig,
+  type RunSetup,
+} from './open-run.js';
+import { stepsPerExecution } from './stack-batches.js';
+import type { Training } from './training.js';
+import type { TrainingRun } from './training-run.js';
 
-export type Emit = (event: TrainEvent) => void;
-
-export function warner(emit: Emit): (message: string) => void {
-  return (message) => {
-    emit({ type: 'warning', message });
-  };
+/** Finds the run to resume, if there is one, and resolves the settings. They are the same on all ranks afterwards. */
+export async function setUp(
+  group: ProcessGroup,
+  options: TrainOptions,
+  naming: Naming,
+): Promise<RunSetup> {
+  const emit = (group.isMain ? options.onEvent : undefined) ?? (() => undefined);
+  const hosts = await gatherHosts(group);
+  const point = await findResumePoint(group, options, warner(emit));
+  const config = resolveTrainOptions(
+    point === null ? options : resumedOptions(point, options, naming),
+    naming,
+  );
+  await assertSameOnAllRanks(group, sharedSettings(config), hosts);
+  return { group, hosts, config, point, emit };
 }
 
-/** Null for a new run. */
-export async function findResumePoint(
+/** Returns the checkpoint that rank 0 finds; the other ranks take its state over later. Null for a new run. */
+async function findResumePoint(
+  group: ProcessGroup,
   { resume, artifacts }: TrainOptions,
-  emit: Emit,
+  warn: (message: string) => void,
 ): Promise<ResumePoint | null> {
-  return resume === undefined ? null : openResumePoint(resume, artifacts, warner(emit));
+  const search = group.isMain && resume !== undefined;
+  const own = search ? await openResumePoint(resume, artifacts, warn) : null;
+  const found = await broadcastJson(
+    group,
+    own && { file: own.file, run: own.run, runDir: own.runDir },
+  );
+  if (group.isMain || found === null) return own;
+  const opened = await openRunArtifacts(found.run, artifacts);
+  return { ...found, artifacts: opened, state: new Map() };
 }
 
-/** The state to begin with, and for people where it comes from. */
-export async function startingState(
-  point: ResumePoint | null,
+/** Settings that may differ between ranks. */
+const OWN_SETTINGS = ['weights', 'device', 'workers', 'threads', 'cache', 'cacheMegabytes'];
+
+/** Returns the settings that must be the same on every rank. */
+function sharedSettings(config: ResolvedOptions): Record<string, unknown> {
+  const names = Object.keys(TRAIN_DEFAULTS).filter((name) => !OWN_SETTINGS.includes(name));
+  return Object.fromEntries(names.map((name) => [name, config[name as keyof ResolvedOptions]]));
+}
+
+/** A training that is ready for its first step, with what must be closed after its last. */
+export interface PreparedTraining extends Training {
+  /** Null on ranks other than 0. */
+  readonly report: RunReport | null;
+  /** Ends the threads of the data loader and of ONNX Runtime. */
+  close(): Promise<void>;
+}
+
+/** The threads that a training uses, closed in the order in which they were opened. */
+class OpenThreads {
+  readonly #open: { close(): Promise<void> }[] = [];
+
+  add<T extends { close(): Promise<void> }>(threads: T): T {
+    this.#open.push(threads);
+    return threads;
+  }
+
+  async close(): Promise<void> {
+    for (const threads of this.#open.splice(0)) await threads.close();
+  }
+}
+
+/**
+ * Opens all that the loop needs and reports the start of the run.
+ *
+ * @throws InterruptedError if it was asked to stop before the run folder was there.
+ */
+export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
+  const { point, config, emit } = setup;
+  const artifacts =
+    point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch)));
+  const threads = new OpenThreads();
+  let run: TrainingRun | null = null;
+  try {
+    const inputs = await openInputs(setup, artifacts, threads);
+    const { session, state, trainLoader, valLoader } = inputs;
+    config.signal?.throwIfAborted();
+    const loaded = session.setState(state);
+    // Awaited below. If something fails before that, report that error and not this one.
+    loaded.catch(() => undefined);
+    run = await openRun(setup, inputs);
+    await loaded;
+    // The runtime has the state now, and a checkpoint too: keep no third copy of it through the run.
+    state.clear();
+    if (setup.group.isMain) await writeDataFiles(new RunFolder(run.dir), inputs.data);
+    reportStart(setup, inputs, run);
+    const report = await openReport(setup, inputs, run);
+    const reached = run;
+    return {
+      group: setup.group,
+      stop: inputs.stop,
+      config,
+      artifacts,
+      runtime: inputs.device.runtime,
+      session,
+      stepsPerExecution: inputs.stepsPerExecution,
+      trainLoader,
+      valLoader,
+      classes: inputs.data.classes,
+      classWeights: inputs.data.classWeights,
+      run,
+      emit,
+      report,
+      onEpochEnd: async (predictions) => {
+        await report?.epoch({ records: reached.history, best: reached.best }, predictions);
+      },
+      close: () => threads.close(),
+    };
+  } catch (error) {
+    await threads.close();
+    if (run !== null) throw error;
+    throw config.signal?.aborted === true ? new InterruptedError(null, 0) : error;
+  }
+}
+
+/** What the run works with, before its run folder is opened. */
+interface Inputs {
+  readonly artifacts: Artifacts;
+  readonly pool: LoaderPool;
+  readonly device: OpenDevice;
+  readonly data: RunData;
+  readonly identity: IdentityWithConfig;
+  readonly stop: SharedStop;
+  readonly session: TrainSession;
+  readonly stepsPerExecution: number;
+  /** The state that the run begins with, and where it comes from. */
+  readonly state: State;
+  readonly source: string;
+  readonly trainLoader: DataLoader;
+  readonly valLoader: DataLoader;
+}
+
+async function openInputs(
+  setup: RunSetup,
+  artifacts: Artifacts,
+  threads: OpenThreads,
+): Promise<Inputs> {
+  const { group, hosts, config, point, emit } = setup;
+  const pool = threads.add(new LoaderPool({ artifacts, workers: config.workers }));
+  // Open the device first, so that a missing one is reported before images and weights are loaded.
+  const cpuThreads = threadsPerRank(config.threads, group.rank, hosts);
+  const device = await openDevice(config.device, cpuThreads, artifacts);
+  const runtime = threads.add(device.runtime);
+  const { provider } = runtime;
+  const graph = trainingGraph(config);
+  if (group.size === 1) TrainSession.prepare(runtime, artifacts, graph);
+  // Loading sharp is slow; ONNX Runtime optimises the graph meanwhile.
+  const { openData } = await import('../data/open-datasets.js');
+  const data = await localMainFirst(group, hosts, () => openData(config, pool, emit));
+  const identity = identify(setup, artifacts, data, provider);
+  const { classes } = data;
+  await assertSameOnAllRanks(group, { classes, provider, ...identity.fingerprints }, hosts);
+  if (point !== null && group.isMain) await checkSameRun(point, { ...identity, provider }, data);
+  // Read while ONNX Runtime still optimises the graph.
+  const { state, source } = await startingState(setup, artifacts, classes.length);
+  const session = await openSession(setup, artifacts, classes.length, device);
+  const { trainLoader, valLoader } = openLoaders(setup, artifacts, pool, data);
+  const stop = new SharedStop(group, config.signal);
+  const opened = { artifacts, pool, device, data, identity, stop, session, state, source };
+  const steps =
+    group.size === 1 ? stepsPerExecution(config.batchSize, graphForProvider(provider, graph)) : 1;
+  return { ...opened, stepsPerExecution: steps, trainLoader, valLoader };
+}
+
+/** Returns rank 0's starting state and, for people, where it comes from. */
+async function startingState(
+  { group, point, config, emit }: RunSetup,
+  artifacts: Artifacts,
+  classes: number,
+): Promise<{ state: State; source: string }> {
+  const found = point === null ? null : { state: point.state, source: point.file };
+  const own = group.isMain ? (found ?? (await newState(config, artifacts, classes, emit))) : null;
+  const source = await broadcastJson(group, own?.source ?? '');
+  const layout = stateLayout(artifacts.manifest, classes);
+  return { state: await broadcastState(group, own?.state ?? null, layout), source };
+}
+
+/** Returns the state that a new run begins with. */
+export function newState(
   { weights, seed, signal }: ResolvedOptions,
   artifacts: Artifacts,
   classes: number,
-  emit: Emit,
+  emit: RunSetup['emit'],
 ): Promise<{ state: State; source: string }> {
-  if (point !== null) return { state: point.state, source: point.file };
   return initialState(artifacts, {
     weights,
     classes,
@@ -57,148 +244,71 @@ export async function startingState(
   });
 }
 
-/** What is in every checkpoint of the run, and the content of config.json. */
-export function identify(
-  config: ResolvedOptions,
+function openSession(
+  { group, config }: RunSetup,
   artifacts: Artifacts,
-  { classes, fingerprint }: RunData,
-  provider: string,
-  ranks: number,
-): RunIdentity & { readonly config: RunConfig } {
-  const { arch, graphs, preprocessing } = artifacts.manifest;
-  // The crops' ranges and the chance of a flip are in no graph.
-  const hashes = createHash('sha256').update(JSON.stringify(preprocessing));
-  for (const { sha256 } of Object.values(graphs)) hashes.update(sha256);
+  classes: number,
+  { runtime }: OpenDevice,
+): Promise<TrainSession> {
+  return group.size === 1
+    ? TrainSession.create(runtime, artifacts, classes, trainingGraph(config))
+    : DdpTrainSession.open({ group, runtime, artifacts, classes, settings: config });
+}
+
+function openLoaders(
+  { group, config }: RunSetup,
+  artifacts: Artifacts,
+  pool: LoaderPool,
+  data: RunData,
+): { trainLoader: DataLoader; valLoader: DataLoader } {
+  const { batchSize, seed } = config;
+  const cache = config.cache === 'ram' ? new ImageCache(config.cacheMegabytes * 1e6) : undefined;
+  const shard = group.size === 1 ? {} : { shard: { rank: group.rank, ranks: group.size } };
+  const shared = { artifacts, pool, batchSize, seed, cache, ...shard };
   return {
-    arch,
-    classes,
-    fingerprints: { data: fingerprint, artifacts: hashes.digest('hex') },
-    config: {
-      ...describeConfig(config, arch, classes, provider),
-      ...(ranks > 1 ? { ranks } : {}),
-    },
+    trainLoader: new DataLoader({ ...shared, dataset: data.train, mode: 'train' }),
+    valLoader: new DataLoader({ ...shared, dataset: data.val, mode: 'evaluate' }),
   };
 }
 
-/** Every setting that has a value, and what it was resolved against. Paths are absolute. */
-function describeConfig(
-  config: ResolvedOptions,
-  arch: string,
-  classes: readonly string[],
-  provider: string,
-): RunConfig {
-  const { data, artifacts, weights, trainDataset, valDataset } = config;
-  const custom = trainDataset !== undefined || valDataset !== undefined;
-  const isFile = weights !== 'imagenet' && weights !== 'random';
-  return {
-    ...config,
-    // What is no setting; JSON leaves it out.
-    ...{ onEvent: undefined, signal: undefined, resume: undefined },
-    ...{ trainDataset: undefined, valDataset: undefined },
-    ...(isFile ? { weights: path.resolve(weights) } : {}),
-    ...(data === undefined ? {} : { data: path.resolve(data) }),
-    ...(artifacts === undefined ? {} : { artifacts: path.resolve(artifacts) }),
-    ...(custom ? { customDataset: true } : {}),
-    provider,
-    arch,
-    classes,
-  };
-}
-
-/** Settings of a rank alone: what the others' are does not matter to it. */
-const OWN_SETTINGS = ['weights', 'device', 'workers', 'threads', 'cache', 'cacheMegabytes'];
-
-/** What must be the same on every rank. */
-export function sharedSettings(config: ResolvedOptions): Record<string, unknown> {
-  const names = Object.keys(TRAIN_DEFAULTS).filter((name) => !OWN_SETTINGS.includes(name));
-  return Object.fromEntries(names.map((name) => [name, config[name as keyof ResolvedOptions]]));
-}
-
-/** Makes or takes up the run, of this process or of the ranks together. */
-export async function openRun(
-  team: Team,
-  found: ResumePoint | null,
-  config: ResolvedOptions,
-  session: TrainSession,
-  state: State,
-  identity: RunIdentity & { readonly config: RunConfig },
-  loader: DataLoader,
-  emit: Emit,
-): Promise<TrainingRun> {
-  const { batchSize, dataset, batchCount } = loader;
-  const options = { images: dataset.length, batchSize, warn: warner(emit) };
-  const point = found && { ...found, run: underRanks(found.run, team.ranks, options) };
-  return team.openRun(
-    () => openRunFolder(point, config, session, state, identity, batchCount, emit),
-    ({ dir, best }) => {
-      const [folder, from] = [new RunFolder(dir), point && { ...point.run, best }];
-      const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep);
-      return new FollowingRun(folder, checkpoints, session, identity, batchCount, from);
-    },
-  );
-}
-
-/** A new run writes a checkpoint of step 0: from here on there is always one to go on from. */
-async function openRunFolder(
-  point: ResumePoint | null,
-  config: ResolvedOptions,
-  session: TrainSession,
-  state: State,
-  identity: RunIdentity & { readonly config: RunConfig },
-  stepsPerEpoch: number,
-  emit: Emit,
-): Promise<TrainingRun> {
-  const folder = await RunFolder.create(config.out, identity.config);
-  const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep);
-  const open = (from: ConstructorParameters<typeof TrainingRun>[5]): TrainingRun =>
-    new TrainingRun(folder, checkpoints, session, identity, stepsPerEpoch, from);
-  if (point === null) {
-    const run = open(null);
-    await run.save(state);
-    return run;
-  }
-  const { run: reached, file, runDir } = point;
-  await folder.writeMetrics(reached.records);
-  if (path.resolve(file) === path.resolve(checkpoints.file('last')))
-    checkpoints.markLast(reached.step);
-  const best = await repairCheckpoints(point, config, emit);
-  const run = open({ ...reached, best });
-  if (runDir === null) await run.save(state);
-  return run;
-}
-
-/**
- * Brings the checkpoints of a run that was killed between two writes to where it would have brought them:
- * the best weights are there, and no more older ones than are to be kept.
- *
- * @returns the best result so far; null, with a warning, if its weights are lost.
- */
-export async function repairCheckpoints(
-  { run, file }: ResumePoint,
-  { out, keep }: ResolvedOptions,
-  emit: Emit,
-): Promise<BestResult | null> {
-  const checkpoints = new CheckpointFolder(new RunFolder(out).checkpoints, keep);
-  const best = checkpoints.file('best');
-  const beside = path.join(path.dirname(file), path.basename(best));
-  const epoch = run.best?.epoch ?? 0;
-  const found = epoch > 0 && (await checkpoints.restoreBest(epoch, [file, beside]));
-  // Not before: the best weights may have been in one of the older ones.
-  await checkpoints.prune(run.step);
-  if (found || run.best === null) return run.best;
-  warner(emit)(
-    `expected the best weights so far, of epoch ${epoch}, in ${best}, found them missing or damaged; ` +
-      'the best of the epochs to come will be kept',
-  );
-  return null;
-}
-
-/** For the start event. */
-export function resumedFrom(
-  point: ResumePoint | null,
+function reportStart(
+  { group, hosts, point, emit }: RunSetup,
+  inputs: Inputs,
   run: TrainingRun,
-): Pick<StartEvent, 'resumed'> {
-  if (point === null) return {};
-  const { epoch, step, best, progress } = run;
-  return { resumed: { file: point.file, epoch, step, best, batch: progress.batch } };
+): void {
+  const { device, data, source } = inputs;
+  const ranks = { size: group.size, hosts: new Set(hosts).size, library: group.backend };
+  emit({
+    type: 'start',
+    device: device.runtime.provider,
+    deviceReason: device.reason,
+    classes: data.classes,
+    trainImages: data.train.length,
+    valImages: data.val.length,
+    weightsSource: source,
+    ...(group.size === 1 ? {} : { ranks }),
+    runDir: run.dir,
+    ...resumedFrom(point, run),
+  });
+}
+
+/** Opens report.html on rank 0. */
+async function openReport(
+  { group, config, emit }: RunSetup,
+  { artifacts, pool, data, device, identity }: Inputs,
+  run: TrainingRun,
+): Promise<RunReport | null> {
+  const { RunReport } = await import('../report/run-report.js');
+  if (!group.isMain) return null;
+  const { epochs, seed } = config;
+  const { provider } = device.runtime;
+  return new RunReport(
+    {
+      ...data,
+      ...{ dir: run.dir, artifacts, pool, device: provider, epochs, seed },
+      settings: identity.config,
+      warn: warner(emit),
+    },
+    { records: run.history, best: run.best },
+  );
 }

@@ -1,134 +1,174 @@
 /** A run under way: where it is, how that is saved, and what becomes of it when it is stopped. */
 
-import type { BestResult, TrainerState } from '../checkpoint/checkpoint.js';
-import type { CheckpointFolder } from '../checkpoint/checkpoint-folder.js';
-import { EpochProgress } from './train-epoch.js';
+import type { BestResult, Checkpoint } from '../checkpoint/checkpoint.js';
+import type { TrainerState } from '../checkpoint/trainer-state.js';
 import { DatasetError, InterruptedError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
-import type { RunFolder } from '../checkpoint/run-folder.js';
+import type { State } from '../common/tensor.js';
 import { isBetter } from '../metrics/is-better.js';
 import type { TrainSession } from '../session/train-session.js';
-import type { State } from '../common/tensor.js';
+import { EpochProgress } from './epoch-progress.js';
 
-/** What stays the same through a run, and is in every checkpoint of it. */
+/** The part of every checkpoint that stays the same through a run. */
 export type RunIdentity = Pick<TrainerState, 'arch' | 'classes' | 'fingerprints' | 'config'>;
+
+/** Writes the metrics of a run. */
+export interface MetricsFile {
+  /** Run folder. */
+  readonly dir: string;
+  writeMetrics(history: readonly PhaseRecord[]): Promise<void>;
+}
+
+/** Writes the checkpoints of a run. */
+export interface CheckpointStore {
+  /** Writes the latest checkpoint. */
+  save(checkpoint: Checkpoint): Promise<void>;
+  /** Writes the checkpoint with the best weights. */
+  saveBest(checkpoint: Checkpoint): Promise<void>;
+}
+
+/** Checkpoints of the ranks other than 0: they write nothing. */
+export const NO_CHECKPOINTS: CheckpointStore = {
+  save: () => Promise.resolve(),
+  saveBest: () => Promise.resolve(),
+};
+
+/** Returns the metrics file of the ranks other than 0, which know the run folder and write nothing. */
+export function noMetricsFile(dir: string): MetricsFile {
+  return { dir, writeMetrics: () => Promise.resolve() };
+}
+
+export interface TrainingRunOptions {
+  readonly metrics: MetricsFile;
+  /** {@link NO_CHECKPOINTS} on ranks other than 0. */
+  readonly checkpoints: CheckpointStore;
+  readonly session: Pick<TrainSession, 'getState'>;
+  readonly identity: RunIdentity;
+  /** Training batches per epoch. */
+  readonly stepsPerEpoch: number;
+  /** Saves a checkpoint whenever the step of the run is a multiple of this; 0 saves at the end of epochs only. */
+  readonly saveEvery: number;
+}
+
+/** The part of a checkpoint that a run goes on from. */
+export type ReachedState = Pick<TrainerState, 'epoch' | 'step' | 'partial' | 'best' | 'records'>;
 
 export class TrainingRun {
   /** Epochs completed. */
   epoch: number;
-  /** Of the training of the epoch under way. */
-  progress: EpochProgress;
+  /** Training of the epoch under way. */
+  epochProgress: EpochProgress;
   best: BestResult | null;
-  /** One for each phase completed. */
-  records: readonly PhaseRecord[];
-  #firstStep: number;
-
-  /**
-   * @param stepsPerEpoch training batches of an epoch.
-   * @param from where it goes on; null for a new run.
-   */
-  constructor(
-    readonly folder: RunFolder,
-    private readonly checkpoints: CheckpointFolder,
-    private readonly session: Pick<TrainSession, 'getState'>,
-    private readonly identity: RunIdentity,
-    private readonly stepsPerEpoch: number,
-    from: Pick<TrainerState, 'epoch' | 'step' | 'partial' | 'best' | 'records'> | null,
-  ) {
-    this.epoch = from?.epoch ?? 0;
-    this.progress = new EpochProgress(from?.partial ?? null);
-    this.best = from?.best ?? null;
-    this.records = from?.records ?? [];
-    this.#firstStep = (from?.step ?? 0) - this.progress.batch;
-  }
-
+  /** The records of the phases completed. */
+  history: readonly PhaseRecord[];
+  readonly stepsPerEpoch: number;
   /** Training steps completed before the epoch under way. */
-  get firstStep(): number {
-    return this.#firstStep;
+  #firstStep: number;
+  readonly #options: TrainingRunOptions;
+
+  /** @param from where the run goes on; null for a new run. */
+  constructor(options: TrainingRunOptions, from: ReachedState | null) {
+    this.#options = options;
+    this.stepsPerEpoch = options.stepsPerEpoch;
+    this.epoch = from?.epoch ?? 0;
+    this.epochProgress = new EpochProgress(from?.partial ?? null);
+    this.best = from?.best ?? null;
+    this.history = from?.records ?? [];
+    this.#firstStep = (from?.step ?? 0) - this.epochProgress.batch;
   }
 
-  get step(): number {
-    return this.firstStep + this.progress.batch;
+  /** Run folder. */
+  get dir(): string {
+    return this.#options.metrics.dir;
+  }
+
+  /** Training steps completed since the start of the run. */
+  get globalStep(): number {
+    return this.#firstStep + this.epochProgress.batch;
+  }
+
+  /** Returns whether a checkpoint is due after a step of the run. */
+  isSavePoint(step = this.globalStep): boolean {
+    const { saveEvery } = this.#options;
+    return saveEvery > 0 && step % saveEvery === 0;
+  }
+
+  /** Returns whether no epoch is left to train. */
+  isDone({ epochs, earlyStop }: { epochs: number; earlyStop: number }): boolean {
+    return this.epoch >= epochs || isStalled(this, earlyStop);
   }
 
   /** Writes a checkpoint of where the run is. No step may be under way. */
   async save(state?: State): Promise<void> {
-    await this.checkpoints.save({
-      state: state ?? (await this.session.getState()),
-      run: this.#state(),
-    });
+    const { checkpoints, session } = this.#options;
+    if (checkpoints === NO_CHECKPOINTS) return;
+    await checkpoints.save({ state: state ?? (await session.getState()), run: this.#state() });
   }
 
   #state(): TrainerState {
-    const { epoch, step, best, progress, records } = this;
+    const { epoch, globalStep, best, epochProgress, history } = this;
     // The training record of an epoch whose validation is not done is made again from `partial`.
-    const done = records.filter((record) => record.epoch <= epoch);
-    return { ...this.identity, epoch, step, partial: progress.partial, best, records: done };
+    const records = history.filter((record) => record.epoch <= epoch);
+    const { partial } = epochProgress;
+    return { ...this.#options.identity, epoch, step: globalStep, partial, best, records };
   }
 
-  /** Adds a line to metrics.jsonl. */
-  async record(record: PhaseRecord): Promise<void> {
-    this.records = [...this.records, record];
-    await this.folder.writeMetrics(this.records);
+  /** Adds the record of a completed phase to metrics.jsonl. */
+  async log(record: PhaseRecord): Promise<void> {
+    this.history = [...this.history, record];
+    await this.#options.metrics.writeMetrics(this.history);
   }
 
-  /** The validation of an epoch is done: the next one begins. `last` is written, then `best`. */
-  async finishEpoch(state: State, validation: PhaseRecord): Promise<void> {
-    await this.record(validation);
+  /** Completes an epoch by the record of its validation. Writes the latest checkpoint, then the best one. */
+  async completeEpoch(state: State, validation: PhaseRecord): Promise<void> {
+    await this.log(validation);
     this.epoch += 1;
     this.#firstStep += this.stepsPerEpoch;
-    this.progress = new EpochProgress();
+    this.epochProgress = new EpochProgress();
     const { accuracy, loss } = validation;
     const improved = this.best === null || isBetter(validation, this.best);
     if (improved) this.best = { epoch: this.epoch, accuracy, loss };
-    // In this order: were it killed between the two, `best` can be had from `last`.
+    // In this order: after a kill between the two, the best weights can be taken from the latest checkpoint.
     await this.save(state);
-    if (improved) await this.saveBest(state);
-  }
-
-  /** Writes the best weights, which are those of `state`. */
-  async saveBest(state: State): Promise<void> {
-    await this.checkpoints.saveBest({ state, run: this.#state() });
+    if (improved) await this.#options.checkpoints.saveBest({ state, run: this.#state() });
   }
 
   /**
-   * Saves what was reached when `error` ended the run, if it is worth it, and completes the error.
+   * Returns the error to throw when `error` has ended the run. Saves a checkpoint first, if the run was stopped or an
+   * image could not be read.
    *
-   * @param signal the run was asked to stop, if `error` is its reason.
+   * @param signal asked the run to stop, if `error` is its reason.
    */
   async stopped(error: unknown, signal?: AbortSignal): Promise<unknown> {
-    const { dir } = this.folder;
+    const { dir, globalStep } = this;
     if (signal?.aborted === true && error === signal.reason) {
       await this.save();
-      return new InterruptedError(dir, this.step);
+      return new InterruptedError(dir, globalStep);
     }
-    if (!(error instanceof DatasetError)) return error;
+    if (!(error instanceof DatasetError) || this.#options.checkpoints === NO_CHECKPOINTS) {
+      return error;
+    }
     await this.save();
     return new DatasetError(
-      `${error.message} (in epoch ${this.epoch + 1}, after step ${this.step}; what was reached is saved: ` +
+      `${error.message} (in epoch ${this.epoch + 1}, after step ${globalStep}; what was reached is saved: ` +
         `with the file as it was, go on with --resume ${dir})`,
       { cause: error },
     );
   }
 }
 
-/** The run as ranks that do not lead see it: they keep count, and leave the writing to rank 0. */
-export class FollowingRun extends TrainingRun {
-  override save(): Promise<void> {
-    return Promise.resolve();
-  }
+/** Returns whether nothing is left to do for a run. */
+export function isFinished(
+  run: TrainerState,
+  { epochs, earlyStop }: { epochs: number; earlyStop: number },
+): boolean {
+  return run.partial === null && (run.epoch >= epochs || isStalled(run, earlyStop));
+}
 
-  override saveBest(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  override record(record: PhaseRecord): Promise<void> {
-    this.records = [...this.records, record];
-    return Promise.resolve();
-  }
-
-  override stopped(error: unknown, signal?: AbortSignal): Promise<unknown> {
-    const asked = signal?.aborted === true && error === signal.reason;
-    return Promise.resolve(asked ? new InterruptedError(this.folder.dir, this.step) : error);
-  }
+/** Returns whether `patience` epochs have passed since the best one; never for 0. */
+export function isStalled(
+  { epoch, best }: Pick<TrainerState, 'epoch' | 'best'>,
+  patience: number,
+): boolean {
+  return patience > 0 && best !== null && epoch - best.epoch >= patience;
 }

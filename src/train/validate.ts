@@ -1,70 +1,102 @@
-/** One pass over labelled images with the very model that ships. */
+/** One pass over the validation images with the very model that is exported. */
 
-import { PredictionList, type Predictions } from '../metrics/predictions.js';
-import { EpochTimer, type OnBatch, type EpochMetrics } from './train-epoch.js';
-import { TrainingError } from '../common/errors.js';
-import type { Batch, DataLoader } from '../data/data-loader.js';
+import { DistributedError } from '../common/errors.js';
+import { float32Tensor } from '../common/tensor.js';
 import { AverageMeter } from '../metrics/average-meter.js';
 import { crossEntropy } from '../metrics/logits.js';
-import type { OrtWorker } from '../session/ort-worker.js';
-import { float32Tensor } from '../common/tensor.js';
+import { PredictionList, type Predictions } from '../metrics/predictions.js';
+import { EpochProgress, requireFinite, type EpochMetrics } from './epoch-progress.js';
+import { EpochTimer } from './epoch-timer.js';
+import { reduceSums } from './train-epoch.js';
+import { emitStep, type Training } from './training.js';
 
-/** A finished pass, and what the model said of each image. */
+/** Results of a validation, and what the model said of each image. */
 export interface Evaluation extends EpochMetrics {
   readonly predictions: Predictions;
 }
 
 /**
- * Runs an exported model over `batches`; the loss is cross entropy, the mean over all images.
+ * Runs the exported model over this rank's part of the validation images; the loss is cross entropy, the mean over
+ * the images.
  *
- * The model, not the training state, is what is run: its weights are constants, which the runtime packs
- * once (about 1.6 times as fast as weights given as inputs), and what is validated is what ships.
+ * The model is run, not the training graph: its weights are constants, which ONNX Runtime packs once (about 1.6 times
+ * as fast as weights given as inputs), and what is validated is what is exported.
  *
  * @param model bytes of a model with the input `input` [N, 3, S, S] and the output `logits` [N, C]; given away.
- * @param signal where it aborts, its reason is thrown after the batch under way.
- * @throws TrainingError if the loss is not finite.
+ * @throws TrainingError if the loss is not finite. The reason of the stop signal, after the batch under way.
  */
-export async function evaluate(
-  runtime: OrtWorker,
+export async function validate(
+  t: Omit<Training, 'group' | 'session' | 'onEpochEnd'>,
   model: Uint8Array<ArrayBuffer>,
-  loader: DataLoader,
-  batches: AsyncIterable<Batch>,
-  { classes, inputSize }: { classes: number; inputSize: number },
-  onBatch: OnBatch,
-  signal?: AbortSignal,
 ): Promise<Evaluation> {
-  const clock = new EpochTimer();
-  const meter = new AverageMeter();
+  const { runtime, valLoader, run } = t;
+  const { inputSize } = t.artifacts.manifest.preprocessing;
+  const classes = t.classes.length;
+  const timer = new EpochTimer();
+  const progress = new EpochProgress();
   const predictions = new PredictionList(classes);
   const session = await runtime.loadGiven(model);
-  let done = 0;
   try {
-    for await (const { images, labels, indices } of batches) {
-      clock.dataReady();
+    for await (const { images, labels, indices } of valLoader.epoch(run.epoch, {
+      shuffle: false,
+    })) {
       const input = float32Tensor([labels.length, 3, inputSize, inputSize], images);
-      const { logits } = await runtime.run(session, { input }, ['logits']);
-      clock.runtimeIdle();
-      loader.recycle(images);
+      const { logits } = await timer.compute(() => runtime.run(session, { input }, ['logits']));
+      valLoader.recycle(images);
       const rows = logits?.data as Float32Array;
-      let loss = 0;
+      let lossSum = 0;
       labels.forEach((label, row) => {
-        loss += crossEntropy(rows, row * classes, classes, label);
+        lossSum += crossEntropy(rows, row * classes, classes, label);
       });
-      meter.add(loss / labels.length, rows, labels, classes);
+      const loss = lossSum / labels.length;
+      progress.meter.add(loss, rows, labels, classes);
       predictions.add(indices, labels, rows);
-      if (!Number.isFinite(loss)) throw notFinite(loss / labels.length, done + 1);
-      onBatch(++done, meter, clock.seconds);
-      signal?.throwIfAborted();
+      progress.batch++;
+      const where = `in batch ${progress.batch}; the training diverges, lower --lr`;
+      await requireFinite('validation loss', loss, () => where);
+      progress.setTimes(timer);
+      emitStep(t, 'val', progress);
+      t.stop.signal?.throwIfAborted();
     }
   } finally {
     await runtime.release(session);
   }
-  const { seconds, dataWaitSeconds } = clock;
+  const { seconds, dataWaitSeconds } = timer;
+  const { meter } = progress;
   return { meter, seconds, dataWaitSeconds, predictions: predictions.finish() };
 }
 
-function notFinite(loss: number, batch: number): TrainingError {
-  return new TrainingError(
-    `expected a finite validation loss, got ${loss} in batch ${batch}; the training diverges, lower --lr`,
-  );
+/**
+ * Returns the validation of all images from the validations of the ranks' parts.
+ *
+ * @throws DistributedError if the parts do not add up to all images.
+ */
+export async function gatherEvaluation(
+  { group, stop, valLoader }: Pick<Training, 'group' | 'stop' | 'valLoader'>,
+  own: Evaluation,
+): Promise<Evaluation> {
+  if (group.size === 1) return own;
+  const { classes, indices, labels, logits } = own.predictions;
+  const images = valLoader.length;
+  const sums = await reduceSums(stop, own.meter.sums);
+  if (sums.images !== images) {
+    throw new DistributedError(
+      `expected the ranks to have validated ${images} images together, got ${sums.images}; their data differ`,
+    );
+  }
+  // Each row belongs to one rank and is zero on the others, so the sum puts the rows together.
+  const allLogits = new Float32Array(images * classes);
+  const allLabels = new Float64Array(images);
+  indices.forEach((index, row) => {
+    allLogits.set(logits.subarray(row * classes, (row + 1) * classes), index * classes);
+    allLabels[index] = labels[row] ?? 0;
+  });
+  const predictions = {
+    classes,
+    indices: Uint32Array.from({ length: images }, (_, index) => index),
+    labels: Int32Array.from(await group.allReduce(allLabels)),
+    logits: await group.allReduce(allLogits),
+  };
+  stop.signal?.throwIfAborted();
+  return { ...own, meter: new AverageMeter(sums), predictions };
 }

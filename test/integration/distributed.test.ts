@@ -5,7 +5,7 @@ import path from 'node:path';
 import { clip } from '../../src/distributed/ddp-session.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import type { TrainerState } from '../../src/checkpoint/checkpoint.js';
-import { underRanks } from '../../src/checkpoint/resume-point.js';
+import { adaptToWorldSize } from '../../src/checkpoint/resume-point.js';
 import { shardLength, shardOf } from '../../src/data/sampler.js';
 import { TrainSession } from '../../src/session/train-session.js';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
@@ -77,7 +77,7 @@ describe('a run resumed with another number of ranks', () => {
     const config = before === undefined ? {} : { ranks: before };
     const run = { config, partial: { ...partial, batch } } as unknown as TrainerState;
     const warn = (message: string): void => void warnings.push(message);
-    const found = underRanks(run, now, { images: 26, batchSize: 4, warn });
+    const found = adaptToWorldSize(run, now, { images: 26, batchSize: 4, warn });
     return [found.partial?.batch, warnings.length];
   };
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { ImageFolder } from '../../src/data/image-folder.js';
 import { type Dataset } from '../../src/data/dataset.js';
-import { trainEpoch } from '../../src/train/train-epoch.js';
+import { trainLoneEpoch } from '../../src/train/train-epoch.js';
 import { DataLoader } from '../../src/data/data-loader.js';
 import { stepLr } from '../../src/train/lr-schedule.js';
 import type { OrtWorker } from '../../src/session/ort-worker.js';
@@ -87,16 +87,14 @@ export async function twentySteps(
   try {
     for (let epoch = 0; epoch < epochs; epoch++) {
       const rate = stepLr(epoch, { lr, stepSize: 1, gamma });
-      const settings = { lr: rate, momentum: 0.9, weightDecay: 0, classes };
-      const batches = loader.epoch(epoch);
-      await trainEpoch(
+      await trainLoneEpoch({
         session,
+        batches: loader.epoch(epoch),
         loader,
-        batches,
-        stepsPerExecution(batchSize),
-        settings,
-        () => undefined,
-      );
+        stepsPerExecution: stepsPerExecution(batchSize),
+        classes,
+        settings: { lr: rate, momentum: 0.9, weightDecay: 0 },
+      });
       if (epoch === 0) firstEpoch = await session.getState();
     }
     return { losses, start, firstEpoch, end: await session.getState() };

@@ -8,8 +8,8 @@ import { softmax } from '../../src/metrics/logits.js';
 import { readConfigFile } from '../../src/config/config-file.js';
 import { resolveTrainOptions } from '../../src/config/train-options.js';
 import { ConfigError } from '../../src/common/errors.js';
-import { isStalled } from '../../src/checkpoint/resume-point.js';
-import { scheduledLr, type ScheduleSettings } from '../../src/train/lr-schedule.js';
+import { isStalled } from '../../src/train/training-run.js';
+import { learningRates, type ScheduleSettings } from '../../src/train/lr-schedule.js';
 import { resolveClassWeights } from '../../src/data/class-weights.js';
 import { targetRows } from '../../src/train/loss-targets.js';
 import { ROOT } from '../support/paths.js';
@@ -75,8 +75,10 @@ describe('the targets of the training loss', () => {
 test.each(schedules)(
   "$schedule with $warmup epochs of warm-up has PyTorch's rates",
   ({ lr, warmup, rates, ...settings }) => {
-    const found = rates.map((_, epoch) =>
-      scheduledLr(lr, epoch, { ...settings, warmupEpochs: warmup }),
+    const [stepsPerEpoch, headLr] = [7, 0];
+    const all = { ...settings, lr, headLr, warmupEpochs: warmup };
+    const found = rates.map(
+      (_, epoch) => learningRates(epoch * stepsPerEpoch, stepsPerEpoch, all).lr,
     );
     found.forEach((rate, epoch) => {
       expect(Math.abs(rate - (rates[epoch] ?? NaN))).toBeLessThan(1e-15);

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Dataset, Sample } from '../../src/data/dataset.js';
 import { nodePlatform } from '../../src/platform/node/node-platform.js';
-import { DataLoader, type Batch, type LoaderOptions } from '../../src/data/data-loader.js';
+import type { Batch } from '../../src/data/batch.js';
+import { DataLoader, type LoaderOptions } from '../../src/data/data-loader.js';
 import { decodeFixture, references, transformFixture } from '../parity/pixel-fixtures.js';
 import { FIXTURES } from './paths.js';
 

@@ -8,10 +8,11 @@ import path from 'node:path';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { ImageFolder } from '../../../src/data/image-folder.js';
 import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
-import { trainEpoch } from '../../../src/train/train-epoch.js';
+import { trainLoneEpoch } from '../../../src/train/train-epoch.js';
 import { writeFileAtomic } from '../../../src/common/node/atomic-file.js';
 import { launchInfoFromEnv } from '../../../src/distributed/launcher.js';
-import { DataLoader, type Batch } from '../../../src/data/data-loader.js';
+import type { Batch } from '../../../src/data/batch.js';
+import { DataLoader } from '../../../src/data/data-loader.js';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { stepLr } from '../../../src/train/lr-schedule.js';
 import { OrtWorker } from '../../../src/session/ort-worker.js';
@@ -71,7 +72,13 @@ const { inputSize } = artifacts.manifest.preprocessing;
 const dataset = await ImageFolder.open(spec.data);
 const { classes, batchSize, momentum } = spec;
 const runtime = new OrtWorker(nodePlatform.ort, 'cpu', 1);
-const session = await DdpTrainSession.open(group, runtime, artifacts, classes, WAYS.plain);
+const session = await DdpTrainSession.open({
+  group,
+  runtime,
+  artifacts,
+  classes,
+  settings: WAYS.plain,
+});
 
 for (const seed of spec.seeds) {
   const start = { weights: 'random', classes, seed };
@@ -102,13 +109,14 @@ for (const seed of spec.seeds) {
   };
   for (let epoch = 0; epoch < spec.epochs; epoch++) {
     const batches = recorded(loader.epoch(epoch), inputSize, found);
-    const rates = {
-      lr: stepLr(epoch, { ...spec, stepSize: 1 }),
-      momentum,
-      weightDecay: 0,
+    await trainLoneEpoch({
+      session: stepping,
+      batches,
+      loader,
+      stepsPerExecution: 1,
       classes,
-    };
-    await trainEpoch(stepping, loader, batches, 1, rates, () => undefined);
+      settings: { lr: stepLr(epoch, { ...spec, stepSize: 1 }), momentum, weightDecay: 0 },
+    });
   }
   await loader.close();
   for (const [name, tensor] of await session.getState()) found.set(`state.${name}`, tensor);

@@ -42,7 +42,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     if (settings === undefined)
       throw new Error(`expected ${Object.keys(WAYS).join(', ')}, got ${way}`);
     const { losses, state } = await threeSteps(settings, (runtime, artifacts) =>
-      DdpTrainSession.open(group, runtime, artifacts, CLASSES, settings),
+      DdpTrainSession.open({ group, runtime, artifacts, classes: CLASSES, settings }),
     );
     group.abortOnExit = false;
     const tensors = [...state].map(([tensor, { data }]) => [tensor, [...data].map(Number)]);

@@ -8,6 +8,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { bundledArtifacts } from '../../../src/artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
+import { SINGLE_PROCESS } from '../../../src/distributed/process-group.js';
 import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
 import type { PhaseRecord } from '../../../src/common/events.js';
 import { Philox } from '../../../src/common/philox.js';
@@ -116,9 +117,14 @@ export async function measureSteps(rounds: number): Promise<StepTimes> {
     new OrtWorker(nodePlatform.ort, 'cpu', 2),
   ] as const;
   try {
-    const alone = { size: 1, allReduce: <T>(values: T) => Promise.resolve(values) };
     const single = await TrainSession.create(runtimes[0], artifacts, classes);
-    const pair = await DdpTrainSession.open(alone, runtimes[1], artifacts, classes, WAYS.plain);
+    const pair = await DdpTrainSession.open({
+      group: SINGLE_PROCESS,
+      runtime: runtimes[1],
+      artifacts,
+      classes,
+      settings: WAYS.plain,
+    });
     await single.setState(state);
     await pair.setState(state);
     const side = artifacts.manifest.preprocessing.inputSize;
