@@ -6,6 +6,7 @@ import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
 import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr-options.js';
+import { OpenResources } from '../common/open-resources.js';
 import type { Batch } from '../data/batch.js';
 import { DataLoader } from '../data/data-loader.js';
 import { LoaderPool } from '../images/worker-pool.js';
@@ -43,28 +44,28 @@ export async function findLr(
   const { range, config } = resolveFindLr(options, naming);
   const emit = config.onEvent ?? (() => undefined);
   const artifacts = await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch));
-  const pool = new LoaderPool({ artifacts, workers: config.workers });
+  const resources = new OpenResources();
   try {
+    const pool = resources.add(new LoaderPool({ artifacts, workers: config.workers }));
     const { runtime } = await openDevice(config.device, config.threads, artifacts);
-    try {
-      const graph = trainingGraph(config);
-      TrainSession.prepare(runtime, artifacts, graph);
-      const data = await openData(config, pool, emit);
-      const classes = data.classes.length;
-      const { state } = await newState(config, artifacts, classes, emit);
-      const session = await TrainSession.create(runtime, artifacts, classes, graph);
-      await session.setState(state);
-      const curve = await sweep({ session, data, artifacts, pool }, config, range);
-      const { points } = curve;
-      const { arch } = artifacts.manifest;
-      const { batchSize } = config;
-      const device = runtime.provider;
-      return { points, suggestion: curve.suggest(), arch, device, batchSize };
-    } finally {
-      await runtime.close();
-    }
+    resources.add(runtime);
+    const graph = trainingGraph(config);
+    TrainSession.prepare(runtime, artifacts, graph);
+    const data = await openData(config, pool, emit);
+    const classes = data.classes.length;
+    const { state } = await newState(config, artifacts, classes, emit);
+    const session = await TrainSession.create(runtime, artifacts, classes, graph);
+    await session.setState(state);
+    const curve = await sweep({ session, data, artifacts, pool }, config, range);
+    return {
+      points: curve.points,
+      suggestion: curve.suggest(),
+      arch: artifacts.manifest.arch,
+      device: runtime.provider,
+      batchSize: config.batchSize,
+    };
   } finally {
-    await pool.close();
+    await resources.close();
   }
 }
 

@@ -8,6 +8,7 @@ import { openResumePoint, openRunArtifacts, type ResumePoint } from '../checkpoi
 import { resumedOptions } from '../checkpoint/resume-settings.js';
 import { RunFolder } from '../checkpoint/run-folder.js';
 import { InterruptedError } from '../common/errors.js';
+import { OpenResources } from '../common/open-resources.js';
 import type { State } from '../common/tensor.js';
 import {
   resolveTrainOptions,
@@ -97,20 +98,6 @@ export interface PreparedTraining extends Training {
   close(): Promise<void>;
 }
 
-/** The threads that a training uses, closed in the order in which they were opened. */
-class OpenThreads {
-  readonly #open: { close(): Promise<void> }[] = [];
-
-  add<T extends { close(): Promise<void> }>(threads: T): T {
-    this.#open.push(threads);
-    return threads;
-  }
-
-  async close(): Promise<void> {
-    for (const threads of this.#open.splice(0)) await threads.close();
-  }
-}
-
 /**
  * Opens all that the loop needs and reports the start of the run.
  *
@@ -120,7 +107,7 @@ export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
   const { point, config, emit } = setup;
   const artifacts =
     point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch)));
-  const threads = new OpenThreads();
+  const threads = new OpenResources();
   let run: TrainingRun | null = null;
   try {
     const inputs = await openInputs(setup, artifacts, threads);
@@ -184,7 +171,7 @@ interface Inputs {
 async function openInputs(
   setup: RunSetup,
   artifacts: Artifacts,
-  threads: OpenThreads,
+  threads: OpenResources,
 ): Promise<Inputs> {
   const { group, hosts, config, point, emit } = setup;
   const pool = threads.add(new LoaderPool({ artifacts, workers: config.workers }));
@@ -208,9 +195,14 @@ async function openInputs(
   const { trainLoader, valLoader } = openLoaders(setup, artifacts, pool, data);
   const stop = new SharedStop(group, config.signal);
   const opened = { artifacts, pool, device, data, identity, stop, session, state, source };
-  const steps =
-    group.size === 1 ? stepsPerExecution(config.batchSize, graphForProvider(provider, graph)) : 1;
-  return { ...opened, stepsPerExecution: steps, trainLoader, valLoader };
+  // On several ranks every step needs an all-reduce of its own.
+  const steps = stepsPerExecution(config.batchSize, graphForProvider(provider, graph));
+  return {
+    ...opened,
+    stepsPerExecution: group.size === 1 ? steps : 1,
+    trainLoader,
+    valLoader,
+  };
 }
 
 /** Returns rank 0's starting state and, for people, where it comes from. */

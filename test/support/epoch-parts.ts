@@ -45,8 +45,14 @@ export async function* stream(...sizes: number[]): AsyncGenerator<Batch, void, u
   }
 }
 
+export interface FakeLoader extends Omit<BatchLoader, 'recycle'> {
+  readonly recycle: (images: Float32Array<ArrayBuffer>) => void;
+  /** Lengths of the images that were given back. */
+  readonly recycled: readonly number[];
+}
+
 /** A loader of these batches. */
-export function loaderOf(batches: AsyncIterable<Batch>): BatchLoader & { recycled: number[] } {
+export function loaderOf(batches: AsyncIterable<Batch>): FakeLoader {
   const recycled: number[] = [];
   return {
     length: 26,

@@ -80,7 +80,10 @@ test('leaving the loop ends the loader', async () => {
       ended = true;
     }
   }
-  for await (const _ of stackBatches(endless(), { ...OPTIONS, maxSteps: 2, rates: () => RATES }))
+  const options = { ...OPTIONS, maxSteps: 2, rates: () => RATES };
+  for await (const { steps } of stackBatches(endless(), options)) {
+    expect(steps).toHaveLength(2);
     break;
+  }
   expect(ended).toBe(true);
 });

@@ -52,7 +52,8 @@ describe('steps', () => {
       busy = false;
       return chunk;
     };
-    for await (const _ of stepAhead(chunks.numbers(3), step)) {
+    for await (const { results } of stepAhead(chunks.numbers(3), step)) {
+      expect(results).toBeGreaterThan(0);
       expect(busy).toBe(false);
       await pause();
       expect(busy).toBe(false);
@@ -82,7 +83,7 @@ describe('when something fails', () => {
     };
     const attempt = (async (): Promise<void> => {
       const failing = chunks.numbers(1, new Error('unreadable image'));
-      for await (const _ of stepAhead(failing, step)) expect('no').toBe('step');
+      for await (const { chunk } of stepAhead(failing, step)) expect(chunk).toBe('no step');
     })();
     await expect(attempt).rejects.toThrow('out of memory');
     expect(chunks.ended).toBe(true);
@@ -91,7 +92,9 @@ describe('when something fails', () => {
   test('an error of the body ends the loader', async () => {
     const chunks = new Chunks();
     const attempt = (async (): Promise<void> => {
-      for await (const _ of stepAhead(chunks.numbers(9), double)) throw new Error('disk is full');
+      for await (const { chunk } of stepAhead(chunks.numbers(9), double)) {
+        throw new Error(`disk is full after ${chunk}`);
+      }
     })();
     await expect(attempt).rejects.toThrow('disk is full');
     expect([chunks.ended, chunks.asked]).toEqual([true, 2]);
