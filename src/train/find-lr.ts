@@ -2,6 +2,7 @@
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../platform/node/defaults.js';
+import type { Platform } from '../platform/platform.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
@@ -14,8 +15,9 @@ import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from '../metri
 import { AverageMeter, batchSums } from '../metrics/average-meter.js';
 import { openData, type RunData } from '../data/open-datasets.js';
 import { newState } from './prepare.js';
-import { stackBatches, stepsPerExecution } from './stack-batches.js';
-import { TrainSession, trainingGraph } from '../session/train-session.js';
+import { stackBatches } from './stack-batches.js';
+import { TrainSession } from '../session/train-session.js';
+import { stepsPerExecution, trainingGraph } from '../session/training-graph.js';
 
 /** Result of a range test. */
 export interface FindLrResult {
@@ -39,15 +41,16 @@ export interface FindLrResult {
  */
 export async function findLr(
   options: FindLrOptions,
-  naming: Naming = 'option',
+  naming: Naming,
+  { images, ort }: Platform,
 ): Promise<FindLrResult> {
   const { range, config } = resolveFindLr(options, naming);
   const emit = config.onEvent ?? (() => undefined);
   const artifacts = await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch));
   const resources = new OpenResources();
   try {
-    const pool = resources.add(new LoaderPool({ artifacts, workers: config.workers }));
-    const { runtime } = await openDevice(config.device, config.threads, artifacts);
+    const pool = resources.add(new LoaderPool({ artifacts, images, workers: config.workers }));
+    const { runtime } = await openDevice(config.device, config.threads, artifacts, ort);
     resources.add(runtime);
     const graph = trainingGraph(config);
     TrainSession.prepare(runtime, artifacts, graph);

@@ -7,14 +7,14 @@ import { CheckpointFolder } from '../checkpoint/checkpoint-folder.js';
 import type { BestResult } from '../checkpoint/checkpoint.js';
 import { adaptToWorldSize, type ResumePoint } from '../checkpoint/resume-point.js';
 import { RunFolder, type RunConfig } from '../checkpoint/run-folder.js';
-import type { StartEvent, TrainEvent } from '../common/events.js';
+import type { StartEvent } from '../common/events.js';
 import type { State } from '../common/tensor.js';
 import type { ResolvedOptions } from '../config/train-options.js';
 import type { DataLoader } from '../data/data-loader.js';
 import type { RunData } from '../data/open-datasets.js';
 import { broadcastJson } from '../distributed/collectives.js';
-import type { ProcessGroup } from '../distributed/process-group.js';
 import type { TrainSession } from '../session/train-session.js';
+import { warner, type RunSetup } from './run-setup.js';
 import {
   NO_CHECKPOINTS,
   noMetricsFile,
@@ -24,24 +24,6 @@ import {
   type ReachedState,
   type RunIdentity,
 } from './training-run.js';
-
-/** A run before it is opened. */
-export interface RunSetup {
-  readonly group: ProcessGroup;
-  /** Host name of each rank. */
-  readonly hosts: readonly string[];
-  readonly config: ResolvedOptions;
-  /** Where the run goes on; null for a new run. */
-  readonly point: ResumePoint | null;
-  readonly emit: (event: TrainEvent) => void;
-}
-
-/** Returns a function that reports warnings as events. */
-export function warner(emit: RunSetup['emit']): (message: string) => void {
-  return (message) => {
-    emit({ type: 'warning', message });
-  };
-}
 
 /** The part of a run that is in every checkpoint, with the content of config.json. */
 export type IdentityWithConfig = RunIdentity & { readonly config: RunConfig };

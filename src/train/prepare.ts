@@ -1,22 +1,14 @@
-/** Everything before the first step: settings, device, images, weights, session and run folder, in this order. */
+/** Opens all that the first step needs: device, images, weights, session and run folder, in this order. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { stateLayout } from '../artifacts/state-layout.js';
 import { checkSameRun, writeDataFiles } from '../checkpoint/data-manifest.js';
-import { openResumePoint, openRunArtifacts, type ResumePoint } from '../checkpoint/resume-point.js';
-import { resumedOptions } from '../checkpoint/resume-settings.js';
 import { RunFolder } from '../checkpoint/run-folder.js';
 import { InterruptedError } from '../common/errors.js';
 import { OpenResources } from '../common/open-resources.js';
 import type { State } from '../common/tensor.js';
-import {
-  resolveTrainOptions,
-  TRAIN_DEFAULTS,
-  type Naming,
-  type ResolvedOptions,
-  type TrainOptions,
-} from '../config/train-options.js';
+import type { ResolvedOptions } from '../config/train-options.js';
 import { DataLoader } from '../data/data-loader.js';
 import type { RunData } from '../data/open-datasets.js';
 import { openDevice, type OpenDevice } from '../devices/choose-device.js';
@@ -27,68 +19,18 @@ import {
   localMainFirst,
 } from '../distributed/collectives.js';
 import { DdpTrainSession } from '../distributed/ddp-session.js';
-import { gatherHosts, threadsPerRank } from '../distributed/hosts.js';
-import type { ProcessGroup } from '../distributed/process-group.js';
+import { threadsPerRank } from '../distributed/hosts.js';
 import { SharedStop } from '../distributed/shared-stop.js';
 import { ImageCache } from '../images/image-cache.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import type { RunReport } from '../report/run-report.js';
-import { graphForProvider, TrainSession, trainingGraph } from '../session/train-session.js';
+import { TrainSession } from '../session/train-session.js';
+import { graphForProvider, stepsPerExecution, trainingGraph } from '../session/training-graph.js';
 import { initialState, openArtifacts } from '../platform/node/defaults.js';
-import {
-  identify,
-  openRun,
-  resumedFrom,
-  warner,
-  type IdentityWithConfig,
-  type RunSetup,
-} from './open-run.js';
-import { stepsPerExecution } from './stack-batches.js';
+import { identify, openRun, resumedFrom, type IdentityWithConfig } from './open-run.js';
+import { warner, type RunSetup } from './run-setup.js';
 import type { Training } from './training.js';
 import type { TrainingRun } from './training-run.js';
-
-/** Finds the run to resume, if there is one, and resolves the settings. They are the same on all ranks afterwards. */
-export async function setUp(
-  group: ProcessGroup,
-  options: TrainOptions,
-  naming: Naming,
-): Promise<RunSetup> {
-  const emit = (group.isMain ? options.onEvent : undefined) ?? (() => undefined);
-  const hosts = await gatherHosts(group);
-  const point = await findResumePoint(group, options, warner(emit));
-  const config = resolveTrainOptions(
-    point === null ? options : resumedOptions(point, options, naming),
-    naming,
-  );
-  await assertSameOnAllRanks(group, sharedSettings(config), hosts);
-  return { group, hosts, config, point, emit };
-}
-
-/** Returns the checkpoint that rank 0 finds; the other ranks take its state over later. Null for a new run. */
-async function findResumePoint(
-  group: ProcessGroup,
-  { resume, artifacts }: TrainOptions,
-  warn: (message: string) => void,
-): Promise<ResumePoint | null> {
-  const search = group.isMain && resume !== undefined;
-  const own = search ? await openResumePoint(resume, artifacts, warn) : null;
-  const found = await broadcastJson(
-    group,
-    own && { file: own.file, run: own.run, runDir: own.runDir },
-  );
-  if (group.isMain || found === null) return own;
-  const opened = await openRunArtifacts(found.run, artifacts);
-  return { ...found, artifacts: opened, state: new Map() };
-}
-
-/** Settings that may differ between ranks. */
-const OWN_SETTINGS = ['weights', 'device', 'workers', 'threads', 'cache', 'cacheMegabytes'];
-
-/** Returns the settings that must be the same on every rank. */
-function sharedSettings(config: ResolvedOptions): Record<string, unknown> {
-  const names = Object.keys(TRAIN_DEFAULTS).filter((name) => !OWN_SETTINGS.includes(name));
-  return Object.fromEntries(names.map((name) => [name, config[name as keyof ResolvedOptions]]));
-}
 
 /** A training that is ready for its first step, with what must be closed after its last. */
 export interface PreparedTraining extends Training {
@@ -174,10 +116,11 @@ async function openInputs(
   threads: OpenResources,
 ): Promise<Inputs> {
   const { group, hosts, config, point, emit } = setup;
-  const pool = threads.add(new LoaderPool({ artifacts, workers: config.workers }));
+  const { images, ort } = setup.platform;
+  const pool = threads.add(new LoaderPool({ artifacts, images, workers: config.workers }));
   // Open the device first, so that a missing one is reported before images and weights are loaded.
   const cpuThreads = threadsPerRank(config.threads, group.rank, hosts);
-  const device = await openDevice(config.device, cpuThreads, artifacts);
+  const device = await openDevice(config.device, cpuThreads, artifacts, ort);
   const runtime = threads.add(device.runtime);
   const { provider } = runtime;
   const graph = trainingGraph(config);

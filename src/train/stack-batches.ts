@@ -1,30 +1,9 @@
 /** Batches put together for one call of the training graph: Keras's `steps_per_execution`. */
 
-import type { TrainingGraph } from '../artifacts/manifest.js';
 import type { Batch } from '../data/batch.js';
 import type { StackedBatches } from '../session/train-session.js';
 import { targetRows, type TargetSettings } from './loss-targets.js';
 import type { LearningRates } from './lr-schedule.js';
-
-/** A call holds at most about this many images. */
-const IMAGES_PER_CALL = 32;
-/** More steps per call are hardly faster, but hold one or two further copies of the state between them. */
-const MAX_STEPS_PER_CALL = 2;
-
-/**
- * On CUDA a call moves the state (90 MB) to the device and back: 30 ms at 6 GB/s. That is 5 % of a call of 600 ms: 120
- * steps of 5 ms at batch 4, 24 of 25 ms at 64. (Estimates: no CUDA device was at hand.)
- */
-const IMAGES_ON_CUDA = 1536;
-const MAX_STEPS_ON_CUDA = 128;
-
-/** Returns how many training steps share one call, whose fixed cost is one copy of the state. */
-export function stepsPerExecution(batchSize: number, graph: TrainingGraph = 'train'): number {
-  if (graph === 'trainCuda') {
-    return Math.max(1, Math.min(MAX_STEPS_ON_CUDA, Math.floor(IMAGES_ON_CUDA / batchSize)));
-  }
-  return Math.max(1, Math.min(MAX_STEPS_PER_CALL, Math.floor(IMAGES_PER_CALL / batchSize)));
-}
 
 /** Settings of the training step, apart from its learning rates. */
 export interface StepSettings extends TargetSettings {

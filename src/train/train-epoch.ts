@@ -5,13 +5,12 @@ import { batchSums, type MetricSums } from '../metrics/average-meter.js';
 import type { Batch, BatchLoader } from '../data/batch.js';
 import { SINGLE_PROCESS } from '../distributed/process-group.js';
 import { SharedStop } from '../distributed/shared-stop.js';
-import { requireFinite, type EpochMetrics } from './epoch-progress.js';
 import { EpochTimer } from './epoch-timer.js';
 import { learningRates } from './lr-schedule.js';
 import { stackBatches, type Chunk, type ChunkOptions, type StepSettings } from './stack-batches.js';
 import { stepAhead } from './step-ahead.js';
-import { emitStep, type Training } from './training.js';
-import { NO_CHECKPOINTS, noMetricsFile, TrainingRun } from './training-run.js';
+import { emitStep, requireFinite, type Training } from './training.js';
+import { NO_CHECKPOINTS, noMetricsFile, TrainingRun, type EpochMetrics } from './training-run.js';
 
 /** The parts of a training that an epoch of steps needs. */
 export type EpochParts = Omit<

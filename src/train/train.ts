@@ -7,9 +7,11 @@ import { DistributedError, InterruptedError, WeightsError } from '../common/erro
 import type { TrainResult } from '../common/events.js';
 import type { Naming, TrainOptions } from '../config/train-options.js';
 import { openProcessGroup, type ProcessGroup } from '../distributed/process-group.js';
+import type { Platform } from '../platform/platform.js';
 import { fit } from './fit.js';
-import { repairCheckpoints, type RunSetup } from './open-run.js';
-import { prepare, setUp, type PreparedTraining } from './prepare.js';
+import { repairCheckpoints } from './open-run.js';
+import { prepare, type PreparedTraining } from './prepare.js';
+import { setUp, type RunSetup } from './run-setup.js';
 import { isFinished } from './training-run.js';
 
 /**
@@ -23,21 +25,23 @@ import { isFinished } from './training-run.js';
  */
 export async function train(
   options: TrainOptions,
-  naming: Naming = 'option',
+  naming: Naming,
+  platform: Platform,
 ): Promise<TrainResult> {
-  return trainInGroup(await openProcessGroup(), options, naming);
+  return trainInGroup(await openProcessGroup(), options, naming, platform);
 }
 
 /** Fine-tunes as one rank of a process group; see {@link train}. */
 export async function trainInGroup(
   group: ProcessGroup,
   options: TrainOptions,
-  naming: Naming = 'option',
+  naming: Naming,
+  platform: Platform,
 ): Promise<TrainResult> {
   // From here on the other ranks rely on this one.
   group.abortOnExit = true;
   try {
-    const result = await run(await setUp(group, options, naming));
+    const result = await run(await setUp(group, options, naming, platform));
     group.abortOnExit = false;
     return result;
   } catch (error) {

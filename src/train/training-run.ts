@@ -1,13 +1,50 @@
 /** A run under way: where it is, how that is saved, and what becomes of it when it is stopped. */
 
 import type { BestResult, Checkpoint } from '../checkpoint/checkpoint.js';
-import type { TrainerState } from '../checkpoint/trainer-state.js';
+import type { PartialEpoch, TrainerState } from '../checkpoint/trainer-state.js';
 import { DatasetError, InterruptedError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
 import type { State } from '../common/tensor.js';
+import { AverageMeter } from '../metrics/average-meter.js';
 import { isBetter } from '../metrics/is-better.js';
 import type { TrainSession } from '../session/train-session.js';
-import { EpochProgress } from './epoch-progress.js';
+
+/** Results of a finished epoch, of training or of validation. */
+export interface EpochMetrics {
+  readonly meter: AverageMeter;
+  readonly seconds: number;
+  /** Part of `seconds` in which the runtime had nothing to compute because no batch was ready. */
+  readonly dataWaitSeconds: number;
+}
+
+/** The part of an epoch that is done. */
+export class EpochProgress implements EpochMetrics {
+  readonly meter: AverageMeter;
+  /** Batches done. */
+  batch: number;
+  seconds: number;
+  dataWaitSeconds: number;
+
+  /** @param partial the part that a checkpoint holds; null at the start of an epoch. */
+  constructor(partial: PartialEpoch | null = null) {
+    this.meter = new AverageMeter(partial ?? undefined);
+    this.batch = partial?.batch ?? 0;
+    this.seconds = partial?.seconds ?? 0;
+    this.dataWaitSeconds = partial?.dataWaitSeconds ?? 0;
+  }
+
+  /** Takes over the times of a running timer. */
+  setTimes({ seconds, dataWaitSeconds }: Pick<EpochMetrics, 'seconds' | 'dataWaitSeconds'>): void {
+    this.seconds = seconds;
+    this.dataWaitSeconds = dataWaitSeconds;
+  }
+
+  /** The part as a checkpoint keeps it; null before the first batch. */
+  get partial(): PartialEpoch | null {
+    const { batch, seconds, dataWaitSeconds } = this;
+    return batch === 0 ? null : { batch, ...this.meter.sums, seconds, dataWaitSeconds };
+  }
+}
 
 /** The part of every checkpoint that stays the same through a run. */
 export type RunIdentity = Pick<TrainerState, 'arch' | 'classes' | 'fingerprints' | 'config'>;

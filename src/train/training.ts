@@ -1,6 +1,7 @@
 /** The parts that the loop works with, and how it reports. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
+import { TrainingError } from '../common/errors.js';
 import type { PhaseRecord, TrainEvent } from '../common/events.js';
 import type { BatchLoader } from '../data/batch.js';
 import { DdpTrainSession } from '../distributed/ddp-session.js';
@@ -9,10 +10,9 @@ import type { SharedStop } from '../distributed/shared-stop.js';
 import type { Predictions } from '../metrics/predictions.js';
 import type { OrtWorker } from '../session/ort-worker.js';
 import type { TrainSession } from '../session/train-session.js';
-import type { EpochMetrics, EpochProgress } from './epoch-progress.js';
 import { learningRates, type LrSettings } from './lr-schedule.js';
 import type { StepSettings } from './stack-batches.js';
-import type { TrainingRun } from './training-run.js';
+import type { EpochMetrics, EpochProgress, TrainingRun } from './training-run.js';
 
 /** Settings of the loop. */
 export interface LoopSettings extends LrSettings, Omit<StepSettings, 'classWeights'> {
@@ -73,4 +73,20 @@ export function phaseRecord(
     return { ...record, dataWaitSeconds };
   }
   return { ...record, dataWaitSeconds, allReduceSeconds: session.takeAllReduceSeconds() };
+}
+
+/**
+ * Checks that a loss is finite.
+ *
+ * @param name what the message calls the loss.
+ * @param context says where the loss was found and what to do about it; called only if it is not finite.
+ * @throws TrainingError if the loss is NaN or infinite.
+ */
+export async function requireFinite(
+  name: string,
+  loss: number,
+  context: () => string | Promise<string>,
+): Promise<void> {
+  if (Number.isFinite(loss)) return;
+  throw new TrainingError(`expected a finite ${name}, got ${loss} ${await context()}`);
 }

@@ -5,10 +5,10 @@ import { float32Tensor } from '../common/tensor.js';
 import { AverageMeter } from '../metrics/average-meter.js';
 import { crossEntropy } from '../metrics/logits.js';
 import { PredictionList, type Predictions } from '../metrics/predictions.js';
-import { EpochProgress, requireFinite, type EpochMetrics } from './epoch-progress.js';
 import { EpochTimer } from './epoch-timer.js';
 import { reduceSums } from './train-epoch.js';
-import { emitStep, type Training } from './training.js';
+import { emitStep, requireFinite, type Training } from './training.js';
+import { EpochProgress, type EpochMetrics } from './training-run.js';
 
 /** Results of a validation, and what the model said of each image. */
 export interface Evaluation extends EpochMetrics {
