@@ -5,6 +5,7 @@
 
 import path from 'node:path';
 import type { Predictions } from '../metrics/predictions.js';
+import { parseJson } from '../common/json.js';
 import { WeightsError } from '../common/errors.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { encodeSafetensors } from '../weights/safetensors.js';
@@ -80,10 +81,6 @@ export async function loadPredictions(file: string): Promise<SavedPredictions> {
 }
 
 function strings(text: string | undefined): string[] | null {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null;
-  } catch {
-    return null;
-  }
+  const value = parseJson(text);
+  return Array.isArray(value) && value.every((item) => typeof item === 'string') ? value : null;
 }

@@ -150,7 +150,7 @@ export interface RequestHandler<Request> {
    *
    * @param signal aborted as soon as the caller closes the thread, while earlier requests may still wait.
    */
-  handle(request: Request, signal: AbortSignal): Promise<Answer>;
+  handle(request: Request, signal: AbortSignal): Answer | Promise<Answer>;
   /** Frees what the thread holds, after the last request. */
   close?(): Promise<void>;
 }
@@ -177,7 +177,11 @@ export function serveRequests<Request>(port: ThreadPort, handler: RequestHandler
   });
 }
 
-async function answer(port: Port, id: number, handle: () => Promise<Answer>): Promise<void> {
+async function answer(
+  port: Port,
+  id: number,
+  handle: () => Answer | Promise<Answer>,
+): Promise<void> {
   try {
     const { value, transfer } = await handle();
     port.postMessage({ id, value } satisfies Reply, transfer ?? []);

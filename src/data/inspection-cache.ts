@@ -7,7 +7,7 @@ import path from 'node:path';
 import sharp from 'sharp';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import type { Inspection } from '../images/worker-messages.js';
-import { cacheFolder } from '../weights/download.js';
+import { cacheFolder } from '../common/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
 const CHECK_VERSION = 1;

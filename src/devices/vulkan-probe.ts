@@ -3,8 +3,7 @@
  * installed, and a broken one must not take a training run down with it.
  */
 
-import koffi from 'koffi';
-import { loadLibrary } from '../common/native-library.js';
+import { loadKoffi, loadLibrary } from '../common/native-library.js';
 import { VULKAN_LOADERS, type VulkanDevice, type VulkanReport } from './vulkan.js';
 
 /** VkPhysicalDeviceType, in its order. */
@@ -47,6 +46,7 @@ function probe(): VulkanReport {
   if (created !== 0) {
     return { loader: name, problem: `vkCreateInstance gave ${created}`, devices: [] };
   }
+  const koffi = loadKoffi();
   const instance: unknown = koffi.decode(holder, 'void *');
   const count = Buffer.alloc(4);
   enumerate(instance, count, null);

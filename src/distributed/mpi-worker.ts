@@ -34,8 +34,8 @@ function started(): Mpi {
   return mpi;
 }
 
-async function start(names: readonly string[]): Promise<MpiInfo> {
-  mpi = await Mpi.start(names);
+function start(names: readonly string[]): MpiInfo {
+  mpi = Mpi.start(names);
   const { rank, size, version } = mpi;
   return { rank, size, version };
 }
@@ -45,10 +45,10 @@ function given(value: Summable | Uint8Array): Answer {
   return { value, transfer: [value.buffer as ArrayBuffer] };
 }
 
-async function handle(request: MpiRequest): Promise<Answer> {
+function handle(request: MpiRequest): Answer {
   switch (request.kind) {
     case 'start':
-      return { value: await start(request.names) };
+      return { value: start(request.names) };
     case 'sum':
       started().sum(request.values);
       return given(request.values);

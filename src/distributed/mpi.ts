@@ -5,7 +5,7 @@
  * of the library; MPICH's, and those of what is compatible with it, are 32-bit numbers.
  */
 
-import type { LibraryHandle } from 'koffi';
+import { loadKoffi, type Library } from '../common/native-library.js';
 import { DistributedError } from '../common/errors.js';
 import { messageOf } from '../common/format.js';
 import type { Summable } from './process-group.js';
@@ -27,7 +27,7 @@ interface Interface {
   readonly errorsReturn: Handle;
 }
 
-function openMpi(library: LibraryHandle): Interface {
+function openMpi(library: Library): Interface {
   const symbol = (name: string): bigint => library.symbol(`ompi_mpi_${name}`) as bigint;
   return {
     type: 'void *',
@@ -57,7 +57,7 @@ const MPICH: Interface = {
   errorsReturn: 0x5400_0001,
 };
 
-function interfaceOf(library: LibraryHandle): Interface {
+function interfaceOf(library: Library): Interface {
   try {
     return openMpi(library);
   } catch {
@@ -110,9 +110,9 @@ export class Mpi {
    *
    * @throws DistributedError if koffi is not installed, or there is no library of any of the names.
    */
-  static async start(names: readonly string[]): Promise<Mpi> {
-    const koffi = await loadKoffi();
-    let library: LibraryHandle | null = null;
+  static start(names: readonly string[]): Mpi {
+    const koffi = requireKoffi();
+    let library: Library | null = null;
     const reasons: string[] = [];
     for (const name of names) {
       try {
@@ -239,9 +239,9 @@ function decode(text: Uint8Array, length: Int32Array): string {
   return new TextDecoder().decode(text.subarray(0, length[0])).replace(/\0.*$/s, '').trim();
 }
 
-async function loadKoffi(): Promise<typeof import('koffi')> {
+function requireKoffi(): ReturnType<typeof loadKoffi> {
   try {
-    return (await import('koffi')).default as unknown as typeof import('koffi');
+    return loadKoffi();
   } catch (cause) {
     throw new DistributedError(
       'expected the package koffi, by which MPI is called, since an MPI launcher started this, but it ' +

@@ -3,9 +3,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import type { PretrainedSpec } from '../artifacts/manifest.js';
+import { cacheFolder } from '../common/cache-folder.js';
 import { WeightsError } from '../common/errors.js';
 
 export interface FetchOptions {
@@ -26,27 +26,6 @@ const ABANDONED = 3_600_000;
 const STALL_SECONDS = 60;
 const CHOICES =
   'or use --weights FILE (a .safetensors or .pth file you have) or --weights random (no pretraining)';
-
-/**
- * Folder of downloaded files: `ORT_FINETUNE_CACHE` if set, else `ort-finetune` in the platform's own cache
- * folder (`XDG_CACHE_HOME` or `~/.cache`; `~/Library/Caches` on macOS; `%LOCALAPPDATA%` on Windows).
- */
-export function cacheFolder(
-  environment: NodeJS.ProcessEnv = process.env,
-  platform: NodeJS.Platform = process.platform,
-  home = os.homedir(),
-): string {
-  const { ORT_FINETUNE_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = environment;
-  if (ORT_FINETUNE_CACHE) return path.resolve(ORT_FINETUNE_CACHE);
-  const name = 'ort-finetune';
-  if (platform === 'win32') {
-    return path.join(LOCALAPPDATA ?? path.join(home, 'AppData', 'Local'), name, 'Cache');
-  }
-  if (platform === 'darwin') return path.join(home, 'Library', 'Caches', name);
-  // The XDG specification has relative paths ignored.
-  const xdg = XDG_CACHE_HOME !== undefined && path.isAbsolute(XDG_CACHE_HOME);
-  return path.join(xdg ? XDG_CACHE_HOME : path.join(home, '.cache'), name);
-}
 
 /**
  * Path of the verified file: from the cache, else fetched. A cached file whose hash is wrong is fetched again.
