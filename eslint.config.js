@@ -57,7 +57,6 @@ const STANDING = {
   'max-params': [
     'src/distributed/ddp-session.ts',
     'src/metrics/average-meter.ts',
-    'src/session/train-session.ts',
     'src/train/find-lr.ts',
     'src/train/prepare.ts',
     'src/train/train-epoch.ts',

@@ -66,7 +66,7 @@ export class DdpTrainSession extends TrainSession {
     stages: Stages,
     sessions: { readonly gradients: number; readonly update: number },
   ) {
-    super(runtime, artifacts, sessions.gradients, classes);
+    super({ runtime, artifacts, session: sessions.gradients, classes });
     this.#group = group;
     this.#stages = stages;
     this.#update = sessions.update;

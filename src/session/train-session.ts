@@ -1,4 +1,4 @@
-/** The training graph with its state, on whatever device the runtime is. */
+/** A training graph and its state, on the CPU or a GPU. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { TrainingGraph } from '../artifacts/manifest.js';
@@ -16,63 +16,88 @@ import {
   type Tensor,
 } from '../common/tensor.js';
 
-/** K batches of N images and how to step on them. */
+/** K batches of N images, and the settings of the K training steps on them. */
 export interface StackedBatches {
-  /** K. */
+  /** Number of batches and steps, K. */
   readonly steps: number;
-  /** N. */
+  /** Images per batch, N. */
   readonly batchSize: number;
-  /** [K, N, 3, S, S], normalised. */
+  /** Normalised pixels [K, N, 3, S, S]. */
   readonly images: Float32Array<ArrayBuffer>;
-  /** [K, N, C]: rows that say how much each class counts, weighted so that a batch sums to 1. */
+  /** Weight of each class in an image's loss, [K, N, C]. All weights of a batch sum to 1. */
   readonly targets: Float32Array<ArrayBuffer>;
-  /** [K], of the backbone and of the head. */
+  /** Learning rates of the backbone, [K]. */
   readonly lr: Float32Array<ArrayBuffer>;
+  /** Learning rates of the head (the last layer), [K]. */
   readonly headLr: Float32Array<ArrayBuffer>;
   readonly momentum: number;
   readonly weightDecay: number;
-  /** Default false. Only of the graphs that {@link trainingGraph} chooses for it. */
+  /** Nesterov momentum; default false. Needs a graph that {@link trainingGraph} chooses for it. */
   readonly nesterov?: boolean;
-  /** Norm that all gradients together are scaled down to. Default: infinite. As `nesterov`. */
+  /** Largest norm of all gradients together; default infinite. Needs such a graph, too. */
   readonly maxNorm?: number;
 }
 
-/** What K steps gave. */
+/** Results of K steps. */
 export interface StepResults {
-  /** [K]. */
+  /** Loss per step, [K]. */
   readonly losses: Float32Array;
-  /** [K, N, C], computed before each step's update. */
+  /** Logits [K, N, C], computed before each step's update. */
   readonly logits: Float32Array;
 }
 
-/** The training graph with its state. */
+/** Parts that a session is made of. */
+export interface TrainSessionParts {
+  readonly runtime: OrtWorker;
+  readonly artifacts: Artifacts;
+  /** Number of the graph's session in the runtime. */
+  readonly session: number;
+  /** Number of classes. */
+  readonly classes: number;
+  /** Default: `train`. */
+  readonly graph?: TrainingGraph;
+  /** Reads the state back from GPU memory. Default: null, the state is in the CPU's memory. */
+  readonly reader?: StateReader | null;
+}
+
+/** A training graph and its state. */
 export class TrainSession {
+  protected readonly runtime: OrtWorker;
+  protected readonly artifacts: Artifacts;
+  protected readonly session: number;
+  protected readonly classes: number;
+  readonly #graph: TrainingGraph;
+  readonly #reader: StateReader | null;
   #steps = 0n;
   #counters = new Map<string, bigint>();
-  /** Of the tensors that the runtime holds. */
+  /** Names of the tensors that the runtime holds. */
   #names: readonly string[] = [];
   /** Shapes of the tensors that are packed. */
   readonly #shapes = new Map<string, readonly number[]>();
-  /** By batch size, where another size costs the device its plans. */
+  /** CUDA only: one session per batch size, because a new size makes cuDNN plan every convolution again. */
   readonly #sessions = new Map<number, number>();
 
-  protected constructor(
-    protected readonly runtime: OrtWorker,
-    protected readonly artifacts: Artifacts,
-    protected readonly session: number,
-    protected readonly classes: number,
-    private readonly graph: TrainingGraph = 'train',
-    /** Reads the state back from the GPU's memory; null where it is not kept there. */
-    private readonly reader: StateReader | null = null,
-  ) {}
+  protected constructor({ graph = 'train', reader = null, ...parts }: TrainSessionParts) {
+    this.runtime = parts.runtime;
+    this.artifacts = parts.artifacts;
+    this.session = parts.session;
+    this.classes = parts.classes;
+    this.#graph = graph;
+    this.#reader = reader;
+  }
 
   /** Begins to load the graph that {@link create} will be asked for. */
   static prepare(runtime: OrtWorker, artifacts: Artifacts, wanted: TrainingGraph): void {
     const graph = graphForProvider(runtime.provider, wanted);
-    // With its outputs in the GPU's memory it is another session.
+    // A session that keeps its outputs in GPU memory is loaded with other options.
     if (graph !== 'trainWebgpu') runtime.prepare(artifacts.graphPath(graph));
   }
 
+  /**
+   * Loads a training graph. The session has no state yet.
+   *
+   * @param wanted graph for the CPU; other providers get their variant of it.
+   */
   static async create(
     runtime: OrtWorker,
     artifacts: Artifacts,
@@ -91,16 +116,20 @@ export class TrainSession {
           outputPrefix: graphs.packedState.outputPrefix,
         }
       : null;
-    return new TrainSession(runtime, artifacts, session, classes, graph, reader);
+    return new TrainSession({ runtime, artifacts, session, classes, graph, reader });
   }
 
   get #packing(): Packing {
     const { manifest } = this.artifacts;
-    const spec = manifest.graphs[this.graph];
+    const spec = manifest.graphs[this.#graph];
     return packingOf(manifest, 'packed' in spec ? spec.packed : null);
   }
 
-  /** Replaces the state. `state` must hold every tensor that the manifest names. */
+  /**
+   * Replaces the state.
+   *
+   * @throws TrainingError if it lacks a tensor that the manifest names.
+   */
   async setState(state: State): Promise<void> {
     const { manifest } = this.artifacts;
     const tensors: FloatTensors = {};
@@ -120,12 +149,12 @@ export class TrainSession {
     await this.runtime.setState(packed);
   }
 
-  /** A copy of the state, in the manifest's order: parameters, buffers, counters, momentum. */
+  /** Returns a copy of the state, in the manifest's order: parameters, buffers, counters, momentum. */
   async getState(): Promise<State> {
     return this.#read(true);
   }
 
-  /** The same without momentum: half as much. */
+  /** Returns a copy of the state without momentum, which is half of it. */
   async getWeights(): Promise<State> {
     return this.#read(false);
   }
@@ -135,8 +164,8 @@ export class TrainSession {
     const packing = this.#packing;
     const isMomentum = (name: string): boolean =>
       (packing[name]?.[0] ?? name).startsWith(MOMENTUM_PREFIX);
-    const left = withMomentum ? [] : this.#names.filter(isMomentum);
-    const packed = await this.runtime.getState(this.reader, left);
+    const omit = withMomentum ? [] : this.#names.filter(isMomentum);
+    const packed = await this.runtime.getState(this.#reader, omit);
     const tensors = unpack(packed, packing, (name) => this.#shapes.get(name) ?? []);
     const state: State = new Map();
     const take = (name: string): void => {
@@ -152,44 +181,42 @@ export class TrainSession {
     return state;
   }
 
-  /** Takes K steps. The chunk's arrays are given away: they cannot be used afterwards. */
+  /** Takes K steps. The chunk's arrays move to the runtime: they cannot be used afterwards. */
   async step(chunk: StackedBatches): Promise<StepResults> {
     const session = await this.#sessionFor(chunk.batchSize);
     const result =
-      this.graph === 'trainWebgpu'
+      this.#graph === 'trainWebgpu'
         ? await this.#stepEach(session, chunk)
         : await this.#stepAll(session, chunk);
-    // What is in evaluation mode counts no batches.
-    if (this.graph !== 'trainHead') this.countSteps(chunk.steps);
+    // A frozen backbone is in evaluation mode, so `num_batches_tracked` does not change.
+    if (this.#graph !== 'trainHead') this.countSteps(chunk.steps);
     return result;
   }
 
-  /** For the counters of the state. */
+  /** Adds steps to the counters of the state. */
   protected countSteps(steps: number): void {
     this.#steps += BigInt(steps);
   }
 
-  /**
-   * On CUDA a batch of another size, as an epoch's last, would have every convolution's plan made anew, and again
-   * for the next: it gets a session of its own.
-   */
+  /** Returns the session for a batch size; on CUDA the smaller last batch of an epoch has its own. */
   async #sessionFor(batchSize: number): Promise<number> {
-    if (this.graph !== 'trainCuda') return this.session;
+    if (this.#graph !== 'trainCuda') return this.session;
     let found = this.#sessions.get(batchSize);
     if (found === undefined) {
-      const path = this.artifacts.graphPath(this.graph);
+      const path = this.artifacts.graphPath(this.#graph);
       found = this.#sessions.size === 0 ? this.session : await this.runtime.load(path);
       this.#sessions.set(batchSize, found);
     }
     return found;
   }
 
+  /** Takes all steps by one call. */
   async #stepAll(session: number, chunk: StackedBatches): Promise<StepResults> {
     const { steps, images, targets, lr, headLr } = chunk;
     return this.#run(session, chunk, [steps], { images, targets, lr, headLr });
   }
 
-  /** One call a step: the state stays in the GPU's memory. */
+  /** Takes one step per call, for graphs of one step whose state stays in GPU memory. */
   async #stepEach(session: number, chunk: StackedBatches): Promise<StepResults> {
     const losses: number[] = [];
     const logits: number[] = [];
@@ -208,7 +235,7 @@ export class TrainSession {
     return { losses: Float32Array.from(losses), logits: Float32Array.from(logits) };
   }
 
-  /** @param lead the shape's beginning: [K], or [] for a graph of one step. */
+  /** @param lead first dimensions of the shapes: [K], or [] for a graph of one step. */
   async #run(
     session: number,
     { batchSize, momentum, weightDecay, nesterov, maxNorm }: StackedBatches,
@@ -229,7 +256,7 @@ export class TrainSession {
       max_norm: scalar(maxNorm ?? Infinity),
       batch_size: scalar(batchSize),
     };
-    const graph = graphs[this.graph];
+    const graph = graphs[this.#graph];
     const feeds = selectInputs(graph, all);
     const { losses, logits } = await this.runtime.step(session, feeds, graph.outputPrefix);
     if (losses === undefined || logits === undefined) {
