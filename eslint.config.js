@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
 import js from '@eslint/js';
 import { createTypeScriptImportResolver } from 'eslint-import-resolver-typescript';
 import { importX } from 'eslint-plugin-import-x';
@@ -37,6 +39,14 @@ const zones = LAYERS.flatMap((rooms, layer) =>
     message: 'A room imports only from the layers below it (docs/architecture.md).',
   })),
 );
+
+/** The files that must run in a browser, too. This is their only list; `npm run typecheck` compiles it alone. */
+const PORTABLE = JSON.parse(
+  readFileSync(new URL('tsconfig.portable.json', import.meta.url), 'utf8'),
+);
+const NODE_MODULES = ['koffi', 'onnxruntime-node', 'sharp', 'yauzl', ...builtinModules];
+const NODE_GLOBALS = ['Buffer', 'process', 'setImmediate', 'clearImmediate'];
+const PORTABLE_MESSAGE = 'Portable code gets its host as a Platform (src/platform/platform.ts).';
 
 /** Files that do not keep a rule yet. This list only gets shorter. */
 const STANDING = {
@@ -94,6 +104,23 @@ export default tseslint.config(
       'import-x/no-cycle': 'error',
       'max-lines-per-function': ['error', 60],
       'max-params': ['error', 4],
+    },
+  },
+  {
+    files: PORTABLE.include,
+    ignores: PORTABLE.exclude,
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: NODE_MODULES.map((name) => ({ name, message: PORTABLE_MESSAGE })),
+          patterns: [{ regex: '^node:|/node/', message: PORTABLE_MESSAGE }],
+        },
+      ],
+      'no-restricted-globals': [
+        'error',
+        ...NODE_GLOBALS.map((name) => ({ name, message: PORTABLE_MESSAGE })),
+      ],
     },
   },
   ...Object.entries(STANDING).map(([rule, files]) => ({ files, rules: { [rule]: 'off' } })),

@@ -60,6 +60,21 @@ const PLANTED: Readonly<Record<string, { text: string; rules?: readonly string[]
     text: `export function more(): void {\n${lines(59, '  // a line')}}\n`,
     rules: ['max-lines-per-function'],
   },
+  'src/weights/reads-files.ts': {
+    text: `export { readFile } from 'node:fs/promises';\n`,
+    rules: ['no-restricted-imports'],
+  },
+  'src/onnx/loads-sharp.ts': {
+    text: `import 'sharp';\n`,
+    rules: ['no-restricted-imports'],
+  },
+  'src/metrics/uses-buffer.ts': {
+    text: `export const has = typeof Buffer === 'undefined';\n`,
+    rules: ['no-restricted-globals'],
+  },
+  'src/data/node-room.ts': {
+    text: `export { readFile } from 'node:fs/promises';\n`,
+  },
   'src/common/four-parameters.ts': {
     text: 'export const sum = (a: number, b: number, c: number, d: number): number => a + b + c + d;\n',
   },
@@ -73,6 +88,8 @@ const PLANTED: Readonly<Record<string, { text: string; rules?: readonly string[]
     rules: ['max-lines'],
   },
 };
+
+const PORTABLE = 'tsconfig.portable.json';
 
 let folder: string;
 
@@ -106,7 +123,7 @@ async function output(program: string, ...words: string[]): Promise<string> {
   }
 }
 
-test('eslint holds the layers, circles, and the length of files, functions and parameter lists', async () => {
+test('eslint holds the layers, circles, portable files, and the length of files, functions and parameter lists', async () => {
   const config = path.join(ROOT, 'eslint.config.js');
   const given = ['--config', config, '--format', 'json', 'src'];
   const results = JSON.parse(await output('node_modules/eslint/bin/eslint.js', ...given)) as {
@@ -119,6 +136,29 @@ test('eslint holds the layers, circles, and the length of files, functions and p
   ]);
   const expected = Object.entries(PLANTED).map(([file, { rules = [] }]) => [file, rules]);
   expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected));
+});
+
+test('the portable files compile without the types of Node.js, and a planted one does not', async () => {
+  const listed = await output(
+    'node_modules/typescript/bin/tsc',
+    '-p',
+    path.join(ROOT, PORTABLE),
+    '--listFilesOnly',
+  );
+  const sources = listed.split('\n').filter((file) => file.includes('/src/'));
+  expect(sources.length).toBeGreaterThan(40);
+  expect(listed).not.toContain('@types/node');
+
+  await plant(PORTABLE, await readFile(path.join(ROOT, PORTABLE), 'utf8'));
+  const found = await output('node_modules/typescript/bin/tsc', '-p', PORTABLE);
+  const problems = found
+    .split('\n')
+    .flatMap((line) => /^(.*)\(.*error (TS\d+)/.exec(line)?.slice(1, 3).join(' ') ?? []);
+  expect(problems.sort()).toEqual([
+    'src/metrics/uses-buffer.ts TS2591',
+    'src/onnx/loads-sharp.ts TS2882',
+    'src/weights/reads-files.ts TS2591',
+  ]);
 });
 
 test('knip finds exports that nothing uses', async () => {
