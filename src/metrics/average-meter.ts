@@ -15,18 +15,17 @@ export interface MetricSums {
  * Returns the sums of one batch.
  *
  * @param loss mean over the batch.
- * @param logits array that holds the batch's [N, C] from `offset` on.
+ * @param logits the batch's [N, C].
  */
 export function batchSums(
   loss: number,
   logits: Float32Array,
   labels: Int32Array,
   classes: number,
-  offset = 0,
 ): MetricSums {
   let correct = 0;
   labels.forEach((label, row) => {
-    if (argmax(logits, offset + row * classes, classes) === label) correct += 1;
+    if (argmax(logits, row * classes, classes) === label) correct += 1;
   });
   return { images: labels.length, lossSum: loss * labels.length, correct };
 }
@@ -52,10 +51,10 @@ export class AverageMeter {
    * Adds one batch.
    *
    * @param loss mean over the batch.
-   * @param logits array that holds the batch's [N, C] from `offset` on.
+   * @param logits the batch's [N, C].
    */
-  add(loss: number, logits: Float32Array, labels: Int32Array, classes: number, offset = 0): void {
-    this.addSums(batchSums(loss, logits, labels, classes, offset));
+  add(loss: number, logits: Float32Array, labels: Int32Array, classes: number): void {
+    this.addSums(batchSums(loss, logits, labels, classes));
   }
 
   /** Adds the sums of other batches, for example those of another rank. */

@@ -1,17 +1,25 @@
 /** The plot of a learning-rate range test: a page of its own. */
 
-import type { FindLrResult } from '../train/find-lr.js';
 import { html, jsonScript, type Html } from '../common/html.js';
-import type { LrPoint } from '../metrics/lr-curve.js';
+import type { LrPoint, LrSuggestion } from '../metrics/lr-curve.js';
 import { formatRate, formatRoughRate } from '../common/format.js';
 import { selfContainedPage } from './page.js';
 import type { Points } from './chart-data.js';
 import { chart } from './chart.js';
 
-/** `result` to look at; `points` and `suggestion` are in it as JSON, too. */
-export function findLrPage(result: FindLrResult, producer: string): string {
+/** Result of a range test, as far as the page shows it. */
+export interface RangeTest {
+  readonly points: readonly LrPoint[];
+  readonly suggestion: LrSuggestion | null;
+  readonly arch: string;
+  readonly device: string;
+  readonly batchSize: number;
+}
+
+/** Returns a page that plots `result`. `points` and `suggestion` are in it as JSON, too. */
+export function findLrPage(result: RangeTest, producer: string): string {
   const { points, suggestion, arch, device, batchSize } = result;
-  // Where learning breaks down single losses shoot up; the descent before is what there is to see.
+  // When training diverges, single losses are huge. Cut them off, so that the descent before them is visible.
   const top = 1.1 * points.reduce((most, { smoothed }) => Math.max(most, smoothed), 0);
   const mark = points.findIndex(({ lr }) => lr === suggestion?.lr) + 1;
   const losses = chart({
@@ -43,7 +51,7 @@ ${jsonScript('suggestion', suggestion)}`,
   );
 }
 
-function tiles({ suggestion }: FindLrResult): Html {
+function tiles({ suggestion }: RangeTest): Html {
   const [lr, lowest] =
     suggestion === null
       ? ['none', '–']

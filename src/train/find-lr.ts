@@ -1,9 +1,8 @@
 /** The learning-rate range test: training steps at rates from small to large, whose weights are thrown away. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts } from '../platform/node/defaults.js';
 import type { Platform } from '../platform/platform.js';
-import type { Artifacts } from '../artifacts/open-artifacts.js';
+import { type Artifacts, openArtifacts } from '../artifacts/open-artifacts.js';
 import type { Naming, ResolvedOptions } from '../config/train-options.js';
 import { openDevice } from '../devices/choose-device.js';
 import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr-options.js';
@@ -42,11 +41,15 @@ export interface FindLrResult {
 export async function findLr(
   options: FindLrOptions,
   naming: Naming,
-  { images, ort }: Platform,
+  platform: Platform,
 ): Promise<FindLrResult> {
   const { range, config } = resolveFindLr(options, naming);
   const emit = config.onEvent ?? (() => undefined);
-  const artifacts = await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch));
+  const artifacts = await openArtifacts(
+    config.artifacts ?? bundledArtifacts(config.arch),
+    platform,
+  );
+  const { images, ort } = platform;
   const resources = new OpenResources();
   try {
     const pool = resources.add(new LoaderPool({ artifacts, images, workers: config.workers }));
@@ -56,7 +59,7 @@ export async function findLr(
     TrainSession.prepare(runtime, artifacts, graph);
     const data = await openData(config, pool, emit);
     const classes = data.classes.length;
-    const { state } = await newState(config, artifacts, classes, emit);
+    const { state } = await newState({ config, emit, platform }, artifacts, classes);
     const session = await TrainSession.create(runtime, artifacts, classes, graph);
     await session.setState(state);
     const curve = await sweep({ session, data, artifacts, pool }, config, range);
@@ -124,7 +127,7 @@ async function sweep(
       const loss = losses[k] ?? NaN;
       if (!curve.add(own.lr, loss)) return curve;
       const offset = k * labels.length * classes;
-      meter.addSums(batchSums(loss, logits, labels, classes, offset));
+      meter.addSums(batchSums(loss, logits.subarray(offset), labels, classes));
     }
     config.onEvent?.({
       type: 'step',

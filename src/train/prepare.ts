@@ -1,14 +1,14 @@
 /** Opens all that the first step needs: device, images, weights, session and run folder, in this order. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import type { Artifacts } from '../artifacts/open-artifacts.js';
+import { type Artifacts, openArtifacts } from '../artifacts/open-artifacts.js';
+import type { PretrainedSpec } from '../artifacts/manifest.js';
 import { stateLayout } from '../artifacts/state-layout.js';
 import { checkSameRun, writeDataFiles } from '../checkpoint/data-manifest.js';
 import { RunFolder } from '../checkpoint/run-folder.js';
 import { InterruptedError } from '../common/errors.js';
 import { OpenResources } from '../common/open-resources.js';
 import type { State } from '../common/tensor.js';
-import type { ResolvedOptions } from '../config/train-options.js';
 import { DataLoader } from '../data/data-loader.js';
 import type { RunData } from '../data/open-datasets.js';
 import { openDevice, type OpenDevice } from '../devices/choose-device.js';
@@ -26,7 +26,8 @@ import { LoaderPool } from '../images/worker-pool.js';
 import type { RunReport } from '../report/run-report.js';
 import { TrainSession } from '../session/train-session.js';
 import { graphForProvider, stepsPerExecution, trainingGraph } from '../session/training-graph.js';
-import { initialState, openArtifacts } from '../platform/node/defaults.js';
+import { fetchPretrained } from '../weights/download.js';
+import { initialState } from '../weights/initial-weights.js';
 import { identify, openRun, resumedFrom, type IdentityWithConfig } from './open-run.js';
 import { warner, type RunSetup } from './run-setup.js';
 import type { Training } from './training.js';
@@ -46,9 +47,9 @@ export interface PreparedTraining extends Training {
  * @throws InterruptedError if it was asked to stop before the run folder was there.
  */
 export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
-  const { point, config, emit } = setup;
-  const artifacts =
-    point?.artifacts ?? (await openArtifacts(config.artifacts ?? bundledArtifacts(config.arch)));
+  const { point, config, emit, platform } = setup;
+  const dir = config.artifacts ?? bundledArtifacts(config.arch);
+  const artifacts = point?.artifacts ?? (await openArtifacts(dir, platform));
   const threads = new OpenResources();
   let run: TrainingRun | null = null;
   try {
@@ -150,12 +151,13 @@ async function openInputs(
 
 /** Returns rank 0's starting state and, for people, where it comes from. */
 async function startingState(
-  { group, point, config, emit }: RunSetup,
+  setup: RunSetup,
   artifacts: Artifacts,
   classes: number,
 ): Promise<{ state: State; source: string }> {
+  const { group, point } = setup;
   const found = point === null ? null : { state: point.state, source: point.file };
-  const own = group.isMain ? (found ?? (await newState(config, artifacts, classes, emit))) : null;
+  const own = group.isMain ? (found ?? (await newState(setup, artifacts, classes))) : null;
   const source = await broadcastJson(group, own?.source ?? '');
   const layout = stateLayout(artifacts.manifest, classes);
   return { state: await broadcastState(group, own?.state ?? null, layout), source };
@@ -163,20 +165,22 @@ async function startingState(
 
 /** Returns the state that a new run begins with. */
 export function newState(
-  { weights, seed, signal }: ResolvedOptions,
+  { config, emit, platform }: Pick<RunSetup, 'config' | 'emit' | 'platform'>,
   artifacts: Artifacts,
   classes: number,
-  emit: RunSetup['emit'],
 ): Promise<{ state: State; source: string }> {
-  return initialState(artifacts, {
-    weights,
-    classes,
-    seed,
+  const { weights, seed, signal } = config;
+  const fetching = {
     ...(signal === undefined ? {} : { signal }),
-    onProgress: (receivedBytes, totalBytes) => {
+    onProgress: (receivedBytes: number, totalBytes: number | null) => {
       emit({ type: 'fetch', receivedBytes, totalBytes });
     },
-  });
+  };
+  const options = {
+    ...{ weights, classes, seed },
+    fetchPretrained: (spec: PretrainedSpec) => fetchPretrained(spec, fetching),
+  };
+  return initialState(artifacts, options, platform);
 }
 
 function openSession(

@@ -87,7 +87,7 @@ async function countSteps(
       );
     });
     const offset = k * labels.length * classes.length;
-    const own = batchSums(loss, logits, labels, classes.length, offset);
+    const own = batchSums(loss, logits.subarray(offset), labels, classes.length);
     run.epochProgress.meter.addSums(await reduceSums(stop, own));
     run.epochProgress.batch++;
   }

@@ -11,7 +11,7 @@ describe('Meter', () => {
   test('weights batches by their images', () => {
     const meter = new AverageMeter();
     meter.add(1, Float32Array.of(0, 1, 0, 1, 0, 1), Int32Array.of(1, 1, 0), 2);
-    meter.add(5, Float32Array.of(8, 8, 3, 2), Int32Array.of(0), 2, 2);
+    meter.add(5, Float32Array.of(8, 8, 3, 2).subarray(2), Int32Array.of(0), 2);
     expect(meter.images).toBe(4);
     expect(meter.loss).toBe((3 * 1 + 5) / 4);
     expect(meter.accuracy).toBe(3 / 4);
