@@ -1,10 +1,10 @@
-/** Comma-separated values, as RFC 4180 has them. */
+/** Comma-separated values as in RFC 4180. */
 
 import type { PhaseRecord } from './events.js';
 
 export type CsvValue = string | number | null;
 
-/** One line, with its end. Text with a comma, a quote or a line break is quoted; null is empty. */
+/** Returns one line with its line break. Text with a comma, a quote or a line break is quoted; null is empty. */
 export function csvLine(values: readonly CsvValue[]): string {
   const fields = values.map((value) => {
     const text = String(value ?? '');
@@ -25,8 +25,8 @@ const METRICS = [
 ] as const satisfies readonly (keyof PhaseRecord)[];
 
 /**
- * metrics.csv: a header, then a line a record; the numbers are those of metrics.jsonl. Runs of several ranks
- * have a column more.
+ * Returns metrics.csv: a header, then one line per record, with the numbers of metrics.jsonl. Runs of several ranks
+ * have one more column.
  */
 export function metricsCsv(records: readonly PhaseRecord[]): string {
   const shared = records.some(({ allReduceSeconds }) => allReduceSeconds !== undefined);

@@ -5,20 +5,20 @@
 
 import { listSome } from './format.js';
 
-/** Base of every error that is the user's to mend: shown as one line, without a stack trace. */
+/** Base of every error that the user can mend. The command line shows it as one line, without a stack trace. */
 export class UserError extends Error {
   override readonly name: string = 'UserError';
-  /** Process exit code the CLI uses: 2 for a wrong call, 1 for a failure at run time. */
+  /** Exit code of the command line: 2 for a wrong call, 1 for a failure at run time. */
   readonly exitCode: number = 1;
 }
 
-/** A flag, option or configuration value that is not acceptable. Exit code 2. */
+/** A flag, option or configuration value is not accepted. Exit code 2. */
 export class ConfigError extends UserError {
   override readonly name = 'ConfigError';
   override readonly exitCode = 2;
 }
 
-/** The data set, or one image of it, is not as expected. */
+/** The data set, or an image of it, is not as expected. */
 export class DatasetError extends UserError {
   override readonly name: string = 'DatasetError';
 }
@@ -31,7 +31,7 @@ export interface BadImage {
 
 /** Image files of the data set are broken. */
 export class BadImagesError extends DatasetError {
-  /** @param images all of them, at least one. */
+  /** @param images all broken images, at least one. */
   constructor(readonly images: readonly BadImage[]) {
     const shown = listSome(
       images.map(({ path, reason }) => `${path} (${reason})`),
@@ -44,7 +44,7 @@ export class BadImagesError extends DatasetError {
   }
 }
 
-/** A weight or checkpoint file is missing, damaged, or of another network. */
+/** A weight or checkpoint file is missing or damaged, or belongs to another network. */
 export class WeightsError extends UserError {
   override readonly name = 'WeightsError';
 }
@@ -64,11 +64,11 @@ export class TrainingError extends UserError {
   override readonly name = 'TrainingError';
 }
 
-/** Ranks of a job under MPI do not fit together, or cannot reach each other. */
+/** The ranks of an MPI job do not fit together, or cannot reach each other. */
 export class DistributedError extends UserError {
   override readonly name = 'DistributedError';
 
-  /** @param everywhere every rank throws it: one of them is enough to say so. */
+  /** @param everywhere whether every rank throws this error, so that only one needs to print it. */
   constructor(
     message: string,
     options?: ErrorOptions,
@@ -78,7 +78,7 @@ export class DistributedError extends UserError {
   }
 }
 
-/** The run was asked to stop, and did: what it had reached is saved. */
+/** The run was asked to stop, and has stopped. Its progress is saved. */
 export class InterruptedError extends UserError {
   override readonly name = 'InterruptedError';
 

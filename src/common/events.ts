@@ -1,9 +1,9 @@
 /**
- * What a training run reports while it runs. `train()` hands these to `onEvent`; the command line
- * prints them, metrics.jsonl stores the phase records.
+ * Events of a training run. `train()` hands them to `onEvent`; the command line prints them, and metrics.jsonl
+ * stores the phase records.
  *
- * Epochs count from 1 here, as they are printed. Losses are means over samples (not over batches),
- * accuracies are shares between 0 and 1.
+ * Epochs count from 1 here, as they are printed. Losses are means over samples (not over batches); accuracies are
+ * shares between 0 and 1.
  */
 
 import type { BadImage } from './errors.js';
@@ -22,13 +22,13 @@ export interface PhaseRecord {
   /** Part of `seconds` in which nothing could be computed because no batch was ready. */
   readonly dataWaitSeconds: number;
   /**
-   * Of training on several ranks: part of `seconds` in which gradients were reduced, or those of other
-   * ranks waited for.
+   * Part of `seconds` in which gradients were reduced, or this rank waited for those of other ranks. Only in
+   * training on several ranks.
    */
   readonly allReduceSeconds?: number;
 }
 
-/** What `train()` returns. */
+/** Result of `train()`. */
 export interface TrainResult {
   readonly runDir: string;
   readonly bestEpoch: number;
@@ -38,35 +38,35 @@ export interface TrainResult {
   readonly checkpoint: string;
 }
 
-/** Before the first step: what was resolved. */
+/** Training begins: resolved settings, before the first step. */
 export interface StartEvent {
   readonly type: 'start';
   readonly device: string;
-  /** Why that device, for example `CUDA provider does not load: …`. */
+  /** Why that device was chosen, for example `CUDA provider does not load: …`. */
   readonly deviceReason: string;
   readonly classes: readonly string[];
   readonly trainImages: number;
   readonly valImages: number;
-  /** Where the initial weights come from. */
+  /** Source of the initial weights. */
   readonly weightsSource: string;
   readonly runDir: string;
-  /** The ranks of a job under MPI; absent where a process trains alone. */
+  /** The ranks of an MPI job; absent if one process trains alone. */
   readonly ranks?: { readonly size: number; readonly hosts: number; readonly library: string };
-  /** Where an earlier run is taken up; absent in a new run. */
+  /** The point from which an earlier run is resumed; absent in a new run. */
   readonly resumed?: {
-    /** The checkpoint. */
+    /** Path of the checkpoint. */
     readonly file: string;
-    /** Epochs completed. */
+    /** Completed epochs. */
     readonly epoch: number;
-    /** Training batches completed of the epoch after. */
+    /** Completed training batches of the next epoch. */
     readonly batch: number;
-    /** Training steps completed since the start of the run. */
+    /** Completed training steps since the start of the run. */
     readonly step: number;
     readonly best: { readonly accuracy: number; readonly loss: number } | null;
   };
 }
 
-/** Bytes of the pretrained weights received so far; `totalBytes` is null where it is not announced. */
+/** Download of the pretrained weights. `totalBytes` is null if the server does not announce it. */
 export interface FetchEvent {
   readonly type: 'fetch';
   readonly receivedBytes: number;
@@ -74,15 +74,15 @@ export interface FetchEvent {
 }
 
 /**
- * Progress inside a pass, after each call of the runtime, which in training holds several batches. Loss and
- * accuracy are those of the pass so far.
+ * Progress inside a pass, after each call of the runtime (in training, one call takes several batches). Loss and
+ * accuracy are means over the pass so far.
  */
 export interface StepEvent {
   readonly type: 'step';
   readonly epoch: number;
   readonly epochs: number;
   readonly phase: 'train' | 'val';
-  /** Batches done, from 1 to `batches`. */
+  /** Completed batches, from 1 to `batches`. */
   readonly batch: number;
   readonly batches: number;
   readonly loss: number;
@@ -96,29 +96,29 @@ export interface PhaseEvent {
   readonly record: PhaseRecord;
 }
 
-/** Images looked through so far, before the first step. */
+/** Number of images checked so far, before the first step. */
 export interface PreflightEvent {
   readonly type: 'preflight';
   readonly done: number;
   readonly total: number;
 }
 
-/** Every image has been looked through. */
+/** Every image has been checked. */
 export interface CheckedEvent {
   readonly type: 'checked';
-  /** Images in each class, the broken ones not counted. */
+  /** Number of images per class, without broken ones. */
   readonly classes: readonly {
     readonly name: string;
     readonly train: number;
     readonly val: number;
   }[];
-  /** How many needed no look, as they had not changed since an earlier run. */
+  /** Number of images that an earlier run had checked and that have not changed since. */
   readonly known: number;
-  /** Broken images that are left out. */
+  /** Broken images that training leaves out. */
   readonly skipped: readonly BadImage[];
 }
 
-/** Something the user should know, that does not stop the run. */
+/** A problem that the user should know of and that does not stop the run. */
 export interface WarningEvent {
   readonly type: 'warning';
   readonly message: string;
@@ -128,11 +128,11 @@ export interface WarningEvent {
 export interface EndEvent {
   readonly type: 'end';
   readonly result: TrainResult;
-  /** The run that was to be resumed had ended before: nothing was done. */
+  /** Set if the run to resume had already finished, so that nothing was done. */
   readonly before?: true;
 }
 
-/** Everything that `train()` reports, told apart by `type`. */
+/** Every event of `train()`; `type` tells which one it is. */
 export type TrainEvent =
   | StartEvent
   | FetchEvent

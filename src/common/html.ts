@@ -1,6 +1,6 @@
-/** HTML and SVG as templates whose values are escaped: class names and paths may hold anything. */
+/** Templates for HTML and SVG that escape their values, because class names and paths may hold any character. */
 
-/** Markup that is safe to insert as it is. */
+/** Markup that may be inserted without escaping. */
 export class Html {
   constructor(readonly markup: string) {}
 
@@ -19,12 +19,12 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Text for content or a quoted attribute. */
+/** Escapes text for content or a quoted attribute. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? character);
 }
 
-/** Template tag: what is already {@link Html} is inserted, everything else is escaped. */
+/** Template tag. Inserts {@link Html} as it is and escapes every other value. */
 export function html(strings: TemplateStringsArray, ...values: readonly HtmlValue[]): Html {
   const markup = strings.map((text, i) => text + (i < values.length ? insert(values[i]) : ''));
   return new Html(markup.join(''));
@@ -38,7 +38,7 @@ function insert(value: HtmlValue | undefined): string {
   return value.map(({ markup }) => markup).join('');
 }
 
-/** JSON for a script element: `</script>` in a string cannot end it. */
+/** Returns a script element with JSON. A `</script>` in a string cannot end it. */
 export function jsonScript(id: string, value: unknown): Html {
   const json = JSON.stringify(value).replaceAll('<', '\\u003c');
   return new Html(`<script type="application/json" id="${escapeHtml(id)}">${json}</script>`);

@@ -1,6 +1,6 @@
-/** Tensors in memory, and the training state made of them. */
+/** Tensors in memory, and the training state that they make up. */
 
-/** Row-major; `shape` is empty for a scalar. */
+/** A row-major tensor; `shape` is empty for a scalar. */
 export interface Tensor {
   readonly dtype: 'float32' | 'int64';
   readonly shape: readonly number[];
@@ -11,8 +11,8 @@ export interface Tensor {
 export type FloatTensors = Record<string, Tensor>;
 
 /**
- * Everything training changes, by torchvision's names: parameters, `momentum.<parameter>`, BatchNorm's
- * running statistics, and its `num_batches_tracked` counters (int64 scalars).
+ * Everything that training changes, by torchvision's names: parameters, `momentum.<parameter>`, BatchNorm's running
+ * statistics, and its `num_batches_tracked` counters (int64 scalars).
  */
 export type State = Map<string, Tensor>;
 
@@ -20,8 +20,8 @@ export type State = Map<string, Tensor>;
 export const MOMENTUM_PREFIX = 'momentum.';
 
 /**
- * Product of the dimensions (1 for a scalar), or null unless every dimension is a non-negative integer and the
- * product can be counted exactly.
+ * Returns the product of the dimensions (1 for a scalar), or null unless every dimension is a non-negative integer
+ * and the product is a safe integer.
  */
 export function elementCount(shape: readonly number[]): number | null {
   let count = 1;
@@ -33,7 +33,11 @@ export function elementCount(shape: readonly number[]): number | null {
   return count;
 }
 
-/** A float32 tensor; `data` must hold one value per element. */
+/**
+ * Makes a float32 tensor.
+ *
+ * @throws RangeError unless `data` holds one value per element.
+ */
 export function float32Tensor(shape: readonly number[], data: Float32Array): Tensor {
   if (elementCount(shape) !== data.length) {
     throw new RangeError(`${data.length} values do not fill shape ${formatShape(shape)}`);
@@ -41,30 +45,31 @@ export function float32Tensor(shape: readonly number[], data: Float32Array): Ten
   return { dtype: 'float32', shape, data };
 }
 
-/** An int64 scalar, as torchvision's counters are. */
+/** Makes an int64 scalar, such as torchvision's counters. */
 export function int64Scalar(value: bigint): Tensor {
   return { dtype: 'int64', shape: [], data: BigInt64Array.of(value) };
 }
 
-/** Whether there is neither NaN nor infinity: 0 times a number is 0 otherwise only. */
+/** Returns whether a tensor has neither NaN nor infinity: 0 times any other number is 0. */
 export function allFinite({ data }: Tensor): boolean {
   if (data instanceof BigInt64Array) return true;
   let sum = 0;
-  // Not `every`, which calls a function for each number: the state of a ResNet-18 has 22 million numbers.
+  // Not `every`, which calls a function per number: the state of a ResNet-18 has 22 million numbers.
   for (let i = 0; i < data.length; i++) sum += 0 * (data[i] ?? 0);
   return sum === 0;
 }
 
-/** `[64, 3, 7, 7]`, for messages. */
+/** Returns a shape for messages: `[64, 3, 7, 7]`. */
 export function formatShape(shape: readonly (number | string)[]): string {
   return `[${shape.join(', ')}]`;
 }
 
+/** Returns whether two shapes are equal. */
 export function sameShape(a: readonly number[], b: readonly number[]): boolean {
   return a.length === b.length && a.every((dimension, axis) => dimension === b[axis]);
 }
 
-/** The element types weight files hold. What is read becomes float32, or stays int64. */
+/** Element types of weight files. Values that are read become float32, or stay int64. */
 export type ElementType = 'float16' | 'bfloat16' | 'float32' | 'float64' | 'int64';
 
 export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
@@ -76,10 +81,10 @@ export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = {
 };
 
 /**
- * Little-endian elements of a file as float32, or int64 for int64; float64 is rounded to nearest.
+ * Reads little-endian elements as float32, or int64 as int64; float64 is rounded to nearest.
  *
- * @param bytes a whole number of elements, at an offset that `type` may be viewed at; float32 and int64 are
- *   viewed, not copied. (Node.js runs ONNX Runtime on little-endian machines only.)
+ * @param bytes a whole number of elements, at an offset that is aligned for `type`. float32 and int64 are viewed and
+ *   not copied. (ONNX Runtime runs on little-endian machines only.)
  */
 export function decodeElements(type: ElementType, bytes: Uint8Array): Float32Array | BigInt64Array {
   const count = bytes.byteLength / ELEMENT_BYTES[type];
@@ -91,7 +96,7 @@ export function decodeElements(type: ElementType, bytes: Uint8Array): Float32Arr
     case 'float64':
       return Float32Array.from(new Float64Array(bytes.buffer, bytes.byteOffset, count));
     case 'bfloat16': {
-      // bfloat16 is the upper half of a float32.
+      // A bfloat16 is the upper half of a float32.
       const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
       const words = new Uint32Array(count);
       for (let i = 0; i < count; i++) words[i] = (halves[i] ?? 0) << 16;
@@ -105,7 +110,7 @@ export function decodeElements(type: ElementType, bytes: Uint8Array): Float32Arr
   }
 }
 
-/** Value of an IEEE 754 binary16 bit pattern: 1 sign, 5 exponent (bias 15), 10 fraction bits. */
+/** Returns the value of an IEEE 754 binary16: 1 sign bit, 5 exponent bits (bias 15), 10 fraction bits. */
 function float16ToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;

@@ -1,4 +1,4 @@
-/** Small JPEGs as `data:` URIs, for pages that hold their pictures. */
+/** Small JPEGs as `data:` URIs, for pages that contain their images. */
 
 import sharp from 'sharp';
 import type { Preprocessing } from '../artifacts/manifest.js';
@@ -29,7 +29,7 @@ export async function thumbnail(
 }
 
 /**
- * Pixels of the network's input as the picture they stand for.
+ * Turns the network's input back into an image.
  *
  * @param pixels float32 [3, S, S], normalised.
  */

@@ -1,9 +1,9 @@
-/** The random part of the training transforms: which crop of an image, and whether it is mirrored. */
+/** Random part of the training transforms: the crop of an image, and whether it is mirrored. */
 
 import type { Philox } from '../common/philox.js';
 import { roundHalfEven } from '../common/rounding.js';
 
-/** A crop, in pixels: not empty and inside the image. */
+/** A crop in pixels, not empty and inside the image. */
 export interface Box {
   readonly top: number;
   readonly left: number;
@@ -11,22 +11,23 @@ export interface Box {
   readonly width: number;
 }
 
+/** Ranges that a crop is drawn from. */
 export interface CropRanges {
-  /** Range of the crop's area as a share of the image's. */
+  /** Range of the crop's area as a share of the image's area. */
   readonly scale: readonly [number, number];
   /** Range of the crop's width / height. */
   readonly ratio: readonly [number, number];
 }
 
-/** The crop that torchvision's `RandomResizedCrop` draws by default. */
+/** Default ranges of torchvision's `RandomResizedCrop`. */
 export const DEFAULT_CROP: CropRanges = { scale: [0.08, 1], ratio: [3 / 4, 4 / 3] };
 
 const TRIES = 10;
 
 /**
- * torchvision's `RandomResizedCrop.get_params`: an area uniform in `scale` and an aspect ratio
- * log-uniform in `ratio`, tried ten times until the crop fits; failing that, the largest centre crop
- * whose aspect ratio is in `ratio`.
+ * Draws a crop as torchvision's `RandomResizedCrop.get_params` does: an area uniform in `scale` and an aspect ratio
+ * log-uniform in `ratio`, at most ten times until the crop fits. If none fits, returns the largest centre crop whose
+ * aspect ratio is in `ratio`.
  */
 export function randomResizedCropBox(
   width: number,
@@ -49,14 +50,14 @@ export function randomResizedCropBox(
   return centreCropBox(width, height, ratio);
 }
 
-/** The largest centred crop whose aspect ratio is within `ratio`. */
+/** Returns the largest centred crop whose aspect ratio is within `ratio`. */
 function centreCropBox(width: number, height: number, ratio: CropRanges['ratio']): Box {
   const aspect = width / height;
   let w = width;
   let h = height;
   if (aspect < ratio[0]) h = roundHalfEven(w / ratio[0]);
   else if (aspect > ratio[1]) w = roundHalfEven(h * ratio[1]);
-  // A side of one or two pixels could round to nothing, or past the image.
+  // A side of one or two pixels could round to 0, or to more than the image.
   w = Math.min(Math.max(w, 1), width);
   h = Math.min(Math.max(h, 1), height);
   return {
@@ -67,7 +68,7 @@ function centreCropBox(width: number, height: number, ratio: CropRanges['ratio']
   };
 }
 
-/** torchvision's `RandomHorizontalFlip`. */
+/** Draws whether to mirror an image, as torchvision's `RandomHorizontalFlip` does. */
 export function randomFlip(probability: number, random: Philox): boolean {
   return random.uniform() < probability;
 }
