@@ -16,7 +16,6 @@ import {
   DEMO_FLAGS,
   type Flag,
   TRAIN_FLAGS,
-  nearest,
   refuseUnknown,
 } from './cli/flags.js';
 import { Stopped } from './cli/interrupt.js';
@@ -24,6 +23,7 @@ import { OUTPUT_FLAGS, isPrintedByRank0 } from './cli/output.js';
 import { PREDICT_FLAGS, predictCommand } from './cli/predict.js';
 import { SETUP_CUDA_FLAGS, setupCudaCommand } from './cli/setup-cuda.js';
 import { trainCommand } from './cli/train.js';
+import { nearest } from './common/nearest.js';
 import { BadImagesError, ConfigError, UserError } from './common/errors.js';
 import { packageInfo } from './common/package-info.js';
 import { rankPrefix } from './distributed/launcher.js';

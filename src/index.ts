@@ -21,16 +21,23 @@ export type {
   UpdateGraphSpec,
 } from './artifacts/manifest.js';
 export type { ClassScore } from './metrics/confusion-matrix.js';
-export { Classifier, exportInference, findLr, train } from './platform/node/library.js';
+export {
+  Classifier,
+  evaluate,
+  exportInference,
+  findLr,
+  predict,
+  train,
+} from './platform/node/library.js';
 export type {
   ClassifierOptions,
-  InputImage,
-  Classification,
-  /** @deprecated Use `InputImage`. */
-  InputImage as Item,
-  /** @deprecated Use `Classification`. */
+  Classification /** @deprecated Use `Classification`. */,
   Classification as Outcome,
 } from './inference/classifier.js';
+export type {
+  InputImage /** @deprecated Use `InputImage`. */,
+  InputImage as Item,
+} from './data/dataset.js';
 export type {
   BestResult,
   Checkpoint,
@@ -51,13 +58,22 @@ export { ImageFolder, type FileSample } from './data/image-folder.js';
 export { type Dataset, type Sample } from './data/dataset.js';
 export * from './common/errors.js';
 export type * from './common/events.js';
-export { evaluateFolder, type EvaluationResult } from './inference/evaluate-folder.js';
-export type { ExportOptions, ExportResult } from './export/export-inference.js';
+export { evaluateFolder, type EvaluationResult } from './inference/evaluate.js';
+export type { ExportResult } from './export/export-inference.js';
 export type { FindLrResult } from './train/find-lr.js';
 export type { FindLrOptions } from './config/find-lr-options.js';
 export type { LrPoint, LrSuggestion } from './metrics/lr-curve.js';
 export type { ModelFile } from './inference/model-file.js';
-export { predict, type Prediction } from './inference/predict.js';
+export type { Prediction } from './inference/predict.js';
+export type { PredictImages, PredictOptions } from './config/predict-options.js';
+export type { EvaluateOptions } from './config/evaluate-options.js';
+export type {
+  ClassifierMachine,
+  ClassifierSource,
+  ModelSource,
+  RunSource,
+} from './config/classifier-options.js';
+export type { ExportOptions } from './config/export-options.js';
 export type { Replay } from './export/verify-export.js';
 export type { CheckpointName } from './checkpoint/run-folder.js';
 export type { State, Tensor } from './common/tensor.js';

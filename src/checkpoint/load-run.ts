@@ -14,7 +14,7 @@ export interface RunWeightsOptions {
   readonly run: string;
   readonly checkpoint: CheckpointName;
   /** Artifact folder. Default: the one the run was trained with. */
-  readonly artifacts?: string;
+  readonly artifacts?: string | undefined;
 }
 
 export interface RunWeights {

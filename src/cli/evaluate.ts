@@ -2,9 +2,9 @@
 
 import { csvLine } from '../common/csv.js';
 import { formatShare } from '../common/format.js';
-import { Validator } from '../config/validator.js';
-import type { EvaluationResult } from '../inference/evaluate-folder.js';
-import { CLASSIFIER_FLAGS, SOURCE_FLAGS, openClassifier, outputFormat } from './classifier.js';
+import { type EvaluateOptions, resolveEvaluateOptions } from '../config/evaluate-options.js';
+import type { EvaluationResult } from '../inference/evaluate.js';
+import { CLASSIFIER_FLAGS, SOURCE_FLAGS, outputFormat, sourceOptions } from './classifier.js';
 import type { Arguments, Flag } from './flags.js';
 
 export const EVALUATE_FLAGS: Readonly<Record<string, Flag>> = {
@@ -16,20 +16,18 @@ export const EVALUATE_FLAGS: Readonly<Record<string, Flag>> = {
 /** Prints how good a trained network is on labelled images. */
 export async function evaluateCommand(given: Arguments): Promise<void> {
   const format = outputFormat(given);
-  const data = new Validator('flag').folder('data', 'a folder of labelled images', given.data);
-  const classifier = await openClassifier(given);
-  try {
-    const { evaluateFolder } = await import('../inference/evaluate-folder.js');
-    const result = await evaluateFolder(classifier, data);
-    const text = {
-      json: () => `${JSON.stringify(result)}\n`,
-      csv: () => evaluationCsv(result),
-      text: () => `${evaluationText(result).join('\n')}\n`,
-    };
-    process.stdout.write(text[format]());
-  } finally {
-    await classifier.close();
-  }
+  const options = { ...sourceOptions(given), data: given.data };
+  // Checked before the modules that classify are loaded.
+  resolveEvaluateOptions(options, 'flag');
+  const { nodePlatform } = await import('../platform/node/node-platform.js');
+  const { evaluate } = await import('../inference/evaluate.js');
+  const result = await evaluate(options as unknown as EvaluateOptions, 'flag', nodePlatform);
+  const text = {
+    json: () => `${JSON.stringify(result)}\n`,
+    csv: () => evaluationCsv(result),
+    text: () => `${evaluationText(result).join('\n')}\n`,
+  };
+  process.stdout.write(text[format]());
 }
 
 /** Returns lines for people: figures, one line per class, the confusion matrix of up to 20 classes. */

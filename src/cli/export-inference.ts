@@ -1,11 +1,11 @@
 /** The command `export-inference`. */
 
-import path from 'node:path';
 import { Validator } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
-import { EXPORT_FLAGS as BASE_FLAGS, NUMBER, type Arguments, type Flag } from './flags.js';
+import { EXPORT_FLAGS as BASE_FLAGS, numberOrText, type Arguments, type Flag } from './flags.js';
 import { printLine } from './output.js';
-import type { ExportOptions, ExportResult } from '../export/export-inference.js';
+import { type ExportOptions, resolveExportOptions } from '../config/export-options.js';
+import type { ExportResult } from '../export/export-inference.js';
 import { formatShare } from '../common/format.js';
 
 export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
@@ -36,15 +36,18 @@ export async function exportCommand(given: Arguments): Promise<void> {
 
 /** @returns lines for people. */
 export async function exportModel(given: Arguments): Promise<string[]> {
-  const options = exportOptions(given);
+  const flags = exportOptions(given);
+  // Checked before the modules that export are loaded.
+  resolveExportOptions(flags, 'flag');
+  const options = flags as unknown as ExportOptions;
   const web =
     given.web === undefined ? null : new Validator('flag').text('web', 'a folder name', given.web);
   const { nodePlatform } = await import('../platform/node/node-platform.js');
   const { exportInference } = await import('../export/export-inference.js');
-  const lines = exportLines(await exportInference(options, nodePlatform));
+  const lines = exportLines(await exportInference(options, 'flag', nodePlatform));
   if (web === null) return lines;
   const { exportWebPage } = await import('../export/export-web.js');
-  const page = await exportWebPage(options, web, nodePlatform);
+  const page = await exportWebPage(options, web, 'flag', nodePlatform);
   return [
     ...lines,
     ...exportLines(page),
@@ -52,43 +55,21 @@ export async function exportModel(given: Arguments): Promise<string[]> {
   ];
 }
 
-function exportOptions(given: Arguments): ExportOptions {
-  const validator = new Validator('flag');
-  const run = validator.folder('run', 'the folder of an earlier training', given.run);
-  const wanted = given.checkpoint ?? 'best';
-  const file = given.out ?? path.join(run, 'model.onnx');
-  if (given.fp16 === true && given.int8 === true) {
+/** Maps the flags to options. `exportInference` checks the values. */
+function exportOptions(given: Arguments): Record<string, unknown> {
+  const { fp16, int8 } = given;
+  if (fp16 === true && int8 === true) {
     throw new ConfigError('expected --fp16 or --int8, got both; choose one');
   }
-  const compression = given.fp16 === true ? 'fp16' : given.int8 === true ? 'int8' : undefined;
-  if (compression !== undefined && given['skip-replay'] === true) {
-    throw new ConfigError(
-      `expected --skip-replay without --${compression}, got both; what ${compression} costs must be measured`,
-    );
-  }
-  const folder = (name: string, what: string): string | undefined =>
-    given[name] === undefined ? undefined : validator.folder(name, what, given[name]);
-  const artifacts = folder('artifacts', 'an artifact folder');
-  const data = folder('data', "the run's data folder");
+  const compression = fp16 === true ? 'fp16' : int8 === true ? 'int8' : undefined;
+  const options = ['run', 'checkpoint', 'out', 'artifacts', 'data', 'probabilities'] as const;
   return {
-    run,
-    checkpoint: validator.choice('checkpoint', wanted, ['best', 'last'] as const),
-    out: validator.text('out', 'a file name', file),
-    rawImages: given['raw-images'] === true,
-    probabilities: given.probabilities === true,
-    skipReplay: given['skip-replay'] === true,
-    ...(compression === undefined ? {} : { compression }),
-    ...accuracyDrop(given['max-accuracy-drop'], validator),
-    ...(artifacts === undefined ? {} : { artifacts }),
-    ...(data === undefined ? {} : { data }),
+    ...Object.fromEntries(options.map((option) => [option, given[option]])),
+    rawImages: given['raw-images'],
+    skipReplay: given['skip-replay'],
+    maxAccuracyDrop: numberOrText(given['max-accuracy-drop']),
+    compression,
   };
-}
-
-function accuracyDrop(value: unknown, validator: Validator): { maxAccuracyDrop?: number } {
-  if (value === undefined) return {};
-  const number = typeof value === 'string' && NUMBER.test(value) ? Number(value) : NaN;
-  if (number >= 0 && number <= 1) return { maxAccuracyDrop: number };
-  throw validator.error('maxAccuracyDrop', 'a number from 0 to 1', value, 'the default is 0.01');
 }
 
 function exportLines({ file, bytes, classes, ...found }: ExportResult): string[] {

@@ -14,6 +14,7 @@ import {
   flagName,
 } from '../config/train-options.js';
 import { ConfigError } from '../common/errors.js';
+import { nearest } from '../common/nearest.js';
 
 export interface Flag {
   readonly describe: string;
@@ -137,6 +138,11 @@ export const COMMON_FLAGS = ['verbose', 'help', 'version'] as const;
 
 export const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
+/** Returns a flag's text as a number if it is one; any other value as it is, for the check to refuse. */
+export function numberOrText(value: unknown): unknown {
+  return typeof value === 'string' && NUMBER.test(value) ? Number(value) : value;
+}
+
 /** The arguments of `train` as options; text that is no number stays text, for the check to refuse. */
 export function trainOptions(given: Arguments): Partial<Record<keyof TrainOptions, unknown>> {
   const options: Partial<Record<keyof TrainOptions, unknown>> = {};
@@ -148,28 +154,6 @@ export function trainOptions(given: Arguments): Partial<Record<keyof TrainOption
     options[option] = isNumber ? Number(value) : value;
   }
   return options;
-}
-
-/** Edits (insertions, deletions, replacements) between two words. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
-}
-
-/** The known word at most two edits away (fewer for short words), or undefined. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  return known
-    .map((candidate) => ({ candidate, edits: distance(word, candidate) }))
-    .filter(({ edits }) => edits <= Math.min(2, word.length / 2))
-    .sort((a, b) => a.edits - b.edits)[0]?.candidate;
 }
 
 /**

@@ -1,18 +1,17 @@
 /** The command `predict`. */
 
 import { csvLine } from '../common/csv.js';
-import { ConfigError } from '../common/errors.js';
 import { formatShare } from '../common/format.js';
+import { type PredictOptions, resolvePredictOptions } from '../config/predict-options.js';
 import type { Prediction } from '../inference/predict.js';
 import {
   CLASSIFIER_FLAGS,
   SOURCE_FLAGS,
-  count,
-  openClassifier,
   outputFormat,
+  sourceOptions,
   type Format,
 } from './classifier.js';
-import type { Arguments, Flag } from './flags.js';
+import { numberOrText, type Arguments, type Flag } from './flags.js';
 
 export const PREDICT_FLAGS: Readonly<Record<string, Flag>> = {
   ...SOURCE_FLAGS,
@@ -30,26 +29,28 @@ const CSV_HEAD = csvLine(['path', 'rank', 'class', 'probability', 'error']);
 export async function predictCommand(given: Arguments): Promise<number> {
   const format = outputFormat(given);
   const [, ...words] = given._ as string[];
-  if (words.length === 0) {
-    throw new ConfigError(
-      'expected images, folders, patterns or - for standard input, got none; name some after the flags',
-    );
-  }
-  const top = count(given, 'top', { min: 1, max: 1_000_000 }) ?? 5;
-  const classifier = await openClassifier(given);
+  const options = {
+    ...sourceOptions(given),
+    images: words,
+    top: numberOrText(given.top),
+  };
+  // Checked before the modules that classify are loaded.
+  resolvePredictOptions(options, 'flag');
+  const { nodePlatform } = await import('../platform/node/node-platform.js');
+  const { findImages } = await import('../inference/find-images.js');
+  const { predict } = await import('../inference/predict.js');
+  let head = format === 'csv' ? CSV_HEAD : '';
   let failures = 0;
-  try {
-    const { findImages } = await import('../inference/find-images.js');
-    const { predict } = await import('../inference/predict.js');
-    if (format === 'csv') process.stdout.write(CSV_HEAD);
-    const images = findImages(words, process.stdin);
-    for await (const prediction of predict(classifier, images, top)) {
-      if (prediction.error !== undefined) failures++;
-      print(prediction, format);
-    }
-  } finally {
-    await classifier.close();
+  const images = findImages(words, process.stdin);
+  const call = { ...options, images } as unknown as PredictOptions;
+  for await (const prediction of predict(call, 'flag', nodePlatform)) {
+    if (prediction.error !== undefined) failures++;
+    // Not before the network is open: its errors leave standard output empty.
+    process.stdout.write(head);
+    head = '';
+    print(prediction, format);
   }
+  process.stdout.write(head);
   return failures > 0 ? 1 : 0;
 }
 

@@ -3,6 +3,8 @@
 import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
+import type { Dataset } from '../data/dataset.js';
+import { nearest } from '../common/nearest.js';
 import { isFolder } from '../common/paths.js';
 
 /** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
@@ -49,6 +51,40 @@ export class Validator {
     return new ConfigError(
       `expected ${this.name(option)} to be ${expected}, got ${shown(value)}; ${advice}`,
     );
+  }
+
+  /**
+   * Refuses options that a function does not have.
+   *
+   * @param caller the function, for the message.
+   * @param known names of its options.
+   */
+  known(caller: string, options: object, known: readonly string[]): void {
+    for (const name of Object.keys(options)) {
+      if (known.includes(name)) continue;
+      const similar = nearest(name, known);
+      const advice =
+        similar === undefined
+          ? `its options are ${known.join(', ')}`
+          : `did you mean ${this.name(similar)}?`;
+      throw new ConfigError(`expected an option of ${caller}, got ${this.name(name)}; ${advice}`);
+    }
+  }
+
+  /** Checks that a value is a data set, or undefined. */
+  dataset(option: string, value: unknown): Dataset | undefined {
+    if (value === undefined) return undefined;
+    const { length, classes, get } = Object(value) as Partial<Record<keyof Dataset, unknown>>;
+    const good = typeof length === 'number' && Array.isArray(classes) && typeof get === 'function';
+    if (good) return value as Dataset;
+    const expected = 'a data set with length, classes and get(index)';
+    throw this.error(option, expected, value, 'see docs/library.md');
+  }
+
+  /** Checks that a value is a function. */
+  callback(option: string, value: unknown): void {
+    if (typeof value === 'function') return;
+    throw this.error(option, 'a function', value, 'leave it out, or give one');
   }
 
   /** Checks a number against its range; the message names `range.default` if there is one. */

@@ -31,3 +31,11 @@ export interface DataFile {
   /** SHA-256 of the file's bytes, in hexadecimal. */
   readonly sha256: string;
 }
+
+/** An image to classify. */
+export interface InputImage {
+  /** Name of the image in results and messages. */
+  readonly name: string;
+  /** Path of an image file, or its encoded bytes. */
+  readonly image: string | Uint8Array;
+}

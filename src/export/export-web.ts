@@ -1,28 +1,30 @@
-/** The web page of a run. */
+/** Exports a run as a web page. */
 
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Platform } from '../platform/platform.js';
-import { type ExportOptions, type ExportResult } from './export-inference.js';
+import type { ExportOptions } from '../config/export-options.js';
+import type { Naming } from '../config/validator.js';
+import { exportInference, type ExportResult } from './export-inference.js';
 import { WEB_MODEL, writeWebPage } from './web-page.js';
-import { exportInference } from './export-inference.js';
 
 /**
- * Writes the page, and beside it the model that `options` make, with pictures in and probabilities out,
- * tried like any other.
+ * Writes the page and its model, which takes decoded images and gives probabilities. The model is verified as every
+ * export is.
  *
- * @throws whatever {@link exportInference} does; ConfigError where onnxruntime-web is not installed.
+ * @throws the errors of {@link exportInference}; ConfigError if onnxruntime-web is not installed.
  */
 export async function exportWebPage(
   options: ExportOptions,
   dir: string,
+  naming: Naming,
   platform: Platform,
 ): Promise<ExportResult> {
   await mkdir(dir, { recursive: true });
   const out = path.join(dir, WEB_MODEL);
   const form = { rawImages: true, probabilities: true } as const;
-  const result = await exportInference({ ...options, ...form, out }, platform);
+  const result = await exportInference({ ...options, ...form, out }, naming, platform);
   const title = path.basename(path.resolve(options.run));
-  await writeWebPage(dir, { title, classes: result.classes });
+  await writeWebPage(dir, { title, classes: result.classes }, platform.files);
   return result;
 }

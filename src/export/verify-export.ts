@@ -1,76 +1,35 @@
-/** An exported model tried on every validation image, in a session of its own. */
+/** Checks of an exported model against the evaluation that training uses. */
 
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { predictedLabels, type Predictions } from '../metrics/predictions.js';
-import type { Platform } from '../platform/platform.js';
+import { Philox, STREAM } from '../common/philox.js';
+import { float32Tensor, type FloatTensors, type State } from '../common/tensor.js';
 import { Classifier } from '../inference/classifier.js';
-import type { Dataset, Sample } from '../data/dataset.js';
-import { classifyDataset } from '../inference/evaluate-folder.js';
-import {
-  loadPredictions,
-  predictionsFile,
-  type SavedPredictions,
-} from '../checkpoint/predictions-file.js';
-import type { CheckpointName, RunConfig } from '../checkpoint/run-folder.js';
+import { classifyDataset } from '../inference/evaluate.js';
+import { predictedLabels, type Predictions } from '../metrics/predictions.js';
+import type { OrtBackend, Platform } from '../platform/platform.js';
+import { OrtWorker } from '../session/ort-worker.js';
+import type { Validation } from './find-validation.js';
 
-/** What an exported file made of the validation images. */
+/** Random images that the exported model and the evaluation graph are compared on. */
+const TRIAL_IMAGES = 2;
+
+/** Result of an exported model on the validation images. */
 export interface Replay {
+  /** Number of validation images. */
   readonly images: number;
-  /** Of the exported model. */
+  /** Accuracy of the exported model, 0 to 1. */
   readonly accuracy: number;
-  /** What training's evaluation had. */
+  /** Accuracy that training measured, 0 to 1. */
   readonly expectedAccuracy: number;
-  /** Images whose top class is another than in training's evaluation, ties left aside. */
+  /** Images whose top class is not that of training's evaluation. Ties do not count. */
   readonly differing: number;
 }
 
-/** The validation images of a run, and what training's evaluation said of them. */
-export interface Validation {
-  readonly dataset: Dataset;
-  readonly expected: Predictions;
-}
-
-/** Two logits nearer than this are a tie: rounding may order them either way. */
+/** Two logits closer than this are a tie, because rounding may order them either way. */
 export const TIE = 1e-3;
 
-/** What training's evaluation of a checkpoint was, if the run folder holds it. */
-export async function savedValidation(
-  runDir: string,
-  checkpoint: CheckpointName,
-  epoch: number,
-): Promise<SavedPredictions | null> {
-  // Where both are the same state, a run that was killed in between may have saved only one.
-  for (const name of [checkpoint, 'best', 'last'] as const) {
-    const saved = await loadPredictions(predictionsFile(runDir, name)).catch(() => null);
-    if (saved?.epoch === epoch) return saved;
-  }
-  return null;
-}
-
-/** The folder below which a run's validation images lie; null where it is gone or was never one. */
-export function validationFolder(config: RunConfig, data?: string): string | null {
-  const root = data ?? (typeof config.data === 'string' ? config.data : null);
-  if (root === null) return null;
-  const found = ['val', 'train', '.'].map((name) => path.join(root, name));
-  return found.find((dir) => existsSync(dir)) ?? null;
-}
-
-/** The images of saved predictions, read again from a folder. */
-export function savedDataset(saved: SavedPredictions, dir: string): Dataset {
-  return {
-    length: saved.labels.length,
-    classes: saved.classNames,
-    get: (index: number): Sample => ({
-      image: path.join(dir, saved.names[index] ?? ''),
-      label: saved.labels[index] ?? 0,
-    }),
-  };
-}
-
 /**
- * Classifies the validation images with an exported model and compares.
+ * Classifies the validation images with an exported model and compares the result with training's.
  *
  * @throws DatasetError if an image is gone or cannot be read.
  */
@@ -88,7 +47,11 @@ export async function verifyExport(
   }
 }
 
-/** @param found in the order of the data set. */
+/**
+ * Compares predictions with those of training.
+ *
+ * @param found predictions in the order of the data set.
+ */
 export function compare(found: Predictions, expected: Predictions): Replay {
   const { classes, labels } = found;
   const [got, wanted] = [predictedLabels(found), predictedLabels(expected)];
@@ -108,4 +71,39 @@ export function compare(found: Predictions, expected: Predictions): Replay {
     expectedAccuracy: expectedHits / images,
     differing,
   };
+}
+
+/** Runs a model and the evaluation graph on the same random images. Returns the largest difference of a logit. */
+export async function compareWithEvaluation(
+  artifacts: Artifacts,
+  state: State,
+  model: Uint8Array,
+  ort: OrtBackend,
+): Promise<number> {
+  const { manifest } = artifacts;
+  const { inputSize } = manifest.preprocessing;
+  const random = new Philox(0, STREAM.trial);
+  const pixels = Float32Array.from({ length: TRIAL_IMAGES * 3 * inputSize ** 2 }, () =>
+    random.normal(),
+  );
+  const images = float32Tensor([TRIAL_IMAGES, 3, inputSize, inputSize], pixels);
+  const feeds: FloatTensors = { images };
+  for (const { name } of [...manifest.parameters, ...manifest.buffers]) {
+    const tensor = state.get(name);
+    if (tensor !== undefined) feeds[name] = tensor;
+  }
+  const runtime = new OrtWorker(ort, 'cpu');
+  try {
+    const exported = await runtime.load(model);
+    const reference = await runtime.load(artifacts.graphPath('evaluate'));
+    const [found, expected] = [
+      await runtime.run(exported, { input: images }, ['logits']),
+      await runtime.run(reference, feeds, ['logits']),
+    ];
+    const wanted = expected.logits?.data as Float32Array;
+    const got = found.logits?.data as Float32Array;
+    return Math.max(...wanted.map((value, i) => Math.abs(value - (got[i] ?? NaN))));
+  } finally {
+    await runtime.close();
+  }
 }

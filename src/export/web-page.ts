@@ -4,7 +4,7 @@ import { copyFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
-import { writeFileAtomic } from '../common/node/atomic-file.js';
+import type { Files } from '../platform/platform.js';
 import { html, jsonScript, Html } from '../common/html.js';
 import { packageText } from '../common/package-info.js';
 
@@ -35,10 +35,10 @@ const POLICY =
  *
  * @throws ConfigError if onnxruntime-web is not installed.
  */
-export async function writeWebPage(dir: string, page: WebPage): Promise<void> {
+export async function writeWebPage(dir: string, page: WebPage, files: Files): Promise<void> {
   const runtime = runtimeFolder();
   for (const name of RUNTIME_FILES) await copyFile(path.join(runtime, name), path.join(dir, name));
-  await writeFileAtomic(path.join(dir, 'index.html'), renderWebPage(page));
+  await files.write(path.join(dir, 'index.html'), renderWebPage(page));
 }
 
 function runtimeFolder(): string {

@@ -1,22 +1,15 @@
-/** A trained network on single images: pixels as in validation, logits for each class. */
+/** A trained network that classifies single images, with the preprocessing of validation. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { DatasetError } from '../common/errors.js';
+import type { InputImage } from '../data/dataset.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import type { ImageDecoder, Platform } from '../platform/platform.js';
 import { describeModel, type ModelFile } from './model-file.js';
 import { OrtWorker } from '../session/ort-worker.js';
 import { float32Tensor } from '../common/tensor.js';
 
-/** An image to classify. */
-export interface InputImage {
-  /** What it is called, in results and messages. */
-  readonly name: string;
-  /** Path, or encoded bytes. */
-  readonly image: string | Uint8Array;
-}
-
-/** `logits` of one image, or why there are none. */
+/** The logits of one image, [C], or the error if it cannot be read. */
 export type Classification<T extends InputImage> =
   | { readonly item: T; readonly logits: Float32Array; readonly error?: undefined }
   | { readonly item: T; readonly error: DatasetError };
@@ -25,7 +18,7 @@ export type Classification<T extends InputImage> =
 export interface ClassifierOptions {
   /** Threads that decode and preprocess; default 4. */
   readonly workers?: number;
-  /** CPU threads of the runtime; 0 leaves the number to the runtime. */
+  /** CPU threads of ONNX Runtime; default 0, which leaves the number to ONNX Runtime. */
   readonly threads?: number;
 }
 
@@ -42,7 +35,7 @@ interface OpenModel {
   readonly runtime: OrtWorker;
 }
 
-/** A trained network that answers for images. It holds threads until it is closed. */
+/** A trained network that classifies images. It holds threads until it is closed. */
 export class Classifier {
   readonly classes: readonly string[];
   readonly #runtime: OrtWorker;
@@ -71,8 +64,8 @@ export class Classifier {
   /**
    * Loads a model.
    *
-   * @param bytes a model of `export-inference`, of any of its kinds.
-   * @param artifacts whose preprocessing to use; null for a model that takes decoded images.
+   * @param bytes a model that `exportInference` wrote, in any form.
+   * @param artifacts artifacts whose preprocessing to use; null for a model that takes decoded images.
    */
   static async open(
     bytes: Uint8Array,
@@ -92,16 +85,16 @@ export class Classifier {
     }
   }
 
-  /** Ends its threads, after what they are at. */
+  /** Ends the threads after the images they are at. */
   async close(): Promise<void> {
     await this.#pool?.close();
     await this.#runtime.close();
   }
 
   /**
-   * Classifies images, in order. One that cannot be read is an outcome like others.
+   * Classifies images, in order. An image that cannot be read yields its error; the others go on.
    *
-   * The logits of a model with probabilities are their logarithms: softmax of those gives them back.
+   * For a model whose output is probabilities, the logits are their logarithms: softmax gives the probabilities back.
    */
   async *classify<T extends InputImage>(
     items: AsyncIterable<T> | Iterable<T>,
@@ -109,7 +102,7 @@ export class Classifier {
     const underWay: Promise<Classification<T>>[] = [];
     for await (const item of items) {
       const outcome = this.#one(item);
-      // An error is thrown when its turn comes, or never, if the consumer leaves before.
+      // Thrown when the image's turn comes; never, if the consumer leaves before.
       outcome.catch(() => undefined);
       underWay.push(outcome);
       if (underWay.length < this.#ahead) continue;
@@ -132,7 +125,7 @@ export class Classifier {
     }
   }
 
-  /** The very preprocessing of validation. */
+  /** Returns the pixels of an image, preprocessed as in validation, [1, 3, S, S]. */
   async #pixels(item: InputImage): Promise<{ input: ReturnType<typeof float32Tensor> }> {
     const side = this.#artifacts?.manifest.preprocessing.inputSize ?? 0;
     const shape = [1, 3, side, side];

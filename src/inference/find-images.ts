@@ -5,7 +5,7 @@ import path from 'node:path';
 import { escapePath, glob } from 'tinyglobby';
 import { ConfigError } from '../common/errors.js';
 import { IMAGE_EXTENSIONS, compareCodePoints, imagesBelow } from '../data/image-folder.js';
-import type { InputImage } from './classifier.js';
+import type { InputImage } from '../data/dataset.js';
 
 /**
  * Finds the images that words on the command line mean, in the order of the words. A word is a file, a folder (every

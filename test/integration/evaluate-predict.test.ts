@@ -11,7 +11,7 @@ import { PREDICT_FLAGS } from '../../src/cli/predict.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { exportInference, train, type TrainResult } from '../../src/index.js';
 import { loadPredictions, predictionsFile } from '../../src/checkpoint/predictions-file.js';
-import type { EvaluationResult } from '../../src/inference/evaluate-folder.js';
+import type { EvaluationResult } from '../../src/inference/evaluate.js';
 import { CLASSES, makeData } from '../support/run-process.js';
 import { CLI, ROOT, TINY } from '../support/paths.js';
 

@@ -11,7 +11,8 @@ import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { softmax } from '../../src/metrics/logits.js';
 import { Classifier, exportInference } from '../../src/platform/node/library.js';
 import { ConfigError, DatasetError, TrainingError } from '../../src/common/errors.js';
-import { type ExportOptions, type ExportResult } from '../../src/export/export-inference.js';
+import type { ExportOptions } from '../../src/config/export-options.js';
+import type { ExportResult } from '../../src/export/export-inference.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainResult } from '../../src/index.js';
 import {

@@ -6,7 +6,7 @@ import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { loadCheckpoint } from '../../src/platform/node/defaults.js';
 import { DatasetError, DeviceError, TrainingError, WeightsError } from '../../src/common/errors.js';
 import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
-import { compareWithEvaluation } from '../../src/export/export-inference.js';
+import { compareWithEvaluation } from '../../src/export/verify-export.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainOptions, type TrainResult } from '../../src/index.js';
 import { isBetter } from '../../src/metrics/is-better.js';

@@ -11,8 +11,7 @@ import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { Classifier } from '../../src/platform/node/library.js';
 import { nodePlatform } from '../../src/platform/node/node-platform.js';
 import { exportWebPage } from '../../src/export/export-web.js';
-import { train } from '../../src/index.js';
-import { predict } from '../../src/inference/predict.js';
+import { predict, train } from '../../src/index.js';
 import { renderWebPage } from '../../src/export/web-page.js';
 import { Page } from '../support/browser.js';
 import { findChromium } from '../support/chromium.js';
@@ -45,7 +44,7 @@ test('class names are text, whatever is in them', () => {
       ...{ out: path.join(dir, 'red or blue'), epochs: 3, lr: 0.01 },
     });
     const options = { run: runDir, checkpoint: 'best', out: path.join(dir, 'model.onnx') } as const;
-    await exportWebPage(options, web, nodePlatform);
+    await exportWebPage(options, web, 'option', nodePlatform);
     const artifacts = await openArtifacts(TINY);
     expected = async (image) => {
       const model = readFileSync(path.join(web, 'model.onnx'));

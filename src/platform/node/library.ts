@@ -5,6 +5,12 @@ import type { TrainResult } from '../../common/events.js';
 import type { FindLrOptions } from '../../config/find-lr-options.js';
 import type { Naming, TrainOptions } from '../../config/train-options.js';
 import * as exporting from '../../export/export-inference.js';
+import type { EvaluateOptions } from '../../config/evaluate-options.js';
+import type { ExportOptions } from '../../config/export-options.js';
+import type { PredictOptions } from '../../config/predict-options.js';
+import type { InputImage } from '../../data/dataset.js';
+import * as evaluating from '../../inference/evaluate.js';
+import * as predicting from '../../inference/predict.js';
 import * as classifying from '../../inference/classifier.js';
 import * as rangeTest from '../../train/find-lr.js';
 import * as training from '../../train/train.js';
@@ -43,32 +49,92 @@ export function findLr(
 }
 
 /**
- * Writes a run's network as one ONNX file: BatchNorm folded, weights inside, input `input` float32 [N, 3, S, S]
- * (normalised), output `logits` [N, C] (or what the options say), and what a user of the file must know in
- * `metadata_props`.
+ * Exports the network of a run as one ONNX file. BatchNorm is folded, the weights are inside. The input is `input`,
+ * float32 [N, 3, S, S], normalised; the output is `logits` [N, C]; the options change both. The file's
+ * `metadata_props` hold the class names and the preprocessing (docs/model-file.md).
  *
- * Before the file gets its name, the model and the evaluation graph run on the same random images, and every
- * validation image goes through the file in a new session: its top classes must be those of training's own
- * evaluation.
+ * Before the file gets its name, two checks run: the model must give the logits of the evaluation graph on random
+ * images, and the top classes of training's own evaluation on every validation image.
  *
- * @throws WeightsError for a damaged checkpoint; TrainingError if the model gives other results, or compression
- *   costs too much; ConfigError if compression cannot be judged.
+ * @param naming how messages name an option.
+ * @throws ConfigError for a wrong option, or if compression cannot be judged; WeightsError for a damaged checkpoint;
+ *   TrainingError if the model gives other results, or compression costs too much.
  * @example
- * await exportInference({ run: 'runs/train-1', checkpoint: 'best', out: 'model.onnx' });
+ * const { file, replay } = await exportInference({ run: 'runs/train-1' });
+ * console.log(file, replay?.accuracy);
  */
-export function exportInference(options: exporting.ExportOptions): Promise<exporting.ExportResult> {
-  return exporting.exportInference(options, nodePlatform);
+export function exportInference(
+  options: ExportOptions,
+  naming: Naming = 'option',
+): Promise<exporting.ExportResult> {
+  return exporting.exportInference(options, naming, nodePlatform);
 }
 
-/** A trained network that answers for images. It holds threads until it is closed. */
+/**
+ * Evaluates the network of a run, or of a model file, on the labelled images of a folder.
+ *
+ * @param naming how messages name an option.
+ * @throws ConfigError for a wrong option; DatasetError for an unknown class, or the first image that cannot be read.
+ * @example
+ * const { accuracy, classes } = await evaluate({ run: 'runs/train-1', data: 'images' });
+ * for (const { name, recall } of classes) console.log(name, recall);
+ */
+export function evaluate(
+  options: EvaluateOptions,
+  naming: Naming = 'option',
+): Promise<evaluating.EvaluationResult> {
+  return evaluating.evaluate(options, naming, nodePlatform);
+}
+
+/**
+ * Classifies images with the network of a run, or of a model file, in order. An image that cannot be read yields its
+ * error; the others go on.
+ *
+ * @throws ConfigError for a wrong option, or a folder or pattern without an image.
+ * @example
+ * for await (const { path, classes } of predict({ run: 'runs/train-1', images: 'images/new' })) {
+ *   console.log(path, classes?.[0]?.name);
+ * }
+ */
+export function predict(
+  options: PredictOptions,
+  naming?: Naming,
+): AsyncGenerator<predicting.Prediction>;
+/** Classifies with an open classifier. Deprecated: use `predict({ run, images })` or `predict({ model, images })`. */
+export function predict(
+  classifier: classifying.Classifier,
+  images: AsyncIterable<InputImage> | Iterable<InputImage>,
+  top?: number,
+): AsyncGenerator<predicting.Prediction>;
+export function predict(
+  source: PredictOptions | classifying.Classifier,
+  second: Naming | AsyncIterable<InputImage> | Iterable<InputImage> = 'option',
+  top = 5,
+): AsyncGenerator<predicting.Prediction> {
+  if (!(source instanceof classifying.Classifier)) {
+    return predicting.predict(source, second === 'flag' ? 'flag' : 'option', nodePlatform);
+  }
+  const images = typeof second === 'string' ? [] : second;
+  return predicting.classifyImages(source, images, top);
+}
+
+/**
+ * A trained network that classifies images. It holds threads until it is closed. {@link evaluate} and {@link predict}
+ * open one themselves.
+ *
+ * @example
+ * const bytes = await readFile('runs/train-1/model.onnx');
+ * const classifier = await Classifier.open(bytes, await openArtifacts(bundledArtifacts('resnet18')));
+ * const images = [{ name: 'new', image: await readFile('new.jpg') }];
+ * for await (const { item, logits } of classifier.classify(images)) console.log(item.name, logits);
+ * await classifier.close();
+ */
 export class Classifier extends classifying.Classifier {
   /**
    * Loads a model.
    *
-   * @param bytes a model of `export-inference`, of any of its kinds.
-   * @param artifacts whose preprocessing to use; null for a model that takes decoded images.
-   * @example
-   * const classifier = await Classifier.open(await readFile('model.onnx'), await openArtifacts(bundledArtifacts()));
+   * @param bytes a model that `exportInference` wrote, in any form.
+   * @param artifacts artifacts whose preprocessing to use; null for a model that takes decoded images.
    */
   static override open(
     bytes: Uint8Array,

@@ -10,7 +10,8 @@ import {
   resolveTrainOptions,
 } from '../../../src/config/train-options.js';
 import { ConfigError } from '../../../src/common/errors.js';
-import { TRAIN_FLAGS, nearest, trainOptions } from '../../../src/cli/flags.js';
+import { TRAIN_FLAGS, trainOptions } from '../../../src/cli/flags.js';
+import { nearest } from '../../../src/common/nearest.js';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'config-test-'));
 afterAll(() => {

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ConfigError } from '../../../src/common/errors.js';
 import { findImages } from '../../../src/inference/find-images.js';
@@ -22,8 +23,8 @@ const FILES = [
   'z/\uFFFD.png',
 ];
 
-async function* noInput(): AsyncGenerator<Uint8Array> {
-  yield* [];
+function noInput(): AsyncIterable<Uint8Array> {
+  return Readable.from([]);
 }
 
 /** Paths below the folder that the words mean. */

@@ -1,21 +1,27 @@
-/** `evaluate`: how good a trained network is on the images of a folder. */
+/** Evaluates a trained network on labelled images. */
 
 import path from 'node:path';
 import { isFolder } from '../common/paths.js';
-import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
-import { type Predictions } from '../metrics/predictions.js';
-import { type InputImage } from './classifier.js';
+import { type EvaluateOptions, resolveEvaluateOptions } from '../config/evaluate-options.js';
+import type { Naming } from '../config/validator.js';
+import type { Dataset, InputImage } from '../data/dataset.js';
 import { ImageFolder } from '../data/image-folder.js';
-import { type Dataset } from '../data/dataset.js';
+import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
-import { Classifier } from './classifier.js';
+import type { Predictions } from '../metrics/predictions.js';
+import type { Platform } from '../platform/platform.js';
+import type { Classifier } from './classifier.js';
+import { loadClassifier } from './load-classifier.js';
 
-/** How a network did on labelled images. */
+/** Scores of a network on labelled images. */
 export interface EvaluationResult {
   /** Mean cross entropy. */
   readonly loss: number;
+  /** Share of images classified correctly, 0 to 1. */
   readonly accuracy: number;
+  /** Number of images. */
   readonly images: number;
+  /** Scores of each class, in the order of the network's output. */
   readonly classes: readonly (ClassScore & { readonly name: string })[];
   /** `confusion[actual][predicted]`: how many images. */
   readonly confusion: readonly (readonly number[])[];
@@ -26,8 +32,8 @@ interface Labelled extends InputImage {
   readonly label: number;
 }
 
-/** The folder of labelled images that `dir` means: its `val`, if it is laid out for training. */
-export function evaluationFolder(dir: string): string {
+/** Returns the folder to evaluate on: `dir/val` if `dir` has `train` and `val`, else `dir`. */
+function evaluationFolder(dir: string): string {
   const [train, val] = [path.join(dir, 'train'), path.join(dir, 'val')];
   return isFolder(train) && isFolder(val) ? val : dir;
 }
@@ -35,6 +41,7 @@ export function evaluationFolder(dir: string): string {
 /**
  * Classifies every image of a data set.
  *
+ * @param onImage called after each image with the number of images classified so far.
  * @throws DatasetError for the first image that cannot be read.
  */
 export async function classifyDataset(
@@ -63,8 +70,8 @@ async function* samples(dataset: Dataset): AsyncGenerator<Labelled> {
   }
 }
 
-/** The figures of a pass. */
-export function judge(predictions: Predictions, names: readonly string[]): EvaluationResult {
+/** Returns the scores that follow from predictions; `names` are those of the classes. */
+function scoresOf(predictions: Predictions, names: readonly string[]): EvaluationResult {
   const { classes, labels, logits } = predictions;
   let [loss, hits] = [0, 0];
   labels.forEach((label, row) => {
@@ -77,7 +84,17 @@ export function judge(predictions: Predictions, names: readonly string[]): Evalu
   return { loss: loss / images, accuracy: hits / images, images, classes: scores, confusion };
 }
 
-/** Evaluates on `dir/CLASS/*`, or `dir/val/CLASS/*` in a folder laid out for training. */
+/**
+ * Evaluates an open classifier on the images of a folder; {@link evaluate} opens one itself.
+ *
+ * @param dir folder with `CLASS/*`, or with `train/` and `val/CLASS/*`, of which `val` is used.
+ * @param onImage called after each image with the number of images classified so far.
+ * @throws DatasetError for an unknown class, or the first image that cannot be read.
+ * @example
+ * const classifier = await Classifier.open(await readFile('model.onnx'), await openArtifacts(bundledArtifacts()));
+ * const { accuracy } = await evaluateFolder(classifier, 'images/val');
+ * await classifier.close();
+ */
 export async function evaluateFolder(
   classifier: Classifier,
   dir: string,
@@ -85,5 +102,24 @@ export async function evaluateFolder(
 ): Promise<EvaluationResult> {
   const { classes } = classifier;
   const dataset = await ImageFolder.open(evaluationFolder(dir), { classes });
-  return judge(await classifyDataset(classifier, dataset, onImage), classes);
+  return scoresOf(await classifyDataset(classifier, dataset, onImage), classes);
+}
+
+/**
+ * Evaluates the network of a run, or of a model file, on the images of a folder. Checks the options first.
+ *
+ * @param naming how messages name an option.
+ */
+export async function evaluate(
+  options: EvaluateOptions,
+  naming: Naming,
+  platform: Platform,
+): Promise<EvaluationResult> {
+  const { source, data, onImage } = resolveEvaluateOptions(options, naming);
+  const classifier = await loadClassifier(source, platform);
+  try {
+    return await evaluateFolder(classifier, data, onImage);
+  } finally {
+    await classifier.close();
+  }
 }

@@ -1,0 +1,71 @@
+/** Options of `predict`. */
+
+import { ConfigError } from '../common/errors.js';
+import type { InputImage } from '../data/dataset.js';
+import {
+  type ClassifierSource,
+  type ResolvedSource,
+  SOURCE_OPTIONS,
+  resolveSource,
+} from './classifier-options.js';
+import { type Naming, Validator } from './validator.js';
+
+/**
+ * Images to classify. A text is a file, a folder (every image below it) or a pattern with `*`, `?`, `[abc]` or `**`.
+ */
+export type PredictImages =
+  string | Iterable<string | InputImage> | AsyncIterable<string | InputImage>;
+
+/** What `predict()` takes: a `run` or a `model`, and `images`. */
+export type PredictOptions = ClassifierSource & {
+  readonly images: PredictImages;
+  /** Number of classes per image, the most probable first. Default 5. */
+  readonly top?: number;
+};
+
+/** Names of the options of {@link PredictOptions}. */
+const OPTIONS = [...SOURCE_OPTIONS, 'images', 'top'] as const;
+
+/** Options with every default filled in. */
+export interface ResolvedPredictOptions {
+  readonly source: ResolvedSource;
+  readonly images: Exclude<PredictImages, string>;
+  readonly top: number;
+}
+
+/**
+ * Fills in the defaults and checks the values, which may be of the wrong type (callers in JavaScript, text from the
+ * command line).
+ *
+ * @param naming how messages name an option.
+ * @throws ConfigError naming the first option that is unknown, wrong or missing.
+ */
+export function resolvePredictOptions(
+  options: Readonly<Partial<Record<(typeof OPTIONS)[number], unknown>>>,
+  naming: Naming,
+): ResolvedPredictOptions {
+  const validator = new Validator(naming);
+  validator.known('predict', options, OPTIONS);
+  const images = typeof options.images === 'string' ? [options.images] : options.images;
+  if (!isImages(images)) throw noImages(images, validator, naming);
+  const range = { integer: true, min: 1, max: 1_000_000, default: 5 };
+  const top = validator.number('top', options.top ?? range.default, range);
+  return { images, top, source: resolveSource(options, validator) };
+}
+
+function isImages(value: unknown): value is Exclude<PredictImages, string> {
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(value)) return value.length > 0;
+  return Symbol.iterator in value || Symbol.asyncIterator in value;
+}
+
+/** Returns the error about `images`, which on the command line are words and not a flag. */
+function noImages(value: unknown, validator: Validator, naming: Naming): ConfigError {
+  if (naming === 'flag') {
+    return new ConfigError(
+      'expected images, folders, patterns or - for standard input, got none; name some after the flags',
+    );
+  }
+  const expected = 'images, folders or patterns';
+  return validator.error('images', expected, value, 'give a list of paths, or one path');
+}

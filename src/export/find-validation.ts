@@ -1,0 +1,84 @@
+/** The validation images of a run, to try an exported model on. */
+
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { RunWeights } from '../checkpoint/load-run.js';
+import {
+  loadPredictions,
+  predictionsFile,
+  type SavedPredictions,
+} from '../checkpoint/predictions-file.js';
+import type { CheckpointName, RunConfig } from '../checkpoint/run-folder.js';
+import { ConfigError } from '../common/errors.js';
+import type { ResolvedExportOptions } from '../config/export-options.js';
+import { type Naming, Validator } from '../config/validator.js';
+import type { Dataset, Sample } from '../data/dataset.js';
+import type { Predictions } from '../metrics/predictions.js';
+
+/** The validation images of a run, and the predictions that training made for them. */
+export interface Validation {
+  readonly dataset: Dataset;
+  readonly expected: Predictions;
+}
+
+/**
+ * Finds the validation images of a run.
+ *
+ * @returns null if they are not there and nothing needs them.
+ * @throws ConfigError if `data` or `compression` needs them.
+ */
+export async function findValidation(
+  { folder, config, run }: RunWeights,
+  { checkpoint, data, valDataset, compression }: ResolvedExportOptions,
+  naming: Naming,
+): Promise<Validation | null> {
+  const saved = await savedValidation(folder.dir, checkpoint, run.epoch);
+  const dir = validationFolder(config, data);
+  const custom = config.customDataset === true;
+  if (saved !== null && valDataset !== undefined) return { dataset: valDataset, expected: saved };
+  if (saved !== null && dir !== null && (!custom || data !== undefined)) {
+    return { dataset: savedDataset(saved, dir), expected: saved };
+  }
+  if (data !== undefined || compression !== undefined) {
+    const missing = saved === null ? 'the predictions of its validation' : 'its validation images';
+    throw new ConfigError(
+      `expected the run to have ${missing}, found none; ` +
+        `${saved === null ? 'train it again' : `give its data folder with ${new Validator(naming).name('data')}`}, or export without`,
+    );
+  }
+  return null;
+}
+
+/** Returns the predictions of a checkpoint's validation in training; null if the run folder does not hold them. */
+async function savedValidation(
+  runDir: string,
+  checkpoint: CheckpointName,
+  epoch: number,
+): Promise<SavedPredictions | null> {
+  // If best and last are the same epoch, a run that was killed in between may have saved only one of them.
+  for (const name of [checkpoint, 'best', 'last'] as const) {
+    const saved = await loadPredictions(predictionsFile(runDir, name)).catch(() => null);
+    if (saved?.epoch === epoch) return saved;
+  }
+  return null;
+}
+
+/** Returns the folder of a run's validation images; null if it is gone, or the run was trained on data sets in code. */
+function validationFolder(config: RunConfig, data?: string): string | null {
+  const root = data ?? (typeof config.data === 'string' ? config.data : null);
+  if (root === null) return null;
+  const found = ['val', 'train', '.'].map((name) => path.join(root, name));
+  return found.find((dir) => existsSync(dir)) ?? null;
+}
+
+/** Returns the images of saved predictions as a data set. */
+function savedDataset(saved: SavedPredictions, dir: string): Dataset {
+  return {
+    length: saved.labels.length,
+    classes: saved.classNames,
+    get: (index: number): Sample => ({
+      image: path.join(dir, saved.names[index] ?? ''),
+      label: saved.labels[index] ?? 0,
+    }),
+  };
+}

@@ -1,0 +1,36 @@
+/** The metadata of an exported model. */
+
+import type { RunWeights } from '../checkpoint/load-run.js';
+import { producer } from '../common/package-info.js';
+import type { ResolvedExportOptions } from '../config/export-options.js';
+
+/** Settings that hold paths and threads of one machine, or that the metadata has elsewhere. */
+const LOCAL_SETTINGS = [
+  'data',
+  'out',
+  'artifacts',
+  'weights',
+  'workers',
+  'threads',
+  'classes',
+  'arch',
+];
+
+/** Returns the `metadata_props` that an export adds to those of every inference model; see docs/model-file.md. */
+export function modelMetadata(
+  { run, config }: RunWeights,
+  options: Pick<ResolvedExportOptions, 'rawImages' | 'probabilities' | 'compression'>,
+): Record<string, string> {
+  const settings = Object.entries(config).filter(([name]) => !LOCAL_SETTINGS.includes(name));
+  return {
+    epoch: String(run.epoch),
+    ...(run.best === null ? {} : { validation: JSON.stringify(run.best) }),
+    input_format: options.rawImages ? 'uint8 HWC RGB' : 'float32 NCHW RGB normalised',
+    output_format: options.probabilities ? 'probabilities' : 'logits',
+    weights_format: options.compression ?? 'fp32',
+    settings: JSON.stringify(Object.fromEntries(settings)),
+    data_fingerprint: run.fingerprints.data,
+    artifacts_fingerprint: run.fingerprints.artifacts,
+    producer: producer(),
+  };
+}

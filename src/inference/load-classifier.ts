@@ -1,0 +1,32 @@
+/** Opens the classifier that options name: the network of a run, or of a model file. */
+
+import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openRunWeights } from '../checkpoint/load-run.js';
+import type { ResolvedSource } from '../config/classifier-options.js';
+import { buildInferenceModel } from '../onnx/inference-model.js';
+import type { Platform } from '../platform/platform.js';
+import { Classifier } from './classifier.js';
+import { artifactsOf, readModelFile } from './model-file.js';
+
+/**
+ * Opens a classifier. The caller closes it.
+ *
+ * @throws ConfigError if there is no such run or model; ArtifactError if the artifacts do not fit; WeightsError if the
+ *   checkpoint or the model is damaged.
+ */
+export async function loadClassifier(
+  { from, artifacts: dir, ...threads }: ResolvedSource,
+  platform: Platform,
+): Promise<Classifier> {
+  const options = { ...threads, platform };
+  if ('model' in from) {
+    const file = await readModelFile(from.model, platform.files);
+    // A model that takes decoded images preprocesses them itself.
+    if (file.input === 'image') return Classifier.open(file.bytes, null, options);
+    const artifacts = await artifactsOf(file, dir ?? bundledArtifacts(file.arch), platform);
+    return Classifier.open(file.bytes, artifacts, options);
+  }
+  const { artifacts, state, run } = await openRunWeights({ ...from, artifacts: dir });
+  const bytes = await buildInferenceModel(artifacts, state, { classes: run.classes });
+  return Classifier.open(bytes, artifacts, options);
+}
