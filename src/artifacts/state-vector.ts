@@ -12,10 +12,10 @@ import {
   type Tensor,
 } from '../common/tensor.js';
 
-/** What each packed vector holds, in its order. */
+/** Names of the tensors in each packed vector, in its order. */
 export type Packing = Readonly<Record<string, readonly string[]>>;
 
-/** The packing of a graph's state; `packed` is null where nothing is packed. */
+/** Returns the packing of a graph's state. `packed` is null if nothing is packed. */
 export function packingOf(
   { parameters, buffers }: Pick<Manifest, 'parameters' | 'buffers'>,
   packed: PackedNames | null,
@@ -95,7 +95,7 @@ export function splitVector(
   throw new TrainingError(`expected a vector of ${begin} numbers, got ${vector.length}`);
 }
 
-/** What must be known of a tensor to find it in the bytes of a state. */
+/** Properties of a tensor that locate it in the bytes of a state. */
 export type StateShape = Pick<StateEntry, 'name' | 'dtype' | 'shape'>;
 
 /**

@@ -137,7 +137,7 @@ export class WorkerClient<Request> {
   }
 }
 
-/** What a handler returns: the answer, and the buffers of it that move to the caller. */
+/** Result of a handler: the answer, and its buffers that move to the caller. */
 export interface Answer {
   readonly value: unknown;
   readonly transfer?: readonly ArrayBuffer[];

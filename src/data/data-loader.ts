@@ -10,7 +10,7 @@ import type { LoaderItem, LoaderMode } from '../images/worker-messages.js';
 import type { ImageCache } from '../images/image-cache.js';
 import { batches, epochOrder, shardLength, shardOf, type Shard } from './sampler.js';
 
-/** What a {@link DataLoader} loads, and how. */
+/** Options of a {@link DataLoader}. */
 export interface LoaderOptions {
   readonly artifacts: Artifacts;
   readonly dataset: Dataset;

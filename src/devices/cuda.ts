@@ -1,5 +1,5 @@
 /**
- * What ONNX Runtime's CUDA provider consists of and needs.
+ * Finds the files of ONNX Runtime's CUDA provider and the libraries that it needs.
  *
  * npm does not carry the provider; `setup-cuda` puts it beside the runtime's own library. The libraries it
  * needs may be installed in the system, or linked to beside it (`setup-cuda --libraries`): then they are
@@ -12,15 +12,15 @@ import path from 'node:path';
 import { loadLibrary } from '../common/native-library.js';
 
 export interface Check {
-  /** What is needed. */
+  /** Name of the file, library or device that is needed. */
   readonly name: string;
-  /** Why it cannot be used; null if it can. */
+  /** Reason why it cannot be used; null if it can. */
   readonly problem: string | null;
-  /** Where it is, or which one; where it cannot be used, what to do. */
+  /** Its path or version; if it cannot be used, advice. */
   readonly note: string;
 }
 
-/** Of the provider; the runtime loads the first, which loads the second. */
+/** Files of the provider. The runtime loads the first, which loads the second. */
 export const PROVIDER_FILES = [
   'libonnxruntime_providers_shared.so',
   'libonnxruntime_providers_cuda.so',
@@ -34,9 +34,9 @@ interface NeededLibrary {
 }
 
 /**
- * Of the provider of 1.30.0: what its dynamic section names (`readelf -d`) and what it opens as it runs, in an
- * order in which each finds what it needs loaded. cuFFT, which it opens for operators that no graph here
- * has, is not needed.
+ * Libraries that the provider of version 1.30.0 needs: those in its dynamic section (`readelf -d`) and those that it
+ * opens as it runs, each after the libraries it depends on. cuFFT is left out: only operators that no graph here has
+ * need it.
  */
 export const CUDA_LIBRARIES: readonly NeededLibrary[] = [
   { names: ['libcudart.so.13'], pip: 'nvidia-cuda-runtime' },

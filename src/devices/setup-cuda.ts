@@ -39,9 +39,9 @@ export interface CudaSetupOptions {
   readonly wheel?: string;
   /** Folder that holds CUDA libraries (searched through), to be linked to beside the provider. */
   readonly libraries?: string;
-  /** Where to put it all; default: beside the runtime's own library. */
+  /** Folder for the files. Default: the folder of the runtime's own library. */
   readonly folder?: string;
-  /** What is going on, a line at a time. */
+  /** Called with each line of progress. */
   readonly onLine?: (line: string) => void;
 }
 
@@ -95,7 +95,7 @@ async function downloadWheel(
   const target = ['--python-version', WHEEL_PYTHON, '--platform', WHEEL_PLATFORM];
   const manner = ['--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check'];
   const args = [...words, 'download', ...manner, ...target, '--dest', folder, '-r', list];
-  // What pip says belongs to people: to standard error.
+  // Show pip's output on standard error: it is for people.
   const pip = spawn(python, args, { stdio: ['ignore', 2, 2] });
   const code = await new Promise<number | null>((resolve, reject) => {
     pip.once('error', reject);

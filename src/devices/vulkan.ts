@@ -41,7 +41,7 @@ export async function vulkanReport(): Promise<VulkanReport> {
   }
 }
 
-/** The first device that is no software. */
+/** Returns the first device that is hardware. */
 export function realGpu({ devices }: VulkanReport): VulkanDevice | undefined {
   return devices.find(({ type }) => type !== 'software');
 }

@@ -4,7 +4,7 @@ import { fstatSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { ConfigError } from '../common/errors.js';
 
-/** Where a process is among those that a launcher started together. */
+/** Place of a process among the processes that a launcher started together. */
 export interface LaunchInfo {
   readonly launcher: 'Open MPI' | 'MPICH' | 'Slurm';
   readonly rank: number;
@@ -72,7 +72,7 @@ function isSocket(descriptor: number): boolean {
   }
 }
 
-/** Of the ranks of a job one prints and writes; a process that was started alone is that one. */
+/** Returns true on rank 0, the only rank that prints and writes files, and in a process that trains alone. */
 export function isMainProcess(): boolean {
   return (launchInfoFromEnv()?.rank ?? 0) === 0;
 }

@@ -22,7 +22,7 @@ export interface LrPoint {
   readonly smoothed: number;
 }
 
-/** What a range test says. */
+/** Learning rate that a range test suggests. */
 export interface LrSuggestion {
   /** Middle of the smoothed loss's longest descent: a rate that learns well, with room above. */
   readonly lr: number;

@@ -39,7 +39,7 @@ export interface ModelMetadata {
 }
 
 /**
- * Serialises the inference model of a state. The same arguments give the same bytes.
+ * Serialises the inference model of a state. Equal arguments give equal bytes.
  *
  * @throws WeightsError if the state lacks a tensor, does not fit the class names or holds values that are not
  *   finite; ArtifactError if the template is not what the manifest says.

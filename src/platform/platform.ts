@@ -60,7 +60,7 @@ export interface Hash {
   digest(): string;
 }
 
-/** Where an entry's data lies in its zip archive. */
+/** Position of an entry's data in its zip archive. */
 export interface ZipEntry {
   /** Offset in bytes from the start of the archive. */
   readonly position: number;

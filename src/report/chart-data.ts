@@ -9,7 +9,7 @@ export interface Series {
   readonly values: readonly (number | null)[];
 }
 
-/** What a chart shows, and how. */
+/** Contents and style of a chart. */
 export interface ChartOptions {
   readonly title: string;
   readonly series: readonly Series[];

@@ -1,8 +1,8 @@
 /** Targets of the training loss: how much each class counts for each image. */
 
-/** What the training loss is beside plain cross entropy. */
+/** Settings of the training loss that change plain cross entropy. */
 export interface TargetSettings {
-  /** Weight of each class; absent: all 1. */
+  /** Weight of each class. Default: 1. */
   readonly classWeights?: readonly number[] | undefined;
   /** Share of each target that is spread over all classes; default 0. */
   readonly labelSmoothing?: number | undefined;

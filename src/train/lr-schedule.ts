@@ -1,6 +1,6 @@
 /** Learning rates as a function of the settings and the step: nothing is stepped, so nothing can drift. */
 
-/** Where a step is in the run. */
+/** Position of a step in the run. */
 export interface SchedulePosition {
   /** Training steps before this one, counted from 0. */
   readonly step: number;
@@ -89,9 +89,9 @@ function scheduledLr(base: number, position: SchedulePosition, settings: Schedul
 
 /** The learning rates of a step. */
 export interface LearningRates {
-  /** Of the backbone. */
+  /** Learning rate of the backbone. */
   readonly lr: number;
-  /** Of the head, the last layer. */
+  /** Learning rate of the head, the last layer. */
   readonly headLr: number;
 }
 

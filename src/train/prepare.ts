@@ -94,7 +94,7 @@ export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
   }
 }
 
-/** What the run works with, before its run folder is opened. */
+/** Inputs of the run, opened before its run folder. */
 interface Inputs {
   readonly artifacts: Artifacts;
   readonly pool: LoaderPool;

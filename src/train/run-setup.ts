@@ -22,7 +22,7 @@ export interface RunSetup {
   readonly hosts: readonly string[];
   readonly platform: Platform;
   readonly config: ResolvedOptions;
-  /** Where the run goes on; null for a new run. */
+  /** Checkpoint to resume from; null for a new run. */
   readonly point: ResumePoint | null;
   readonly emit: (event: TrainEvent) => void;
 }

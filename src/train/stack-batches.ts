@@ -26,7 +26,7 @@ export interface StackOptions {
 export interface Chunk {
   /** Input of the graph. Its memory is given away with the call. */
   readonly stacked: StackedBatches;
-  /** What is kept of each batch to count its results. */
+  /** Labels, indices and rates of each batch, for counting its results. */
   readonly steps: readonly (Pick<Batch, 'labels' | 'indices'> & {
     readonly rates: LearningRates;
   })[];

@@ -4,7 +4,7 @@ import { WeightsError } from '../common/errors.js';
 import { FileError, type ByteSource, type Files } from '../platform/platform.js';
 
 /**
- * What is wrong with a file, as a noun phrase that completes "found ...". Readers throw it;
+ * Describes what is wrong with a file: a noun phrase that completes "found ...". Readers throw it;
  * {@link parseFile} turns it into a {@link WeightsError} that names the file.
  */
 export class FormatProblem extends Error {
@@ -39,7 +39,7 @@ function memorySource(bytes: Uint8Array): ByteSource {
   };
 }
 
-/** What a weight file should be, and what to do when it is not. */
+/** Kind of file that a reader expects, and the advice if it finds another. */
 export interface Expectation {
   /** For example "a safetensors file". */
   readonly expected: string;

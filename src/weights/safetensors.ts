@@ -180,7 +180,7 @@ function checkLayout(entries: readonly Entry[], dataBytes: number): void {
 /**
  * Encodes a safetensors file as chunks to be written one after the other. The tensors' data is viewed, not
  * copied, so it must not change until the chunks are written. Int64 tensors come first, because their larger
- * elements need the stricter alignment, then float32; each by name. The same input gives the same bytes.
+ * elements need the stricter alignment, then float32; each by name. Equal inputs give equal bytes.
  *
  * @throws RangeError if a tensor's data does not fill its shape.
  */
