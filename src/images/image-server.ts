@@ -3,9 +3,9 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { Philox, STREAM } from '../common/philox.js';
 import type { Answer, RequestHandler } from '../common/worker-client.js';
-import type { ImageDecoder, OrtModule, RgbImage } from '../platform/platform.js';
+import type { OrtModule, RgbImage } from '../platform/platform.js';
 import type { SharedImage } from './image-cache.js';
-import { inspectImage } from './inspect-image.js';
+import { inspectImage, type ImageHost } from './inspect-image.js';
 import { randomFlip, randomResizedCropBox } from './transforms.js';
 import type {
   Inspection,
@@ -26,7 +26,7 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
   /** @param ort ONNX Runtime, which crops, resizes and normalises. */
   constructor(
     private readonly setup: LoaderSetup,
-    private readonly decoder: ImageDecoder,
+    private readonly host: ImageHost,
     private readonly ort: OrtModule,
   ) {}
 
@@ -50,7 +50,7 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
     const results: Inspection[] = [];
     for (const file of files) {
       if (signal.aborted) break;
-      results.push(await inspectImage(file, this.decoder));
+      results.push(await inspectImage(file, this.host));
     }
     return results;
   }
@@ -78,7 +78,7 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
   #decode(item: LoaderItem | undefined): Promise<RgbImage | SharedImage | null> {
     if (!item) return Promise.resolve(null);
     if (isShared(item.image)) return Promise.resolve(item.image);
-    const decoded = this.decoder.decode(item.image, item.name);
+    const decoded = this.host.decoder.decode(item.image, item.name);
     // Whoever awaits it gets the error; if an earlier image fails, nobody awaits it.
     decoded.catch(() => undefined);
     return decoded;

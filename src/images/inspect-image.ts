@@ -1,24 +1,30 @@
 /** Checks one image file: can it be read and decoded to its end? */
 
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import type { ImageDecoder } from '../platform/platform.js';
+import type { ImageDecoder, Platform } from '../platform/platform.js';
 import { decodeProblem } from './decode.js';
 import type { Inspection } from './worker-messages.js';
 
+/** The host's parts that a loader thread needs. */
+export type ImageHost = Pick<Platform, 'files' | 'sha256'> & { readonly decoder: ImageDecoder };
+
 /** Decodes the whole image, as training will: the header may be right and the rest cut off. */
-export async function inspectImage(file: string, decoder: ImageDecoder): Promise<Inspection> {
+export async function inspectImage(
+  file: string,
+  { files, sha256, decoder }: ImageHost,
+): Promise<Inspection> {
   let bytes: Uint8Array;
   try {
-    bytes = await readFile(file);
+    bytes = await files.read(file);
   } catch (cause) {
     return { sha256: null, problem: decodeProblem(cause) };
   }
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  const hash = sha256();
+  hash.update(bytes);
+  const digest = hash.digest();
   try {
     await decoder.decode(bytes, file);
-    return { sha256, problem: null };
+    return { sha256: digest, problem: null };
   } catch (error) {
-    return { sha256, problem: decodeProblem(error instanceof Error ? error.cause : error) };
+    return { sha256: digest, problem: decodeProblem(error instanceof Error ? error.cause : error) };
   }
 }

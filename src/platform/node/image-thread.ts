@@ -6,10 +6,13 @@ import sharp from 'sharp';
 import { serveRequests } from '../../common/worker-client.js';
 import { ImageServer } from '../../images/image-server.js';
 import type { LoaderSetup } from '../../images/worker-messages.js';
+import { nodeFiles } from './files.js';
+import { sha256 } from './hash.js';
 import { decodeImage } from './sharp-decoder.js';
 
 if (parentPort === null) throw new Error('image-thread must run as a worker thread');
 // The number of workers gives the parallelism, and no image is read again soon.
 sharp.concurrency(1);
 sharp.cache(false);
-serveRequests(parentPort, new ImageServer(workerData as LoaderSetup, { decode: decodeImage }, ort));
+const host = { files: nodeFiles, sha256, decoder: { decode: decodeImage } };
+serveRequests(parentPort, new ImageServer(workerData as LoaderSetup, host, ort));
