@@ -50,10 +50,10 @@ export {
   DEVICES,
   TRAIN_DEFAULTS,
   type Device,
-  type Naming,
-  type TrainOptions,
   type TrainSettings,
-} from './config/train-options.js';
+} from './config/train-settings.js';
+export type { TrainOptions } from './config/train-options.js';
+export type { Naming } from './config/validator.js';
 export { ImageFolder, type FileSample } from './data/image-folder.js';
 export { type Dataset, type Sample } from './data/dataset.js';
 export * from './common/errors.js';

@@ -3,34 +3,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
-import {
-  TRAIN_DEFAULTS,
-  Validator,
-  type Naming,
-  type TrainOptions,
-  type TrainSettings,
-} from '../config/train-options.js';
+import type { TrainOptions } from '../config/train-options.js';
+import { SETTINGS, settingsWith, type SettingName } from '../config/train-settings.js';
+import { Validator, type Naming } from '../config/validator.js';
 import { settingsOf, type ResumePoint, type StoredSettings } from './resume-point.js';
 import type { TrainerState } from './trainer-state.js';
 
-/**
- * The settings that do not alter the result, or are compared otherwise: `epochs` below, `device` by what it
- * was resolved to, `onBadImage` by the images that are left. Every other one must be as it was.
- */
-export const FREE = [
-  'epochs',
-  'earlyStop',
-  'workers',
-  'cache',
-  'cacheMegabytes',
-  'device',
-  'saveEvery',
-  'keep',
-  'onBadImage',
-] as const satisfies readonly (keyof TrainSettings)[];
-
-const SETTINGS = Object.keys(TRAIN_DEFAULTS) as (keyof TrainSettings)[];
-const FIXED = SETTINGS.filter((option) => !(FREE as readonly string[]).includes(option));
+/** The settings that must not change. The others are free, or are compared in another way. */
+const CHANGEABLE: readonly string[] = settingsWith('resume');
+const FIXED = (Object.keys(SETTINGS) as SettingName[]).filter((name) => !CHANGEABLE.includes(name));
+const GROWING = settingsWith('resume').filter((name) => SETTINGS[name].resume === 'may-grow');
 
 /**
  * The options of the run, with those given now in their place.
@@ -47,14 +29,18 @@ export function resumedOptions(
   const show = (value: unknown): string => JSON.stringify(value ?? null);
   const differences = FIXED.flatMap((option) => {
     // A checkpoint of an earlier version lacks what was not a setting then.
-    const [then, now] = [stored[option] ?? TRAIN_DEFAULTS[option], given[option]];
+    const [then, now] = [stored[option] ?? SETTINGS[option].default, given[option]];
     if (now === undefined || now === then || isSameFile(option, now, then)) return [];
     return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
   });
+  for (const option of GROWING) {
+    const [then, now] = [stored[option], given[option]];
+    if (typeof then !== 'number' || typeof now !== 'number' || now >= then) continue;
+    differences.push(`${validator.name(option)} was ${then}, is ${now} (it may only grow)`);
+  }
   const [epochs, more] = [stored.epochs, given.epochs];
-  if (typeof epochs === 'number' && typeof more === 'number' && more < epochs) {
-    differences.push(`${validator.name('epochs')} was ${epochs}, is ${more} (it may only grow)`);
-  } else if (stored.schedule === 'cosine' && more !== undefined && more !== epochs) {
+  const depends = stored.schedule === 'cosine' && more !== undefined && more !== epochs;
+  if (depends && !(typeof epochs === 'number' && typeof more === 'number' && more < epochs)) {
     differences.push(
       `${validator.name('epochs')} was ${show(epochs)}, is ${show(more)} (a cosine schedule depends on it)`,
     );
@@ -65,7 +51,7 @@ export function resumedOptions(
   }
   if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
   checkOut(point, given.out, validator);
-  const own = [...Object.keys(TRAIN_DEFAULTS), 'data', 'artifacts'] as (keyof TrainOptions)[];
+  const own = [...Object.keys(SETTINGS), 'data', 'artifacts'] as (keyof TrainOptions)[];
   const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
   for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
   for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
@@ -75,9 +61,8 @@ export function resumedOptions(
   return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
 }
 
-function isSameFile(option: string, now: unknown, then: unknown): boolean {
-  const isPath = option === 'weights' || option === 'classWeights';
-  return isPath && typeof now === 'string' && path.resolve(now) === then;
+function isSameFile(option: SettingName, now: unknown, then: unknown): boolean {
+  return SETTINGS[option].kind === 'file' && typeof now === 'string' && path.resolve(now) === then;
 }
 
 function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {

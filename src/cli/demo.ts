@@ -2,9 +2,9 @@
 
 import path from 'node:path';
 import { PACKAGE_ROOT } from '../common/package-info.js';
-import { nextRunDir } from '../config/train-options.js';
 import { exportModel } from './export-inference.js';
-import type { Arguments } from './flags.js';
+import { RUN_OPTIONS, nextRunDir } from '../config/train-options.js';
+import type { Arguments, Command } from './flags.js';
 import { commandLine, openOutput } from './output.js';
 import { trainWithOutput } from './train.js';
 
@@ -19,8 +19,16 @@ const DEMO_SETTINGS = {
   device: 'cpu',
 } as const;
 
-/** Trains on the bundled samples and exports the result. */
-export async function demoCommand(given: Arguments): Promise<void> {
+export const DEMO: Command = {
+  describe: 'Train on the bundled samples from random weights, then export (minutes, offline)',
+  options: {
+    out: { ...RUN_OPTIONS.out, shownDefault: 'the next free runs/demo-N' },
+    arch: RUN_OPTIONS.arch,
+  },
+  run: demoCommand,
+};
+
+async function demoCommand(given: Arguments): Promise<void> {
   const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
   const out = given.out ?? nextRunDir('demo');
   const output = openOutput({}, process.stdout, process.stderr);

@@ -1,29 +1,38 @@
 /** The command `doctor`. */
 
-import { ConfigError } from '../common/errors.js';
+import { boolean, resolveOptions } from '../config/options.js';
+import { Validator } from '../config/validator.js';
 import type { Check } from '../devices/cuda.js';
 import type { Diagnosis } from '../devices/doctor.js';
-import type { Arguments, Flag } from './flags.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { printLine } from './output.js';
 
-export const DOCTOR_FLAGS: Readonly<Record<string, Flag>> = {
+const OPTIONS = {
   device: {
-    describe: 'Exit with 1 unless this one can be used: cpu, cuda or webgpu',
+    kind: 'choice',
+    choices: ['cpu', 'cuda', 'webgpu'],
+    value: 'D',
     shownDefault: 'none',
+    help: 'exit with 1 unless this device can be used',
+    docs: 'exit with 1 unless this device can be used: `cpu`, `cuda` or `webgpu`',
   },
-  json: { describe: 'Print the findings as JSON', boolean: true },
+  json: boolean({ help: 'print the findings as JSON' }),
+} as const;
+
+export const DOCTOR: Command = {
+  describe: 'Show what each device needs and has on this machine',
+  options: OPTIONS,
+  run: doctorCommand,
 };
 
 /** @returns the exit code: 1 if `--device` names a device that cannot be used. */
-export async function doctorCommand(given: Arguments): Promise<number> {
+async function doctorCommand(given: Arguments): Promise<number> {
+  const { device: wanted } = resolveOptions(
+    OPTIONS,
+    optionsFrom(OPTIONS, given),
+    new Validator('flag'),
+  );
   const { diagnose } = await import('../devices/doctor.js');
-  const wanted = given.device;
-  const known: unknown[] = ['cpu', 'cuda', 'webgpu'];
-  if (wanted !== undefined && !known.includes(wanted)) {
-    throw new ConfigError(
-      `expected --device to be one of ${known.join(', ')}, got ${JSON.stringify(wanted)}`,
-    );
-  }
   const { nodePlatform } = await import('../platform/node/node-platform.js');
   const diagnosis = await diagnose(nodePlatform.ort);
   if (given.json === true) printLine(JSON.stringify(diagnosis, null, 1));

@@ -2,21 +2,40 @@
 
 import { csvLine } from '../common/csv.js';
 import { formatShare } from '../common/format.js';
-import { type EvaluateOptions, resolveEvaluateOptions } from '../config/evaluate-options.js';
+import { CLASSIFIER_OPTIONS, NETWORK_OPTIONS } from '../config/classifier-options.js';
+import {
+  EVALUATE_OPTIONS,
+  type EvaluateOptions,
+  resolveEvaluateOptions,
+} from '../config/evaluate-options.js';
+import { boolean } from '../config/options.js';
 import type { EvaluationResult } from '../inference/evaluate.js';
-import { CLASSIFIER_FLAGS, SOURCE_FLAGS, outputFormat, sourceOptions } from './classifier.js';
-import type { Arguments, Flag } from './flags.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
+import { FORMAT_CONFLICTS, outputFormat } from './output.js';
 
-export const EVALUATE_FLAGS: Readonly<Record<string, Flag>> = {
-  ...SOURCE_FLAGS,
-  data: { describe: 'Folder with CLASS/*, or with train/ and val/CLASS/* (required)' },
-  ...CLASSIFIER_FLAGS,
+export const EVALUATE: Command = {
+  describe: 'Measure a trained network on labelled images',
+  options: {
+    ...NETWORK_OPTIONS,
+    ...EVALUATE_OPTIONS,
+    ...CLASSIFIER_OPTIONS,
+    json: boolean({ help: 'print JSON', docs: 'print one JSON object' }),
+    csv: boolean({
+      help: 'print comma-separated values',
+      docs: 'print one line of comma-separated values per class',
+    }),
+  },
+  conflicts: FORMAT_CONFLICTS,
+  run: evaluateCommand,
 };
 
 /** Prints how good a trained network is on labelled images. */
-export async function evaluateCommand(given: Arguments): Promise<void> {
+async function evaluateCommand(given: Arguments): Promise<void> {
   const format = outputFormat(given);
-  const options = { ...sourceOptions(given), data: given.data };
+  const options = optionsFrom(
+    { ...NETWORK_OPTIONS, ...CLASSIFIER_OPTIONS, ...EVALUATE_OPTIONS },
+    given,
+  );
   // Checked before the modules that classify are loaded.
   resolveEvaluateOptions(options, 'flag');
   const { nodePlatform } = await import('../platform/node/node-platform.js');

@@ -1,36 +1,54 @@
 /** The command `export-inference`. */
 
-import { Validator } from '../config/train-options.js';
-import { ConfigError } from '../common/errors.js';
-import { EXPORT_FLAGS as BASE_FLAGS, numberOrText, type Arguments, type Flag } from './flags.js';
-import { printLine } from './output.js';
-import { type ExportOptions, resolveExportOptions } from '../config/export-options.js';
-import type { ExportResult } from '../export/export-inference.js';
 import { formatShare } from '../common/format.js';
+import {
+  EXPORT_OPTIONS,
+  resolveExportOptions,
+  type ExportOptions,
+} from '../config/export-options.js';
+import { boolean, resolveOptions } from '../config/options.js';
+import { Validator } from '../config/validator.js';
+import type { ExportResult } from '../export/export-inference.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
+import { printLine } from './output.js';
 
-export const EXPORT_FLAGS: Readonly<Record<string, Flag>> = {
-  ...BASE_FLAGS,
-  'raw-images': { describe: 'Take pictures: input image uint8 [H, W, 3], any size', boolean: true },
-  probabilities: { describe: 'Give probabilities in the place of logits', boolean: true },
-  fp16: { describe: 'Weights in half precision', boolean: true },
-  int8: { describe: 'Weights in 8 bits', boolean: true },
-  'max-accuracy-drop': {
-    describe: 'Share of accuracy that --fp16 or --int8 may cost (0 to 1)',
-    shownDefault: '0.01',
-  },
-  data: {
-    describe: 'Data folder of the run, to try the file on its validation images',
-    shownDefault: 'where it was in training',
-  },
-  'skip-replay': { describe: 'Do not try the file on the validation images', boolean: true },
+const WEB_OPTIONS = {
   web: {
-    describe: 'Also write a folder with a page that classifies in the browser',
+    kind: 'text',
+    expected: 'a folder name',
+    value: 'DIR',
     shownDefault: 'no page',
+    help: 'also write a folder with a page that classifies images in the browser',
+    docs: 'also write a web page that classifies images in the browser; needs the package `onnxruntime-web`',
   },
+} as const;
+
+const { maxAccuracyDrop, data, skipReplay, artifacts, ...formOptions } = EXPORT_OPTIONS;
+
+export const EXPORT: Command = {
+  describe: 'Write a trained network as one ONNX file',
+  options: {
+    ...formOptions,
+    fp16: boolean({
+      help: 'store the weights in 16 bits',
+      docs: 'store the weights in 16 bits; the accuracy that is lost is printed',
+    }),
+    int8: boolean({
+      help: 'store the weights in 8 bits',
+      docs: 'store the weights in 8 bits; the accuracy that is lost is printed',
+    }),
+    maxAccuracyDrop,
+    ...WEB_OPTIONS,
+    data,
+    skipReplay,
+    artifacts,
+  },
+  conflicts: [['fp16', 'int8']],
+  run: exportCommand,
 };
 
 /** Writes a trained network as one ONNX file, and prints what was written. */
-export async function exportCommand(given: Arguments): Promise<void> {
+async function exportCommand(given: Arguments): Promise<void> {
   for (const line of await exportModel(given)) printLine(line);
 }
 
@@ -40,12 +58,15 @@ export async function exportModel(given: Arguments): Promise<string[]> {
   // Checked before the modules that export are loaded.
   resolveExportOptions(flags, 'flag');
   const options = flags as unknown as ExportOptions;
-  const web =
-    given.web === undefined ? null : new Validator('flag').text('web', 'a folder name', given.web);
+  const { web } = resolveOptions(
+    WEB_OPTIONS,
+    optionsFrom(WEB_OPTIONS, given),
+    new Validator('flag'),
+  );
   const { nodePlatform } = await import('../platform/node/node-platform.js');
   const { exportInference } = await import('../export/export-inference.js');
   const lines = exportLines(await exportInference(options, 'flag', nodePlatform));
-  if (web === null) return lines;
+  if (web === undefined) return lines;
   const { exportWebPage } = await import('../export/export-web.js');
   const page = await exportWebPage(options, web, 'flag', nodePlatform);
   return [
@@ -57,19 +78,8 @@ export async function exportModel(given: Arguments): Promise<string[]> {
 
 /** Maps the flags to options. `exportInference` checks the values. */
 function exportOptions(given: Arguments): Record<string, unknown> {
-  const { fp16, int8 } = given;
-  if (fp16 === true && int8 === true) {
-    throw new ConfigError('expected --fp16 or --int8, got both; choose one');
-  }
-  const compression = fp16 === true ? 'fp16' : int8 === true ? 'int8' : undefined;
-  const options = ['run', 'checkpoint', 'out', 'artifacts', 'data', 'probabilities'] as const;
-  return {
-    ...Object.fromEntries(options.map((option) => [option, given[option]])),
-    rawImages: given['raw-images'],
-    skipReplay: given['skip-replay'],
-    maxAccuracyDrop: numberOrText(given['max-accuracy-drop']),
-    compression,
-  };
+  const compression = given.fp16 === true ? 'fp16' : given.int8 === true ? 'int8' : undefined;
+  return { ...optionsFrom(EXPORT_OPTIONS, given), compression };
 }
 
 function exportLines({ file, bytes, classes, ...found }: ExportResult): string[] {

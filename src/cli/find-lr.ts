@@ -5,50 +5,62 @@ import { formatRate, formatRoughRate } from '../common/format.js';
 import { producer } from '../common/package-info.js';
 import {
   type FindLrOptions,
-  RANGE_DEFAULTS,
-  SHARED_OPTIONS,
+  RANGE_OPTIONS,
+  SHARED_WITH_TRAIN,
   resolveFindLr,
 } from '../config/find-lr-options.js';
-import { Validator, flagName } from '../config/validator.js';
+import { resolveOptions } from '../config/options.js';
+import { Validator } from '../config/validator.js';
 import { launchInfoFromEnv } from '../distributed/launcher.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import type { FindLrResult } from '../train/find-lr.js';
-import { NUMBER, TRAIN_FLAGS, trainOptions, type Arguments, type Flag } from './flags.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { runInterruptible } from './interrupt.js';
-import { OUTPUT_FLAGS, commandLine, openOutput, printLine, quote } from './output.js';
-
-function rangeFlag(option: keyof typeof RANGE_DEFAULTS, describe: string): Flag {
-  return { describe, shownDefault: String(RANGE_DEFAULTS[option]) };
-}
-
-function sharedFlags(): Record<string, Flag> {
-  const names: readonly string[] = SHARED_OPTIONS.map(flagName);
-  return Object.fromEntries(Object.entries(TRAIN_FLAGS).filter(([name]) => names.includes(name)));
-}
+import {
+  OUTPUT_CONFLICTS,
+  OUTPUT_OPTIONS,
+  commandLine,
+  openOutput,
+  printLine,
+  quote,
+} from './output.js';
 
 const DEFAULT_PAGE = 'find-lr.html';
 
 /** The flags that `train` does not have, or that mean something else there. */
-export const RANGE_FLAGS: Readonly<Record<string, Flag>> = {
-  'min-lr': rangeFlag('minLr', 'Learning rate of the first step'),
-  'max-lr': rangeFlag('maxLr', 'Learning rate of the last step'),
-  steps: rangeFlag('steps', 'Steps from the one to the other'),
-  out: { describe: 'Page to write, with the plot', shownDefault: DEFAULT_PAGE },
-  ...OUTPUT_FLAGS,
+export const OWN_OPTIONS = {
+  ...RANGE_OPTIONS,
+  out: {
+    kind: 'text',
+    expected: 'a file name',
+    default: DEFAULT_PAGE,
+    help: 'page to write, with the plot',
+  },
+  quiet: OUTPUT_OPTIONS.quiet,
+  json: {
+    ...OUTPUT_OPTIONS.json,
+    docs: 'print events as lines of JSON; the last event is `end` and carries all rates and losses',
+  },
+} as const;
+
+export const FIND_LR: Command = {
+  describe: 'Find a learning rate: a short test at rates from small to large, with its plot',
+  options: { ...SHARED_WITH_TRAIN, ...OWN_OPTIONS },
+  conflicts: OUTPUT_CONFLICTS,
+  run: findLrCommand,
 };
 
-export const FIND_LR_FLAGS: Readonly<Record<string, Flag>> = { ...sharedFlags(), ...RANGE_FLAGS };
-
 /** Prints the suggested rate, and writes the page with the plot. */
-export async function findLrCommand(given: Arguments): Promise<void> {
+async function findLrCommand(given: Arguments): Promise<void> {
   if ((launchInfoFromEnv()?.size ?? 1) > 1) {
     throw new ConfigError(
       'expected find-lr in one process, got several ranks; start it without mpirun or srun',
     );
   }
   const output = openOutput(given, process.stdout, process.stderr);
-  const page = new Validator('flag').text('out', 'a file name', given.out ?? DEFAULT_PAGE);
-  const options = findLrOptions(given);
+  const validator = new Validator('flag');
+  const { out: page } = resolveOptions({ out: OWN_OPTIONS.out }, { out: given.out }, validator);
+  const options = optionsFrom({ ...SHARED_WITH_TRAIN, ...RANGE_OPTIONS }, given);
   resolveFindLr(options, 'flag');
   const { findLr } = await import('../train/find-lr.js');
   const { nodePlatform } = await import('../platform/node/node-platform.js');
@@ -80,17 +92,4 @@ export function suggestionText({ points, suggestion }: FindLrResult): string {
     `No suggestion: in ${points.length} steps at rates from ${formatRate(first)} to ${formatRate(last)} the loss ` +
     'did not fall; try more --steps, another --max-lr or a larger --batch-size'
   );
-}
-
-function findLrOptions(given: Arguments): Partial<Record<keyof FindLrOptions, unknown>> {
-  const numbers = Object.keys(RANGE_DEFAULTS).flatMap((option) => {
-    const value = given[flagName(option)];
-    if (value === undefined) return [];
-    const isNumber = typeof value === 'string' && NUMBER.test(value);
-    return [[option, isNumber ? Number(value) : value] as const];
-  });
-  const shared = trainOptions(given);
-  // `out` is a run folder in `train` but a file here.
-  delete shared.out;
-  return { ...shared, ...Object.fromEntries(numbers) };
 }

@@ -1,16 +1,31 @@
 /** Output of a command: for people, for programs (`--json`), or problems only (`--quiet`). */
 
-import { ConfigError, DistributedError } from '../common/errors.js';
+import { DistributedError } from '../common/errors.js';
 import type { TrainEvent } from '../common/events.js';
 import { isMainProcess, launchInfoFromEnv } from '../distributed/launcher.js';
-import type { Arguments, Flag } from './flags.js';
+import { boolean } from '../config/options.js';
+import type { Arguments } from './flags.js';
 import { JsonProgress } from './json-progress.js';
 import { Progress, type TextStream } from './progress.js';
 
-export const OUTPUT_FLAGS: Readonly<Record<string, Flag>> = {
-  quiet: { describe: 'Print problems only', boolean: true },
-  json: { describe: 'Print events as lines of JSON', boolean: true },
+/** The flags of `train` and `find-lr` that choose the output. */
+export const OUTPUT_OPTIONS = {
+  quiet: boolean({ help: 'print problems only' }),
+  json: boolean({
+    help: 'print events as lines of JSON',
+    docs: 'print events as lines of JSON, for programs; the last event is `end` and carries the result',
+  }),
 };
+export const OUTPUT_CONFLICTS = [['quiet', 'json']] as const;
+
+/** The formats in which `evaluate` and `predict` print their results. */
+export type Format = 'text' | 'json' | 'csv';
+export const FORMAT_CONFLICTS = [['json', 'csv']] as const;
+
+/** Returns the format that the flags ask for. */
+export function outputFormat({ json, csv }: Arguments): Format {
+  return json === true ? 'json' : csv === true ? 'csv' : 'text';
+}
 
 /** Shows the events of a run. */
 export interface Listener {
@@ -32,13 +47,9 @@ export interface Output {
  *
  * @param out stream for results and progress.
  * @param problems stream for warnings where `out` does not take them.
- * @throws ConfigError for `--quiet` together with `--json`.
  */
 export function openOutput(given: Arguments, out: TextStream, problems: TextStream): Output {
   const { quiet, json } = given;
-  if (quiet === true && json === true) {
-    throw new ConfigError('expected --quiet or --json, got both; choose one');
-  }
   const nothing = (): void => undefined;
   if (!isMainProcess())
     return { listener: { handle: nothing, clear: nothing }, info: nothing, warn: nothing };

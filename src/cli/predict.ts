@@ -2,21 +2,32 @@
 
 import { csvLine } from '../common/csv.js';
 import { formatShare } from '../common/format.js';
-import { type PredictOptions, resolvePredictOptions } from '../config/predict-options.js';
-import type { Prediction } from '../inference/predict.js';
+import { CLASSIFIER_OPTIONS, NETWORK_OPTIONS } from '../config/classifier-options.js';
+import { boolean } from '../config/options.js';
 import {
-  CLASSIFIER_FLAGS,
-  SOURCE_FLAGS,
-  outputFormat,
-  sourceOptions,
-  type Format,
-} from './classifier.js';
-import { numberOrText, type Arguments, type Flag } from './flags.js';
+  PREDICT_OPTIONS,
+  type PredictOptions,
+  resolvePredictOptions,
+} from '../config/predict-options.js';
+import type { Prediction } from '../inference/predict.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
+import { FORMAT_CONFLICTS, outputFormat, type Format } from './output.js';
 
-export const PREDICT_FLAGS: Readonly<Record<string, Flag>> = {
-  ...SOURCE_FLAGS,
-  top: { describe: 'Most probable classes to show', shownDefault: '5' },
-  ...CLASSIFIER_FLAGS,
+export const PREDICT: Command = {
+  describe: 'Classify images: files, folders, patterns, - for standard input',
+  options: {
+    ...NETWORK_OPTIONS,
+    ...PREDICT_OPTIONS,
+    ...CLASSIFIER_OPTIONS,
+    json: boolean({ help: 'print JSON', docs: 'print one line of JSON per image' }),
+    csv: boolean({
+      help: 'print comma-separated values',
+      docs: 'print one line of comma-separated values per class of an image',
+    }),
+  },
+  conflicts: FORMAT_CONFLICTS,
+  words: 'PATH...',
+  run: predictCommand,
 };
 
 const CSV_HEAD = csvLine(['path', 'rank', 'class', 'probability', 'error']);
@@ -26,14 +37,11 @@ const CSV_HEAD = csvLine(['path', 'rank', 'class', 'probability', 'error']);
  *
  * @returns the exit code: 1 if some images could not be read, so that scripts notice.
  */
-export async function predictCommand(given: Arguments): Promise<number> {
+async function predictCommand(given: Arguments): Promise<number> {
   const format = outputFormat(given);
   const [, ...words] = given._ as string[];
-  const options = {
-    ...sourceOptions(given),
-    images: words,
-    top: numberOrText(given.top),
-  };
+  const flags = { ...NETWORK_OPTIONS, ...CLASSIFIER_OPTIONS, ...PREDICT_OPTIONS };
+  const options = { ...optionsFrom(flags, given), images: words };
   // Checked before the modules that classify are loaded.
   resolvePredictOptions(options, 'flag');
   const { nodePlatform } = await import('../platform/node/node-platform.js');

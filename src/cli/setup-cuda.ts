@@ -1,28 +1,37 @@
 /** The command `setup-cuda`. */
 
+import { resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import { checkLines } from './doctor.js';
-import type { Arguments, Flag } from './flags.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { printLine } from './output.js';
 
-export const SETUP_CUDA_FLAGS: Readonly<Record<string, Flag>> = {
+const OPTIONS = {
   wheel: {
-    describe: 'Wheel of onnxruntime-gpu, of the version of onnxruntime-node',
+    kind: 'text',
+    expected: 'a wheel',
     shownDefault: 'downloaded with pip',
+    help: 'wheel of onnxruntime-gpu, of the version of onnxruntime-node',
   },
   libraries: {
-    describe: 'Folder to search for CUDA and cuDNN libraries',
+    kind: 'text',
+    expected: 'a folder of libraries',
+    value: 'DIR',
     shownDefault: "the system's own",
+    help: 'folder to search for CUDA and cuDNN libraries',
   },
+} as const;
+
+export const SETUP_CUDA: Command = {
+  describe: 'Put the CUDA provider beside onnxruntime-node (Linux on x86-64)',
+  options: OPTIONS,
+  run: setupCudaCommand,
 };
 
 /** @returns the exit code: 1 if a library is missing. */
-export async function setupCudaCommand(given: Arguments): Promise<number> {
-  const validator = new Validator('flag');
-  const text = (name: 'wheel' | 'libraries', what: string): Record<string, string> =>
-    given[name] === undefined ? {} : { [name]: validator.text(name, what, given[name]) };
+async function setupCudaCommand(given: Arguments): Promise<number> {
+  const options = resolveOptions(OPTIONS, optionsFrom(OPTIONS, given), new Validator('flag'));
   const { setupCuda } = await import('../devices/setup-cuda.js');
-  const options = { ...text('wheel', 'a wheel'), ...text('libraries', 'a folder of libraries') };
   const checks = await setupCuda({ ...options, onLine: printLine });
   for (const line of checkLines(checks)) printLine(line);
   const missing = checks.filter(({ problem }) => problem !== null);

@@ -3,23 +3,49 @@
 import { ConfigError, InterruptedError } from '../common/errors.js';
 import type { TrainResult } from '../common/events.js';
 import { readConfigFile } from '../config/config-file.js';
-import { resolveTrainOptions, type TrainOptions } from '../config/train-options.js';
+import { TRAIN_OPTIONS, resolveTrainOptions, type TrainOptions } from '../config/train-options.js';
 import { Validator } from '../config/validator.js';
-import { trainOptions, type Arguments } from './flags.js';
+import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { runInterruptible } from './interrupt.js';
-import { commandLine, joinRanks, openOutput, quote, type Output } from './output.js';
+import {
+  OUTPUT_CONFLICTS,
+  OUTPUT_OPTIONS,
+  commandLine,
+  joinRanks,
+  openOutput,
+  quote,
+  type Output,
+} from './output.js';
 
-/** Trains on the images of a folder. */
-export async function trainCommand(given: Arguments): Promise<void> {
+type Unchecked = Partial<Record<keyof TrainOptions, unknown>>;
+
+export const TRAIN: Command = {
+  describe: 'Fine-tune on the images of a folder',
+  options: {
+    ...TRAIN_OPTIONS,
+    config: {
+      kind: 'text',
+      expected: 'a file of settings',
+      shownDefault: 'none',
+      help: 'file of settings, such as config.json of an earlier run; flags override it',
+      docs: 'file of settings, such as `config.json` of an earlier run; flags override it',
+    },
+    ...OUTPUT_OPTIONS,
+  },
+  conflicts: OUTPUT_CONFLICTS,
+  run: trainCommand,
+};
+
+async function trainCommand(given: Arguments): Promise<void> {
   await joinRanks();
   const output = openOutput(given, process.stdout, process.stderr);
-  const options = { ...fileOptions(given), ...trainOptions(given) };
+  const options = { ...fileOptions(given), ...optionsFrom(TRAIN_OPTIONS, given) };
   const { runDir } = await trainWithOutput(options, output);
   output.info(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
 }
 
 /** Returns the settings in the file of `--config`. */
-function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
+function fileOptions(given: Arguments): Unchecked {
   if (given.config === undefined) return {};
   if (given.resume !== undefined) {
     throw new ConfigError(
@@ -40,10 +66,7 @@ function fileOptions(given: Arguments): ReturnType<typeof trainOptions> {
  * @param options not yet checked.
  * @throws Stopped after a signal.
  */
-export async function trainWithOutput(
-  options: ReturnType<typeof trainOptions>,
-  output: Output,
-): Promise<TrainResult> {
+export async function trainWithOutput(options: Unchecked, output: Output): Promise<TrainResult> {
   // Check before the slow imports. The settings of a resumed run are known only from its checkpoint.
   if (options.resume === undefined) resolveTrainOptions(options, 'flag');
   const { train } = await import('../train/train.js');

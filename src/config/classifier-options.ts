@@ -1,11 +1,55 @@
 /** Options of `evaluate` and `predict`: the trained network that answers, and what it may use of the machine. */
 
 import { ConfigError } from '../common/errors.js';
-import { RANGES } from './train-settings.js';
+import { choice, integer, resolveOptions } from './options.js';
+import { SETTINGS } from './train-settings.js';
 import type { Validator } from './validator.js';
 
 /** The two checkpoints that a run keeps: its best epoch, and its last. */
 export const CHECKPOINTS = ['best', 'last'] as const;
+
+/** The run that a network comes from. */
+export const RUN_FOLDER = {
+  kind: 'folder',
+  expected: 'the folder of an earlier training',
+  help: 'run folder of an earlier training',
+} as const;
+
+/** The options that say which network classifies: that of a run, or a model file. */
+export const NETWORK_OPTIONS = {
+  run: {
+    ...RUN_FOLDER,
+    shownDefault: 'none',
+    docs: 'run folder of an earlier training; `--run` or `--model` is required',
+  },
+  checkpoint: choice(CHECKPOINTS, 'best', {
+    help: 'weights of the run',
+    docs: 'with `--run`: `best` or `last`',
+  }),
+  model: {
+    kind: 'text',
+    expected: 'a model file',
+    shownDefault: 'none',
+    help: 'model file of export-inference, in place of --run',
+    docs: 'file of `export-inference`, in place of `--run`',
+  },
+} as const;
+
+/** The options that say how the network is run. */
+export const CLASSIFIER_OPTIONS = {
+  workers: integer(SETTINGS.workers.default, [SETTINGS.workers.min, SETTINGS.workers.max], {
+    help: SETTINGS.workers.help,
+  }),
+  threads: SETTINGS.threads,
+  artifacts: {
+    kind: 'folder',
+    expected: 'an artifact folder',
+    shownDefault: "the run's, or the package's for the model's network",
+    help: 'artifact folder of the network',
+  },
+} as const;
+
+const SOURCE = { ...NETWORK_OPTIONS, ...CLASSIFIER_OPTIONS };
 
 /** What a network may use of the machine, and its artifacts. */
 export interface ClassifierMachine {
@@ -38,21 +82,14 @@ export interface ModelSource extends ClassifierMachine {
 export type ClassifierSource = RunSource | ModelSource;
 
 /** Names of the options of {@link ClassifierSource}. */
-export const SOURCE_OPTIONS = [
-  'run',
-  'checkpoint',
-  'model',
-  'artifacts',
-  'workers',
-  'threads',
-] as const;
+export const SOURCE_NAMES = Object.keys(SOURCE) as (keyof typeof SOURCE)[];
 
 /** A source with every default filled in. */
 export interface ResolvedSource {
   readonly from:
     | { readonly run: string; readonly checkpoint: (typeof CHECKPOINTS)[number] }
     | { readonly model: string };
-  readonly artifacts: string | undefined;
+  readonly artifacts?: string | undefined;
   readonly workers: number;
   readonly threads: number;
 }
@@ -63,36 +100,22 @@ export interface ResolvedSource {
  * @throws ConfigError naming the first option that is wrong or missing.
  */
 export function resolveSource(
-  options: Readonly<Partial<Record<(typeof SOURCE_OPTIONS)[number], unknown>>>,
+  options: Readonly<Partial<Record<keyof typeof SOURCE, unknown>>>,
   validator: Validator,
 ): ResolvedSource {
-  const { run, model, checkpoint, artifacts, workers = 4, threads = 0 } = options;
   const name = (option: string): string => validator.name(option);
-  if ((run === undefined) === (model === undefined)) {
-    const given = run === undefined ? 'neither' : 'both';
+  if ((options.run === undefined) === (options.model === undefined)) {
+    const given = options.run === undefined ? 'neither' : 'both';
     throw new ConfigError(
       `expected ${name('run')} or ${name('model')}, got ${given}; give one of them`,
     );
   }
-  const machine = {
-    artifacts:
-      artifacts === undefined
-        ? undefined
-        : validator.folder('artifacts', 'an artifact folder', artifacts),
-    workers: validator.number('workers', workers, { ...RANGES.workers, default: 4 }),
-    threads: validator.number('threads', threads, { ...RANGES.threads, default: 0 }),
-  };
-  if (model !== undefined) {
-    if (checkpoint !== undefined) {
-      throw new ConfigError(
-        `expected ${name('checkpoint')} with ${name('run')}, got it with ${name('model')}; leave it out`,
-      );
-    }
-    return { from: { model: validator.text('model', 'a model file', model) }, ...machine };
+  if (options.model !== undefined && options.checkpoint !== undefined) {
+    throw new ConfigError(
+      `expected ${name('checkpoint')} with ${name('run')}, got it with ${name('model')}; leave it out`,
+    );
   }
-  const from = {
-    run: validator.folder('run', 'the folder of an earlier training', run),
-    checkpoint: validator.choice('checkpoint', checkpoint ?? 'best', CHECKPOINTS),
-  };
-  return { from, ...machine };
+  const { run, model, checkpoint, ...machine } = resolveOptions(SOURCE, options, validator);
+  if (run !== undefined) return { from: { run, checkpoint }, ...machine };
+  return { from: { model: validator.text('model', SOURCE.model.expected, model) }, ...machine };
 }

@@ -1,16 +1,17 @@
-/** Settings from a file: the config.json of an earlier run, or one made by hand. */
+/** Settings from a file: the config.json of an earlier run, or a file made by hand. */
 
 import { readFileSync } from 'node:fs';
-import { TRAIN_DEFAULTS, type TrainOptions } from './train-options.js';
+import { SETTINGS } from './train-settings.js';
+import type { TrainOptions } from './train-options.js';
 import { ConfigError } from '../common/errors.js';
 
-/** What a run's config.json holds beside settings; of no account to another run. */
+/** Keys of a run's config.json that are results of the run, and not settings for another one. */
 const FACTS = ['classes', 'provider', 'out', 'customDataset'];
 
 /**
- * The settings in a JSON file, by the names of the options; not yet checked.
+ * Reads the settings in a JSON file, by the names of the options; they are not checked yet.
  *
- * @throws ConfigError if the file is missing, no JSON object, or knows a setting that does not exist.
+ * @throws ConfigError if the file is missing, is not a JSON object, or has an unknown setting.
  */
 export function readConfigFile(file: string): Partial<Record<keyof TrainOptions, unknown>> {
   const refuse = (found: string): ConfigError =>
@@ -31,13 +32,13 @@ export function readConfigFile(file: string): Partial<Record<keyof TrainOptions,
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refuse('no object');
-  const known = [...Object.keys(TRAIN_DEFAULTS), 'data', 'arch', 'artifacts'];
+  const known = [...Object.keys(SETTINGS), 'data', 'arch', 'artifacts'];
   const settings: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(value)) {
     if (known.includes(name)) settings[name] = setting;
     else if (!FACTS.includes(name)) throw refuse(`the setting ${JSON.stringify(name)}`);
   }
-  // A run's config.json has both; the folder says more.
+  // A run's config.json has both; the artifact folder determines the network.
   if (settings.artifacts !== undefined) delete settings.arch;
   return settings;
 }

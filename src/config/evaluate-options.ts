@@ -3,10 +3,22 @@
 import {
   type ClassifierSource,
   type ResolvedSource,
-  SOURCE_OPTIONS,
+  SOURCE_NAMES,
   resolveSource,
 } from './classifier-options.js';
+import { resolveOptions } from './options.js';
 import { type Naming, Validator } from './validator.js';
+
+/** The options of `evaluate` beside those of the network. */
+export const EVALUATE_OPTIONS = {
+  data: {
+    kind: 'folder',
+    expected: 'a folder of labelled images',
+    help: 'folder with CLASS/*, or with train/ and val/CLASS/*',
+    docs: 'folder with `CLASS/*`, or with `train/` and `val/CLASS/*`',
+    required: true,
+  },
+} as const;
 
 /** What `evaluate()` takes: a `run` or a `model`, and `data`. */
 export type EvaluateOptions = ClassifierSource & {
@@ -17,7 +29,7 @@ export type EvaluateOptions = ClassifierSource & {
 };
 
 /** Names of the options of {@link EvaluateOptions}. */
-const OPTIONS = [...SOURCE_OPTIONS, 'data', 'onImage'] as const;
+const OPTIONS = [...SOURCE_NAMES, 'data', 'onImage'] as const;
 
 /** Options with every default filled in. */
 export interface ResolvedEvaluateOptions {
@@ -39,7 +51,7 @@ export function resolveEvaluateOptions(
 ): ResolvedEvaluateOptions {
   const validator = new Validator(naming);
   validator.known('evaluate', options, OPTIONS);
-  const data = validator.folder('data', 'a folder of labelled images', options.data);
+  const { data } = resolveOptions(EVALUATE_OPTIONS, options, validator);
   if (options.onImage !== undefined) validator.callback('onImage', options.onImage);
   const onImage = options.onImage as ResolvedEvaluateOptions['onImage'];
   return { data, onImage, source: resolveSource(options, validator) };

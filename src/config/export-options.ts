@@ -4,7 +4,8 @@ import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Compression } from '../onnx/compress-weights.js';
-import { CHECKPOINTS } from './classifier-options.js';
+import { CHECKPOINTS, RUN_FOLDER } from './classifier-options.js';
+import { boolean, choice, number, resolveOptions } from './options.js';
 import { type Naming, Validator } from './validator.js';
 
 /** Forms of smaller weights. */
@@ -13,6 +14,49 @@ const COMPRESSIONS = ['fp16', 'int8'] as const satisfies readonly Compression[];
 const DEFAULT_FILE = 'model.onnx';
 /** Default of `maxAccuracyDrop`. */
 const MAX_ACCURACY_DROP = 0.01;
+
+/** The options of `export-inference` that are flags of the same name. */
+export const EXPORT_OPTIONS = {
+  run: { ...RUN_FOLDER, required: true },
+  checkpoint: choice(CHECKPOINTS, 'best', {
+    help: 'weights to export',
+    docs: 'weights to export: `best` or `last`',
+  }),
+  out: {
+    kind: 'text',
+    expected: 'a file name',
+    shownDefault: 'RUN/model.onnx',
+    help: 'file to write',
+  },
+  rawImages: boolean({
+    help: 'take decoded images: input image uint8 [H, W, 3], any size',
+    docs: 'the file takes decoded images of any size (`image` uint8 [H, W, 3]) and does the preprocessing itself',
+  }),
+  probabilities: boolean({
+    help: 'return probabilities in place of logits',
+    docs: 'the file returns `probabilities` in place of `logits`',
+  }),
+  maxAccuracyDrop: number(MAX_ACCURACY_DROP, [0, 1], {
+    help: 'share of accuracy that --fp16 or --int8 may cost',
+    docs: 'share of accuracy that `--fp16` or `--int8` may cost; if they cost more, nothing is written',
+  }),
+  data: {
+    kind: 'folder',
+    expected: "the run's data folder",
+    shownDefault: 'where it was in training',
+    help: 'data folder of the run, to try the file on its validation images',
+    docs: 'data folder of the run',
+  },
+  skipReplay: boolean({
+    help: 'skip the check on the validation images',
+  }),
+  artifacts: {
+    kind: 'folder',
+    expected: 'an artifact folder',
+    shownDefault: 'the one the run was trained with',
+    help: 'artifact folder of the network',
+  },
+} as const;
 
 /** What `exportInference()` takes: a `run`, and the form of the model. */
 export interface ExportOptions {
@@ -45,29 +89,17 @@ export interface ResolvedExportOptions {
   readonly run: string;
   readonly checkpoint: (typeof CHECKPOINTS)[number];
   readonly out: string;
-  readonly artifacts: string | undefined;
+  readonly artifacts?: string | undefined;
   readonly rawImages: boolean;
   readonly probabilities: boolean;
   readonly compression: Compression | undefined;
   readonly maxAccuracyDrop: number;
-  readonly data: string | undefined;
+  readonly data?: string | undefined;
   readonly skipReplay: boolean;
   readonly valDataset: Dataset | undefined;
 }
 
-const OPTIONS = [
-  'run',
-  'checkpoint',
-  'out',
-  'artifacts',
-  'rawImages',
-  'probabilities',
-  'compression',
-  'maxAccuracyDrop',
-  'data',
-  'skipReplay',
-  'valDataset',
-] as const satisfies readonly (keyof ExportOptions)[];
+const NAMES = [...Object.keys(EXPORT_OPTIONS), 'compression', 'valDataset'];
 
 /**
  * Fills in the defaults and checks the values, which may be of the wrong type (callers in JavaScript, text from the
@@ -81,39 +113,22 @@ export function resolveExportOptions(
   naming: Naming,
 ): ResolvedExportOptions {
   const validator = new Validator(naming);
-  validator.known('exportInference', options, OPTIONS);
-  const run = validator.folder('run', 'the folder of an earlier training', options.run);
+  validator.known('exportInference', options, NAMES);
+  const resolved = resolveOptions(EXPORT_OPTIONS, options, validator);
   const compression =
     options.compression === undefined
       ? undefined
       : validator.choice('compression', options.compression, COMPRESSIONS);
-  const skipReplay = validator.boolean('skipReplay', options.skipReplay ?? false);
-  if (compression !== undefined && skipReplay) {
+  if (compression !== undefined && resolved.skipReplay) {
     const shown = naming === 'flag' ? `--${compression}` : 'compression';
     throw new ConfigError(
       `expected ${validator.name('skipReplay')} without ${shown}, got both; what ${compression} costs must be measured`,
     );
   }
-  const folder = (option: 'artifacts' | 'data', expected: string): string | undefined => {
-    const value = options[option];
-    return value === undefined ? undefined : validator.folder(option, expected, value);
-  };
-  const drop = { integer: false, min: 0, max: 1, default: MAX_ACCURACY_DROP };
   return {
-    run,
-    checkpoint: validator.choice('checkpoint', options.checkpoint ?? 'best', CHECKPOINTS),
-    out: validator.text('out', 'a file name', options.out ?? path.join(run, DEFAULT_FILE)),
-    artifacts: folder('artifacts', 'an artifact folder'),
-    rawImages: validator.boolean('rawImages', options.rawImages ?? false),
-    probabilities: validator.boolean('probabilities', options.probabilities ?? false),
+    ...resolved,
+    out: resolved.out ?? path.join(resolved.run, DEFAULT_FILE),
     compression,
-    maxAccuracyDrop: validator.number(
-      'maxAccuracyDrop',
-      options.maxAccuracyDrop ?? drop.default,
-      drop,
-    ),
-    data: folder('data', "the run's data folder"),
-    skipReplay,
     valDataset: validator.dataset('valDataset', options.valDataset),
   };
 }

@@ -1,60 +1,46 @@
-/** Settings of the learning-rate range test. */
+/** Options of the learning-rate range test: one table, types and checks. */
 
-import {
-  type Naming,
-  RANGES,
-  type ResolvedOptions,
-  type TrainOptions,
-  Validator,
-  rangeText,
-  resolveTrainOptions,
-} from './train-options.js';
+import { integer, number, resolveOptions, type Values } from './options.js';
+import { TRAIN_OPTIONS, resolveTrainOptions } from './train-options.js';
+import type { ResolvedOptions, TrainOptions } from './train-options.js';
+import { SETTINGS, tableWith, type SettingsWith } from './train-settings.js';
+import { Validator, type Naming } from './validator.js';
 
-/** The settings of training that change a step, or say where it runs. */
-export const SHARED_OPTIONS = [
-  'data',
-  'weights',
-  'batchSize',
-  'freeze',
-  'momentum',
-  'nesterov',
-  'clipGradNorm',
-  'weightDecay',
-  'classWeights',
-  'labelSmoothing',
-  'valFraction',
-  'workers',
-  'seed',
-  'device',
-  'threads',
-  'onBadImage',
-  'arch',
-  'artifacts',
-] as const satisfies readonly (keyof TrainOptions)[];
+/** Options of `train` that a range test has, too: those that change a step or say where it runs. */
+export const SHARED_WITH_TRAIN = tableWith(TRAIN_OPTIONS, 'findLr');
 
-type InCode = 'trainDataset' | 'valDataset' | 'signal' | 'onEvent';
-
-/** The rates of a range test. */
-export interface Range {
-  /** Of the first step, above 0. Default 1e-6. */
-  readonly minLr: number;
-  /** Of the last step, above `minLr`, at most 1000. Default 1. */
-  readonly maxLr: number;
-  /** From the one to the other, 10 to 10,000. Default 100. */
-  readonly steps: number;
-}
-
-/** What `findLr()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
-export interface FindLrOptions
-  extends Pick<TrainOptions, (typeof SHARED_OPTIONS)[number] | InCode>, Partial<Range> {}
-
-/** The numbers' defaults. */
-export const RANGE_DEFAULTS = { minLr: 1e-6, maxLr: 1, steps: 100 } as const;
-
-const STEPS = { min: 10, max: 10_000 } as const;
+/** The learning rates of a range test. Higher ones than that of `lr` are not tested. */
+export const RANGE_OPTIONS = {
+  /** Learning rate of the first step, above 0. Default 1e-6. */
+  minLr: number(1e-6, [0, SETTINGS.lr.max], {
+    help: 'learning rate of the first step',
+  }),
+  /** Learning rate of the last step, above `minLr`, at most 1000. Default 1. */
+  maxLr: number(1, [0, SETTINGS.lr.max], {
+    help: 'learning rate of the last step',
+  }),
+  /** Steps from the first rate to the last, 10 to 10,000. Default 100. */
+  steps: integer(100, [10, 10_000], {
+    help: 'steps between the two rates',
+    docs: 'steps between the two rates; the test ends early if the loss runs away',
+  }),
+};
 
 /**
- * Fills in the defaults and checks everything that can be checked before the data is looked at.
+ * The learning rates of a range test.
+ *
+ * @interface
+ */
+export type Range = Values<typeof RANGE_OPTIONS>;
+
+type InCode = 'trainDataset' | 'valDataset' | 'signal' | 'onEvent';
+type SharedName = SettingsWith<'findLr'> | 'data' | 'arch' | 'artifacts' | InCode;
+
+/** Options of `findLr()`: `data`, or both data sets, and any settings that differ from the defaults. */
+export interface FindLrOptions extends Pick<TrainOptions, SharedName>, Partial<Range> {}
+
+/**
+ * Fills in the defaults and checks everything that can be checked before the data is read.
  *
  * @throws ConfigError naming the first value that is not acceptable.
  */
@@ -64,25 +50,25 @@ export function resolveFindLr(
 ): { range: Range; config: ResolvedOptions } {
   const { minLr, maxLr, steps, ...rest } = options;
   const validator = new Validator(naming);
-  const check = (
-    option: keyof Range,
-    given: unknown,
-    expected: string,
-    isGood: (value: number) => boolean,
-  ): number => {
-    const value = given ?? RANGE_DEFAULTS[option];
-    if (typeof value === 'number' && isGood(value)) return value;
-    throw validator.error(option, expected, value, `the default is ${RANGE_DEFAULTS[option]}`);
-  };
-  const low = check('minLr', minLr, 'a number above 0', (value) => value > 0 && value < Infinity);
-  const above = `a number above ${validator.name('minLr')} (${low}), at most ${RANGES.lr.max}`;
-  const high = check('maxLr', maxLr, above, (value) => value > low && value <= RANGES.lr.max);
-  const whole = rangeText({ integer: true, ...STEPS });
-  const count = check('steps', steps, whole, (value) => {
-    return Number.isInteger(value) && value >= STEPS.min && value <= STEPS.max;
-  });
+  const low = checkRate('minLr', minLr, 0, validator);
+  const high = checkRate('maxLr', maxLr, low, validator);
+  const { steps: count } = resolveOptions({ steps: RANGE_OPTIONS.steps }, { steps }, validator);
   return {
     range: { minLr: low, maxLr: high, steps: count },
     config: resolveTrainOptions(rest, naming),
   };
+}
+
+/** Checks a rate that must be above `low`, which itself is not acceptable. */
+function checkRate(
+  name: 'minLr' | 'maxLr',
+  given: unknown,
+  low: number,
+  validator: Validator,
+): number {
+  const { default: usual, max } = RANGE_OPTIONS[name];
+  const value = given ?? usual;
+  if (typeof value === 'number' && value > low && value <= max) return value;
+  const bound = name === 'minLr' ? '0' : `${validator.name('minLr')} (${low}), at most ${max}`;
+  throw validator.error(name, `a number above ${bound}`, value, `the default is ${usual}`);
 }

@@ -5,10 +5,19 @@ import type { InputImage } from '../data/dataset.js';
 import {
   type ClassifierSource,
   type ResolvedSource,
-  SOURCE_OPTIONS,
+  SOURCE_NAMES,
   resolveSource,
 } from './classifier-options.js';
+import { integer, resolveOptions } from './options.js';
 import { type Naming, Validator } from './validator.js';
+
+/** The options of `predict` beside those of the network that are flags. */
+export const PREDICT_OPTIONS = {
+  top: integer(5, [1, 1_000_000], {
+    help: 'most probable classes to show',
+    docs: 'number of most probable classes to show',
+  }),
+};
 
 /**
  * Images to classify. A text is a file, a folder (every image below it) or a pattern with `*`, `?`, `[abc]` or `**`.
@@ -24,7 +33,7 @@ export type PredictOptions = ClassifierSource & {
 };
 
 /** Names of the options of {@link PredictOptions}. */
-const OPTIONS = [...SOURCE_OPTIONS, 'images', 'top'] as const;
+const OPTIONS = [...SOURCE_NAMES, 'images', 'top'] as const;
 
 /** Options with every default filled in. */
 export interface ResolvedPredictOptions {
@@ -48,8 +57,7 @@ export function resolvePredictOptions(
   validator.known('predict', options, OPTIONS);
   const images = typeof options.images === 'string' ? [options.images] : options.images;
   if (!isImages(images)) throw noImages(images, validator, naming);
-  const range = { integer: true, min: 1, max: 1_000_000, default: 5 };
-  const top = validator.number('top', options.top ?? range.default, range);
+  const { top } = resolveOptions(PREDICT_OPTIONS, options, validator);
   return { images, top, source: resolveSource(options, validator) };
 }
 

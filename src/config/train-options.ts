@@ -1,27 +1,62 @@
-/** Training settings: defaults, ranges and validation, for the library and the command line alike. */
+/** Options of `train`, of the library and the command line alike: types and checks. */
 
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { ARCHITECTURES, type Arch } from '../artifacts/manifest.js';
-import type { Dataset } from '../data/dataset.js';
 import type { TrainEvent } from '../common/events.js';
-import {
-  CACHES,
-  DEVICES,
-  FREEZE,
-  type NumericSetting,
-  ON_BAD_IMAGE,
-  RANGES,
-  SCHEDULES,
-  TRAIN_DEFAULTS,
-  type TrainSettings,
-} from './train-settings.js';
+import type { Dataset } from '../data/dataset.js';
+import { checkOption, resolveOptions, type Option } from './options.js';
+import { SETTINGS, type Attributes, type TrainSettings } from './train-settings.js';
 import { Validator, type Naming } from './validator.js';
 
-export * from './train-settings.js';
-export { Validator, flagName, rangeText, type Naming, type NumberRange } from './validator.js';
+/** The options of `train` beside its settings, as flags. {@link TrainOptions} has their types. */
+export const RUN_OPTIONS = {
+  data: {
+    kind: 'folder',
+    expected: 'a folder with train/CLASS/* and val/CLASS/*, or CLASS/*',
+    help: 'folder with train/CLASS/* and val/CLASS/*, or CLASS/*',
+    docs: 'folder with `train/CLASS/*` and `val/CLASS/*`, or with `train/CLASS/*` or `CLASS/*` alone, which is then split',
+    required: true,
+    findLr: true,
+    local: true,
+  },
+  out: {
+    kind: 'text',
+    expected: 'a folder name',
+    value: 'DIR',
+    shownDefault: 'the next free runs/train-N',
+    help: 'run folder, new or empty',
+    local: true,
+  },
+  resume: {
+    kind: 'text',
+    expected: 'a run folder or a checkpoint',
+    value: 'R',
+    shownDefault: 'a new run',
+    help: 'continue an earlier run: its folder, a checkpoint, or no value for the newest in runs',
+    docs: 'continue an earlier run: its folder, one of its checkpoints, or no value for the newest run in `runs`',
+  },
+  arch: {
+    kind: 'choice',
+    choices: ARCHITECTURES,
+    value: 'A',
+    shownDefault: 'resnet18',
+    help: 'network',
+    docs: 'network: `resnet18`, `resnet34` or `resnet50`',
+    findLr: true,
+  },
+  artifacts: {
+    kind: 'folder',
+    expected: 'an artifact folder',
+    shownDefault: "the package's for --arch",
+    help: 'artifact folder to use in place of --arch; it determines the network and the input size',
+    docs: 'artifact folder to use in place of `--arch`; it determines the network and the input size',
+    findLr: true,
+    local: true,
+  },
+} as const satisfies Readonly<Record<string, Option & Attributes>>;
 
-/** What `train()` takes: `data`, or both data sets, and any settings that differ from the defaults. */
+/** Options of `train()`: `data`, or both data sets, and any settings that differ from the defaults. */
 export interface TrainOptions extends Partial<TrainSettings> {
   /** Folder with `train/CLASS/*` and `val/CLASS/*`; without `val`, or with `CLASS/*` only, it is split. */
   readonly data?: string;
@@ -29,24 +64,23 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly trainDataset?: Dataset;
   /** Replaces `data/val`. */
   readonly valDataset?: Dataset;
-  /** Which network, of those that come with the package. Default `resnet18`. */
+  /** One of the networks that come with the package. Default `resnet18`. */
   readonly arch?: Arch;
-  /** In place of `arch`: an artifact folder, for example for another input size. */
+  /** Artifact folder to use in place of `arch`, for example for another input size. */
   readonly artifacts?: string;
   /** Run folder, new or empty. Default: the next free `runs/train-N`. */
   readonly out?: string;
   /**
-   * Goes on where an earlier run stopped: its run folder, one of its checkpoints, or `true` for the newest
-   * run in `runs`. Settings that are not given are the run's own; those that would change the result must
-   * be the same.
+   * Run to continue: its run folder, one of its checkpoints, or `true` for the newest run in `runs`. Settings that
+   * are not given are the run's own; those that would change the result must be the same.
    */
   readonly resume?: string | true;
   /**
-   * Stops the run when it aborts: after the step under way a checkpoint is written, and `train` throws an
+   * Signal that stops the run: after the current step a checkpoint is written, and `train` throws an
    * InterruptedError.
    */
   readonly signal?: AbortSignal;
-  /** Called with everything there is to report, as it comes. */
+  /** Called with each event of the run. */
   readonly onEvent?: (event: TrainEvent) => void;
 }
 
@@ -56,7 +90,7 @@ export interface ResolvedOptions
   readonly out: string;
 }
 
-/** `runs/<name>-N`, N one more than the highest there is in `parent`. */
+/** Returns `runs/<name>-N`, with N one more than the highest number in `parent`. */
 export function nextRunDir(name = 'train', parent = 'runs'): string {
   const pattern = new RegExp(`^${name}-(\\d{1,9})$`);
   const names = existsSync(parent) ? readdirSync(parent) : [];
@@ -64,11 +98,11 @@ export function nextRunDir(name = 'train', parent = 'runs'): string {
   return path.join(parent, `${name}-${Math.max(0, ...taken) + 1}`);
 }
 
-/** What keeps `dir` from being made: the nearest of its parents that exists, if it is no folder. */
+/** Returns the file that keeps `dir` from being made: its nearest existing parent, unless that is a folder. */
 function fileAbove(dir: string): string | null {
   let above = path.resolve(dir);
   while (!existsSync(above)) {
-    // A Windows drive that is not there.
+    // The root of a Windows drive that does not exist.
     if (path.dirname(above) === above) return null;
     above = path.dirname(above);
   }
@@ -88,103 +122,69 @@ function checkOut(out: string, validator: Validator): string {
   return out;
 }
 
-function checkWeights(weights: unknown, validator: Validator, resuming: boolean): string {
-  const expected = 'imagenet, random or a .safetensors or .pth file';
-  // A resumed run does not read its initial weights again: their file may be gone.
-  if (resuming) return validator.text('weights', expected, weights);
-  return validator.wordOrFile('weights', expected, weights, ['imagenet', 'random']);
-}
+const { data, out, ...network } = RUN_OPTIONS;
+/** All options of `train` that are flags, in the order of `--help`. */
+export const TRAIN_OPTIONS = { data, out, ...SETTINGS, ...network };
 
-function checkClassWeights(value: unknown, validator: Validator): string {
-  const expected = 'none, auto or a JSON file of class names and weights';
-  const words = ['none', 'auto'];
-  const text = validator.wordOrFile('classWeights', expected, value, words);
-  return words.includes(text) ? text : path.resolve(text);
-}
+/** The settings as a resumed run has them: it does not read its initial weights again, and their file may be gone. */
+const RESUMED_SETTINGS = {
+  ...SETTINGS,
+  weights: { ...SETTINGS.weights, kind: 'text' },
+} as const;
+
+type Unchecked = Readonly<Partial<Record<keyof TrainOptions, unknown>>>;
 
 /**
- * Fills in the defaults and checks everything that can be checked before the data is looked at.
+ * Fills in the defaults and checks everything that can be checked before the data is read.
  *
- * @param options values may be of the wrong type (callers in JavaScript, text from the command line).
- * With `resume`, the options must hold what {@link TrainOptions.resume} refers to already (resume.ts sees to
- * that); the run folder need not be empty then.
- *
+ * @param options values may be of the wrong type (callers in JavaScript, text from the command line). With `resume`,
+ * they must already hold the settings of the run that {@link TrainOptions.resume} refers to, and the run folder need
+ * not be empty.
  * @param naming how messages name an option; default `option`.
  * @throws ConfigError naming the first value that is not acceptable.
  */
 export function resolveTrainOptions(
-  options: Readonly<Partial<Record<keyof TrainOptions, unknown>>>,
+  options: Unchecked,
   naming: Naming = 'option',
 ): ResolvedOptions {
   const validator = new Validator(naming);
-  const value = (option: keyof TrainSettings): unknown =>
-    options[option] === undefined ? TRAIN_DEFAULTS[option] : options[option];
-  const number = (option: NumericSetting): number =>
-    validator.number(option, value(option), { ...RANGES[option], default: TRAIN_DEFAULTS[option] });
-  const given = options as TrainOptions;
-  const resuming = given.resume !== undefined;
-  const settings: TrainSettings = {
-    weights: checkWeights(value('weights'), validator, resuming),
-    epochs: number('epochs'),
-    batchSize: number('batchSize'),
-    lr: number('lr'),
-    headLr: number('headLr'),
-    freeze: validator.choice('freeze', value('freeze'), FREEZE),
-    momentum: number('momentum'),
-    nesterov: validator.boolean('nesterov', value('nesterov')),
-    clipGradNorm: number('clipGradNorm'),
-    weightDecay: number('weightDecay'),
-    stepSize: number('stepSize'),
-    gamma: number('gamma'),
-    schedule: validator.choice('schedule', value('schedule'), SCHEDULES),
-    warmupEpochs: number('warmupEpochs'),
-    classWeights: checkClassWeights(value('classWeights'), validator),
-    labelSmoothing: number('labelSmoothing'),
-    valFraction: number('valFraction'),
-    earlyStop: number('earlyStop'),
-    workers: number('workers'),
-    cache: validator.choice('cache', value('cache'), CACHES),
-    cacheMegabytes: number('cacheMegabytes'),
-    seed: number('seed'),
-    device: validator.choice('device', value('device'), DEVICES),
-    threads: number('threads'),
-    saveEvery: number('saveEvery'),
-    keep: number('keep'),
-    onBadImage: validator.choice('onBadImage', value('onBadImage'), ON_BAD_IMAGE),
-  };
+  const resuming = options.resume !== undefined;
+  const settings = resolveOptions(resuming ? RESUMED_SETTINGS : SETTINGS, options, validator);
   if (settings.nesterov && settings.momentum === 0) {
     const expected = 'above 0 with Nesterov momentum';
     throw validator.error('momentum', expected, 0, `leave out ${validator.name('nesterov')}`);
   }
-  const needsFolder = given.trainDataset === undefined || given.valDataset === undefined;
-  if (needsFolder || given.data !== undefined) {
-    validator.folder(
-      'data',
-      'a folder with train/CLASS/* and val/CLASS/*, or CLASS/*',
-      options.data,
-    );
-  }
-  if (given.arch !== undefined) {
-    validator.choice('arch', given.arch, ARCHITECTURES);
-    if (given.artifacts !== undefined) {
-      const expected = 'left out where the artifacts say which network';
-      throw validator.error('arch', expected, given.arch, 'give one of the two');
-    }
-  }
-  if (given.artifacts !== undefined) {
-    validator.folder('artifacts', 'an artifact folder', options.artifacts);
-  }
-  const out = validator.text('out', 'a folder name', options.out ?? nextRunDir());
+  checkInputs(options, validator);
+  const out = checkOption('out', RUN_OPTIONS.out, options.out ?? nextRunDir(), validator) as string;
+  const { data, trainDataset, valDataset, arch, artifacts, onEvent, signal, resume } =
+    options as TrainOptions;
   return {
     ...settings,
-    ...(given.data === undefined ? {} : { data: given.data }),
-    ...(given.trainDataset === undefined ? {} : { trainDataset: given.trainDataset }),
-    ...(given.valDataset === undefined ? {} : { valDataset: given.valDataset }),
-    ...(given.arch === undefined ? {} : { arch: given.arch }),
-    ...(given.artifacts === undefined ? {} : { artifacts: given.artifacts }),
-    ...(given.onEvent === undefined ? {} : { onEvent: given.onEvent }),
-    ...(given.signal === undefined ? {} : { signal: given.signal }),
-    ...(given.resume === undefined ? {} : { resume: given.resume }),
+    ...(data === undefined ? {} : { data }),
+    ...(trainDataset === undefined ? {} : { trainDataset }),
+    ...(valDataset === undefined ? {} : { valDataset }),
+    ...(arch === undefined ? {} : { arch }),
+    ...(artifacts === undefined ? {} : { artifacts }),
+    ...(onEvent === undefined ? {} : { onEvent }),
+    ...(signal === undefined ? {} : { signal }),
+    ...(resume === undefined ? {} : { resume }),
     out: resuming ? out : checkOut(out, validator),
   };
+}
+
+/** Checks where the images and the network come from. */
+function checkInputs(options: Unchecked, validator: Validator): void {
+  const { data, arch, artifacts } = options;
+  const needsFolder = options.trainDataset === undefined || options.valDataset === undefined;
+  if (needsFolder || data !== undefined) checkOption('data', RUN_OPTIONS.data, data, validator);
+  if (arch !== undefined) {
+    checkOption('arch', RUN_OPTIONS.arch, arch, validator);
+    if (artifacts !== undefined) {
+      const expected = 'left out where the artifacts say which network';
+      throw validator.error('arch', expected, arch, 'give one of the two');
+    }
+  }
+  if (artifacts !== undefined) {
+    checkOption('artifacts', RUN_OPTIONS.artifacts, artifacts, validator);
+  }
 }

@@ -1,7 +1,7 @@
 /** Choosing the execution provider: CUDA, then WebGPU on a real GPU, then the CPU. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
-import type { Device } from '../config/train-options.js';
+import type { Device } from '../config/train-settings.js';
 import { missingForCuda } from './cuda.js';
 import { DeviceError } from '../common/errors.js';
 import { OrtWorker } from '../session/ort-worker.js';

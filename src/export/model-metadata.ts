@@ -3,25 +3,18 @@
 import type { RunWeights } from '../checkpoint/load-run.js';
 import { producer } from '../common/package-info.js';
 import type { ResolvedExportOptions } from '../config/export-options.js';
+import { TRAIN_OPTIONS } from '../config/train-options.js';
+import { tableWith } from '../config/train-settings.js';
 
-/** Settings that hold paths and threads of one machine, or that the metadata has elsewhere. */
-const LOCAL_SETTINGS = [
-  'data',
-  'out',
-  'artifacts',
-  'weights',
-  'workers',
-  'threads',
-  'classes',
-  'arch',
-];
+/** Keys of config.json that hold paths and threads of one machine, or that the metadata has elsewhere. */
+const LEFT_OUT = [...Object.keys(tableWith(TRAIN_OPTIONS, 'local')), 'classes', 'arch'];
 
 /** Returns the `metadata_props` that an export adds to those of every inference model; see docs/model-file.md. */
 export function modelMetadata(
   { run, config }: RunWeights,
   options: Pick<ResolvedExportOptions, 'rawImages' | 'probabilities' | 'compression'>,
 ): Record<string, string> {
-  const settings = Object.entries(config).filter(([name]) => !LOCAL_SETTINGS.includes(name));
+  const settings = Object.entries(config).filter(([name]) => !LEFT_OUT.includes(name));
   return {
     epoch: String(run.epoch),
     ...(run.best === null ? {} : { validation: JSON.stringify(run.best) }),

@@ -3,7 +3,8 @@
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import type { Platform } from '../platform/platform.js';
 import { type Artifacts, openArtifacts } from '../artifacts/open-artifacts.js';
-import type { Naming, ResolvedOptions } from '../config/train-options.js';
+import type { ResolvedOptions } from '../config/train-options.js';
+import type { Naming } from '../config/validator.js';
 import { openDevice } from '../devices/choose-device.js';
 import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr-options.js';
 import { OpenResources } from '../common/open-resources.js';

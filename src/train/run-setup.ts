@@ -5,11 +5,11 @@ import { resumedOptions } from '../checkpoint/resume-settings.js';
 import type { TrainEvent } from '../common/events.js';
 import {
   resolveTrainOptions,
-  TRAIN_DEFAULTS,
-  type Naming,
   type ResolvedOptions,
   type TrainOptions,
 } from '../config/train-options.js';
+import { SETTINGS, settingsWith } from '../config/train-settings.js';
+import type { Naming } from '../config/validator.js';
 import { assertSameOnAllRanks, broadcastJson } from '../distributed/collectives.js';
 import { gatherHosts } from '../distributed/hosts.js';
 import type { ProcessGroup } from '../distributed/process-group.js';
@@ -69,11 +69,9 @@ async function findResumePoint(
   return { ...found, artifacts: opened, state: new Map() };
 }
 
-/** Settings that may differ between ranks. */
-const OWN_SETTINGS = ['weights', 'device', 'workers', 'threads', 'cache', 'cacheMegabytes'];
-
 /** Returns the settings that must be the same on every rank. */
 function sharedSettings(config: ResolvedOptions): Record<string, unknown> {
-  const names = Object.keys(TRAIN_DEFAULTS).filter((name) => !OWN_SETTINGS.includes(name));
+  const perRank: readonly string[] = settingsWith('perRank');
+  const names = Object.keys(SETTINGS).filter((name) => !perRank.includes(name));
   return Object.fromEntries(names.map((name) => [name, config[name as keyof ResolvedOptions]]));
 }

@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { confusionMatrix } from '../../src/metrics/confusion-matrix.js';
-import { EVALUATE_FLAGS } from '../../src/cli/evaluate.js';
-import { PREDICT_FLAGS } from '../../src/cli/predict.js';
+import { EVALUATE } from '../../src/cli/evaluate.js';
+import { PREDICT } from '../../src/cli/predict.js';
+import { flagName } from '../../src/config/validator.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { exportInference, train, type TrainResult } from '../../src/index.js';
 import { loadPredictions, predictionsFile } from '../../src/checkpoint/predictions-file.js';
@@ -183,13 +184,13 @@ describe('a wrong call ends with one line and exit code 2', () => {
 });
 
 test.each([
-  ['evaluate', EVALUATE_FLAGS],
-  ['predict', PREDICT_FLAGS],
+  ['evaluate', EVALUATE.options],
+  ['predict', PREDICT.options],
 ])('the help and docs/cli.md know every flag of %s', async (command, flags) => {
   const { stdout } = await call([command, '--help']);
   const text = await readFile(path.join(ROOT, 'docs/cli.md'), 'utf8');
   const section = text.split(`\n## ${command}\n`)[1]?.split('\n## ')[0] ?? '';
-  for (const flag of Object.keys(flags)) {
+  for (const flag of Object.keys(flags).map(flagName)) {
     expect(stdout).toContain(`--${flag}`);
     expect(section).toContain(`\`--${flag}`);
   }

@@ -8,7 +8,7 @@ import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { loadCheckpoint, saveCheckpoint } from '../../src/platform/node/defaults.js';
 import { InterruptedError } from '../../src/common/errors.js';
 import { train, type TrainOptions, type TrainSettings } from '../../src/index.js';
-import { FREE } from '../../src/checkpoint/resume-settings.js';
+import type { SettingsWith } from '../../src/config/train-settings.js';
 import { makeData, outcome, type Outcome } from '../support/run-process.js';
 import { TINY } from '../support/paths.js';
 
@@ -54,8 +54,8 @@ async function stopped(options: TrainOptions): Promise<string> {
 const resume = (run: string, more: Partial<TrainOptions> = {}): Promise<unknown> =>
   train({ resume: run, ...more });
 
-/** Settings that the result depends on, with other values. A new setting must be here or in FREE. */
-const ALTERING: Omit<TrainSettings, (typeof FREE)[number]> = {
+/** Settings that the result depends on, with other values. A new setting must be here, or have `resume`. */
+const ALTERING: Omit<TrainSettings, SettingsWith<'resume'>> = {
   ...{ weights: 'imagenet', batchSize: 5, lr: 0.03, headLr: 0.1, freeze: 'backbone' },
   ...{ momentum: 0.8, nesterov: true, clipGradNorm: 1, weightDecay: 0.1, schedule: 'cosine' },
   ...{ warmupEpochs: 1, stepSize: 3, gamma: 0.2, classWeights: 'auto', labelSmoothing: 0.1 },
@@ -74,7 +74,7 @@ test('all differences are listed', async () => {
 
 test('the harmless settings may differ: the bits are the same', async () => {
   const harmless: Omit<
-    Required<Pick<TrainSettings, (typeof FREE)[number]>>,
+    Required<Pick<TrainSettings, SettingsWith<'resume'>>>,
     'device' | 'epochs'
   > = {
     ...{ workers: 1, cache: 'ram', cacheMegabytes: 9, keep: 5, saveEvery: 4 },

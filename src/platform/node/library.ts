@@ -3,7 +3,8 @@
 import type { Artifacts } from '../../artifacts/open-artifacts.js';
 import type { TrainResult } from '../../common/events.js';
 import type { FindLrOptions } from '../../config/find-lr-options.js';
-import type { Naming, TrainOptions } from '../../config/train-options.js';
+import type { TrainOptions } from '../../config/train-options.js';
+import type { Naming } from '../../config/validator.js';
 import * as exporting from '../../export/export-inference.js';
 import type { EvaluateOptions } from '../../config/evaluate-options.js';
 import type { ExportOptions } from '../../config/export-options.js';

@@ -2,12 +2,12 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DOCTOR_FLAGS } from '../../../src/cli/doctor.js';
-import { SETUP_CUDA_FLAGS } from '../../../src/cli/setup-cuda.js';
-import { FIND_LR_FLAGS, RANGE_FLAGS } from '../../../src/cli/find-lr.js';
-import { EXPORT_FLAGS } from '../../../src/cli/export-inference.js';
-import { OUTPUT_FLAGS } from '../../../src/cli/output.js';
-import { CONFIG_FLAGS, DEMO_FLAGS, TRAIN_FLAGS } from '../../../src/cli/flags.js';
+import { COMMANDS } from '../../../src/cli/commands.js';
+import { OWN_OPTIONS } from '../../../src/cli/find-lr.js';
+import { withFlagTables } from '../../../src/cli/reference.js';
+import { SHARED_WITH_TRAIN } from '../../../src/config/find-lr-options.js';
+import { defaultText, helpText, type OptionTable } from '../../../src/config/options.js';
+import { flagName } from '../../../src/config/validator.js';
 import { type End, call as callCli } from '../../support/run-process.js';
 import { ROOT } from '../../support/paths.js';
 
@@ -33,49 +33,44 @@ describe('help', () => {
     expect(await call('help', 'train')).toEqual(help);
   });
 
-  test.each([
-    ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
-    ['export-inference', EXPORT_FLAGS],
-    ['demo', DEMO_FLAGS],
-    ['find-lr', FIND_LR_FLAGS],
-    ['doctor', DOCTOR_FLAGS],
-    ['setup-cuda', SETUP_CUDA_FLAGS],
-  ])('of %s documents each flag with its default', async (command, flags) => {
-    const { code, stdout } = await call(command, '--help');
-    expect(code).toBe(0);
-    const words = stdout.replaceAll(/\s+/g, ' ');
-    for (const [name, { describe: text, shownDefault }] of Object.entries(flags)) {
-      expect(words).toContain(`--${name} ${text}`);
-      if (shownDefault !== undefined) expect(words).toContain(`[default: ${shownDefault}]`);
-    }
-  });
+  test.each(Object.entries(COMMANDS))(
+    'of %s documents each flag with its default',
+    async (command, { options }) => {
+      const { code, stdout } = await call(command, '--help');
+      expect(code).toBe(0);
+      const words = stdout.replaceAll(/\s+/g, ' ');
+      for (const [name, option] of Object.entries(options)) {
+        expect(words).toContain(`--${flagName(name)} ${helpText(option)}`);
+        const shownDefault = defaultText(option);
+        if (shownDefault !== undefined) expect(words).toContain(`[default: ${shownDefault}]`);
+      }
+    },
+  );
 
-  test.each([
-    ['train', { ...TRAIN_FLAGS, ...CONFIG_FLAGS, ...OUTPUT_FLAGS }],
-    ['find-lr', RANGE_FLAGS],
-    ['export-inference', EXPORT_FLAGS],
-    ['demo', DEMO_FLAGS],
-    ['doctor', DOCTOR_FLAGS],
-    ['setup:cuda', SETUP_CUDA_FLAGS],
-  ])(
+  test.each(Object.entries(COMMANDS))(
     "docs/cli.md's table of %s has every flag with its default, and no other",
-    (command, flags) => {
-      const section = cliDocument().split(`\n## ${command}\n`)[1]?.split('\n## ')[0] ?? '';
+    (command, { options }) => {
+      const heading = command === 'setup-cuda' ? 'setup:cuda' : command;
+      const section = cliDocument().split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
       const rows = [...section.matchAll(/^\| `--([\w-]+)[^|]*\| ([^|]*) \|/gm)];
       const documented = rows.map(([, name, shownDefault]) => `${name} ${shownDefault}`);
-      const expected = Object.entries(flags).map(
-        ([name, { shownDefault, boolean }]) =>
-          `${name} ${shownDefault ?? (boolean === true ? 'off' : '(required)')}`,
+      const own: OptionTable = command === 'find-lr' ? OWN_OPTIONS : options;
+      const expected = Object.entries(own).map(
+        ([name, option]) =>
+          `${flagName(name)} ${defaultText(option) ?? (option.kind === 'boolean' ? 'off' : '(required)')}`,
       );
       expect(documented.sort()).toEqual(expected.sort());
     },
   );
 
+  test('docs/cli.md is up to date; "npm run docs:cli" writes it', () => {
+    expect(cliDocument()).toBe(withFlagTables(cliDocument()));
+  });
+
   test('docs/cli.md names the flags that find-lr shares with training, and no others', () => {
     const text = /takes these flags of `train`: ([^]*?)\.\n/.exec(cliDocument())?.[1] ?? '';
     const named = [...text.matchAll(/`--([\w-]+)`/g)].map(([, name]) => name);
-    const shared = Object.keys(FIND_LR_FLAGS).filter((name) => !(name in RANGE_FLAGS));
-    expect(named.sort()).toEqual(shared.sort());
+    expect(named.sort()).toEqual(Object.keys(SHARED_WITH_TRAIN).map(flagName).sort());
   });
 
   test('--version prints the version of package.json', async () => {

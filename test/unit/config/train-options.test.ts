@@ -3,15 +3,17 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import {
-  RANGES,
-  TRAIN_DEFAULTS,
-  type NumericSetting,
+  TRAIN_OPTIONS,
   nextRunDir,
   resolveTrainOptions,
 } from '../../../src/config/train-options.js';
+import { SETTINGS, TRAIN_DEFAULTS } from '../../../src/config/train-settings.js';
+import { flagName } from '../../../src/config/validator.js';
 import { ConfigError } from '../../../src/common/errors.js';
-import { TRAIN_FLAGS, trainOptions } from '../../../src/cli/flags.js';
+import { optionsFrom } from '../../../src/cli/flags.js';
 import { nearest } from '../../../src/common/nearest.js';
+import { parseCall } from '../../../src/cli/parser.js';
+import { TRAIN } from '../../../src/cli/train.js';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'config-test-'));
 afterAll(() => {
@@ -58,12 +60,13 @@ describe('resolveTrainOptions', () => {
   });
 
   test('every number has its range, ends included', () => {
-    for (const option of Object.keys(RANGES) as NumericSetting[]) {
-      const { min, max, integer } = RANGES[option];
-      expect(resolve({ [option]: min })[option]).toBe(min);
-      expect(resolve({ [option]: max })[option]).toBe(max);
+    for (const [option, entry] of Object.entries(SETTINGS)) {
+      if (entry.kind !== 'integer' && entry.kind !== 'number') continue;
+      const { min, max, kind } = entry;
+      expect(resolve({ [option]: min })).toMatchObject({ [option]: min });
+      expect(resolve({ [option]: max })).toMatchObject({ [option]: max });
       const bad: unknown[] = [min - 1, max + 1, NaN, Infinity, '4', null, {}];
-      if (integer) bad.push(min + 0.5);
+      if (kind === 'integer') bad.push(min + 0.5);
       for (const value of bad) {
         expect(() => resolve({ [option]: value })).toThrow(ConfigError);
       }
@@ -153,12 +156,15 @@ describe('flags', () => {
     const named = Object.keys(TRAIN_DEFAULTS).map((option) =>
       option.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`),
     );
-    expect(Object.keys(TRAIN_FLAGS)).toEqual(expect.arrayContaining([...named, 'data', 'out']));
+    expect(Object.keys(TRAIN.options).map(flagName)).toEqual(
+      expect.arrayContaining([...named, 'data', 'out']),
+    );
   });
 
-  test('numbers become numbers, everything else stays text', () => {
-    const given = { 'batch-size': '16', lr: '1e-3', out: '007', seed: '0x10', epochs: true };
-    expect(trainOptions(given)).toEqual({
+  test('numbers become numbers, everything else stays text', async () => {
+    const words = '--batch-size 16 --lr 1e-3 --out 007 --seed 0x10 --epochs'.split(' ');
+    const call = await parseCall(['train', ...words]);
+    expect(optionsFrom(TRAIN_OPTIONS, call?.given ?? {})).toEqual({
       batchSize: 16,
       lr: 0.001,
       out: '007',
