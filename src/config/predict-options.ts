@@ -55,7 +55,8 @@ export function resolvePredictOptions(
 ): ResolvedPredictOptions {
   const validator = new Validator(naming);
   validator.known('predict', options, OPTIONS);
-  const images = typeof options.images === 'string' ? [options.images] : options.images;
+  const given = options.images;
+  const images = typeof given === 'string' && given !== '' ? [given] : given;
   if (!isImages(images)) throw noImages(images, validator, naming);
   const { top } = resolveOptions(PREDICT_OPTIONS, options, validator);
   return { images, top, source: resolveSource(options, validator) };

@@ -12,7 +12,7 @@ import { float32Tensor } from '../common/tensor.js';
 /** The logits of one image, [C], or the error if it cannot be read. */
 export type Classification<T extends InputImage> =
   | { readonly item: T; readonly logits: Float32Array; readonly error?: undefined }
-  | { readonly item: T; readonly error: DatasetError };
+  | { readonly item: T; readonly logits?: undefined; readonly error: DatasetError };
 
 /** What a classifier may use of the machine. */
 export interface ClassifierOptions {

@@ -16,7 +16,7 @@ export type Prediction =
       readonly classes: readonly { readonly name: string; readonly probability: number }[];
       readonly error?: undefined;
     }
-  | { readonly path: string; readonly error: string };
+  | { readonly path: string; readonly classes?: undefined; readonly error: string };
 
 /**
  * Classifies images with an open classifier, in order. An image that cannot be read yields its error; the others go on.
