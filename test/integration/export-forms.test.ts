@@ -46,10 +46,10 @@ async function logitsOf(file: string): Promise<Float32Array[]> {
   );
   const found: Float32Array[] = [];
   try {
-    for await (const { error, ...outcome } of classifier.classify(
+    for await (const { error, logits } of classifier.classify(
       images.map((image) => ({ name: image, image })),
     )) {
-      if (error === undefined && 'logits' in outcome) found.push(outcome.logits);
+      if (error === undefined) found.push(logits);
     }
   } finally {
     await classifier.close();
