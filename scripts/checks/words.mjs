@@ -172,7 +172,7 @@ function findings(file, source) {
 
 const root = path.resolve(process.argv[2] ?? '.');
 const files = globSync(
-  ['README.md', 'CONTRIBUTING.md', 'docs/**/*.md', 'src/**/*.ts', 'scripts/**/*.{py,mjs}'],
+  ['README.md', 'CONTRIBUTING.md', 'docs/**/*.md', 'src/**/*.{ts,js}', 'scripts/**/*.{py,mjs}'],
   {
     cwd: root,
     ignore: ['docs/api/**', 'src/onnx/onnx_pb.ts', 'scripts/checks/words.mjs', ...NOT_YET],

@@ -89,7 +89,7 @@ export function quote(word: string): string {
 /** Joins the MPI job, if there is one, before anything can fail: the other ranks must hear of a failure. */
 export async function joinRanks(): Promise<void> {
   if (launchInfoFromEnv() === null) return;
-  const { openProcessGroup } = await import('../distributed/process-group.js');
+  const { openProcessGroup } = await import('../distributed/open-process-group.js');
   await openProcessGroup();
 }
 

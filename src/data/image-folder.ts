@@ -227,7 +227,7 @@ async function leadsToFolder(entry: Dirent, file: string): Promise<boolean> {
 }
 
 /** Returns whether a file name has the extension of an image. */
-export function isImageFile(name: string): boolean {
+function isImageFile(name: string): boolean {
   const lower = name.toLowerCase();
   return IMAGE_EXTENSIONS.some((extension) => lower.endsWith(extension));
 }

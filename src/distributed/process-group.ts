@@ -3,8 +3,6 @@
  * knows nothing of the trainer, which takes the same steps in one process and on several ranks.
  */
 
-import { launchInfoFromEnv } from './launcher.js';
-
 /** Numbers that processes can add up. */
 export type Summable = Float32Array | Float64Array | BigInt64Array;
 
@@ -41,20 +39,3 @@ export const SINGLE_PROCESS: ProcessGroup = {
   allGather: (value) => Promise.resolve([value]),
   barrier: () => Promise.resolve(),
 };
-
-/** MPI can be started once in a process; all of its runs share it. */
-let opened: Promise<ProcessGroup> | null = null;
-
-/**
- * Returns the ranks that an MPI launcher started with this process, or {@link SINGLE_PROCESS}: without a launcher, MPI
- * is not even looked for.
- *
- * @throws ConfigError if the launcher cannot be reached, DistributedError if its MPI library cannot be used.
- */
-export async function openProcessGroup(): Promise<ProcessGroup> {
-  const launch = launchInfoFromEnv();
-  if (launch === null || launch.size === 1) return SINGLE_PROCESS;
-  const { MpiProcessGroup } = await import('./mpi-process-group.js');
-  opened ??= MpiProcessGroup.open(launch);
-  return opened;
-}

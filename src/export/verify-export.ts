@@ -26,7 +26,7 @@ export interface Replay {
 }
 
 /** Two logits closer than this are a tie, because rounding may order them either way. */
-export const TIE = 1e-3;
+const TIE = 1e-3;
 
 /**
  * Classifies the validation images with an exported model and compares the result with training's.

@@ -75,11 +75,11 @@ ${embedded('page.css')}</style>
 <body>
 <main>
 <h1>${title}</h1>
-<p class="soft">Tells apart: ${names}. The picture stays on this machine.</p>
+<p class="soft">Tells apart: ${names}. The image stays on this machine.</p>
 <label id="drop" tabindex="0">
 <input id="file" type="file" accept="image/*">
-<img id="picture" alt="" hidden>
-<span id="hint">Drop a picture here, paste one, or click to choose</span>
+<img id="image" alt="" hidden>
+<span id="hint">Drop an image here, paste one, or click to choose</span>
 </label>
 <p id="state" class="soft" role="status">Loading the model …</p>
 <ol id="classes"></ol>

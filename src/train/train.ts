@@ -7,7 +7,8 @@ import { DistributedError, InterruptedError, WeightsError } from '../common/erro
 import type { TrainResult } from '../common/events.js';
 import type { TrainOptions } from '../config/train-options.js';
 import type { Naming } from '../config/validator.js';
-import { openProcessGroup, type ProcessGroup } from '../distributed/process-group.js';
+import { openProcessGroup } from '../distributed/open-process-group.js';
+import type { ProcessGroup } from '../distributed/process-group.js';
 import type { Platform } from '../platform/platform.js';
 import { fit } from './fit.js';
 import { repairCheckpoints } from './open-run.js';

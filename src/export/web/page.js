@@ -41,9 +41,9 @@ async function classify(file) {
   try {
     if (shown !== '') URL.revokeObjectURL(shown);
     shown = URL.createObjectURL(file);
-    $('picture').src = shown;
-    $('picture').alt = file.name ?? '';
-    $('picture').hidden = false;
+    $('image').src = shown;
+    $('image').alt = file.name ?? '';
+    $('image').hidden = false;
     $('classes').replaceChildren();
     say('Looking …');
     const image = await pixels(file);
@@ -58,8 +58,8 @@ async function classify(file) {
     $('classes').replaceChildren(...found.map(row));
     say('Classified in ' + Math.round(time) + ' ms.');
   } catch (error) {
-    $('picture').hidden = true;
-    say('This cannot be read as a picture: ' + error.message);
+    $('image').hidden = true;
+    say('This cannot be read as an image: ' + error.message);
   }
 }
 
