@@ -24,8 +24,7 @@ import {
   DatasetError,
   InterruptedError,
 } from '../../../src/common/errors.js';
-import type { TrainEvent } from '../../../src/common/events.js';
-import { train, type TrainOptions, type TrainResult } from '../../../src/index.js';
+import { train, type TrainEvent, type TrainOptions, type TrainResult } from '../../../src/index.js';
 import { ImageFolder, LoaderPool, openArtifacts, checkImages } from '../../../src/internal.js';
 import { decodeFixture } from '../../parity/pixel-fixtures.js';
 import { makeData } from '../../support/run-process.js';
@@ -40,11 +39,8 @@ beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'preflight-test-'));
   process.env.ORT_FINETUNE_CACHE = path.join(dir, 'cache');
   await makeData(path.join(dir, 'data'), 6, 3);
-  pool = new LoaderPool({
-    images: nodePlatform.images,
-    artifacts: await openArtifacts(TINY),
-    workers: 2,
-  });
+  const { images } = nodePlatform;
+  pool = new LoaderPool({ images, artifacts: await openArtifacts(TINY), workers: 2 });
 });
 afterAll(async () => {
   await pool.close();
