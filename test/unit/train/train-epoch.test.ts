@@ -180,6 +180,24 @@ describe('an epoch of a run', () => {
     expect(session.chunks).toHaveLength(1);
   });
 
+  test('asked to stop in its last step, it does not go on to the validation', async () => {
+    const stop = new AbortController();
+    const run = runAfter({});
+    const attempt = trainEpoch(
+      epochParts({
+        session: new FakeSession([1]),
+        batches: stream(2),
+        run,
+        signal: stop.signal,
+        emit: () => {
+          stop.abort('enough');
+        },
+      }),
+    );
+    await expect(attempt).rejects.toBe('enough');
+    expect(run.epochProgress.batch).toBe(1);
+  });
+
   test('takes no step whose data come after it was asked to stop', async () => {
     const stop = new AbortController();
     const session = new FakeSession([1, 1]);
