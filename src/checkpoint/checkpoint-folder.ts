@@ -1,9 +1,9 @@
 /**
  * The checkpoints of a run: `last`, up to `keep - 1` older ones as `step-<step>`, and `best`.
  *
- * A save keeps the checkpoint it replaces under its step's name first (a second name for the same file,
- * not a copy), then puts the new one in its place, then removes what is too old. A kill at any point
- * leaves every file that has a name whole, and `last` in place.
+ * A save first gives the checkpoint it replaces the name of its step (a second name for the same file, not a copy),
+ * then puts the new one in its place, then removes old ones. A kill at any point leaves every named file whole, and
+ * `last` in place.
  */
 
 import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
@@ -17,7 +17,7 @@ const EXTENSION = '.safetensors';
 const OLDER = /^step-(\d{1,15})\.safetensors$/;
 
 export class CheckpointFolder {
-  /** Step of `last` as it is on disk; null where there is none worth keeping. */
+  /** Step of `last` as it is on disk; null if it need not be kept. */
   #lastStep: number | null = null;
 
   /** @param keep how many of the latest checkpoints to keep, at least 1; `best` is one more. */
@@ -30,7 +30,7 @@ export class CheckpointFolder {
     return path.join(this.dir, name + EXTENSION);
   }
 
-  /** `last` is good, and of this step: the next save must keep it. */
+  /** Tells that `last` is good and of this step, so that the next save keeps it. */
   markLast(step: number): void {
     this.#lastStep = step;
   }
@@ -51,7 +51,7 @@ export class CheckpointFolder {
     await saveCheckpoint(this.file('best'), checkpoint);
   }
 
-  /** Every checkpoint there is: `last`, older ones from the newest on, `best`. */
+  /** Returns the checkpoint files: `last`, older ones from the newest on, `best`. */
   async candidates(): Promise<string[]> {
     const names = await readdir(this.dir).catch((): string[] => []);
     const older = stepsOf(names).map((step) => this.#older(step));
@@ -61,10 +61,10 @@ export class CheckpointFolder {
   }
 
   /**
-   * Makes sure that `best` holds the weights of epoch `epoch`, which a kill between two saves may have
-   * kept from being written: they are in another checkpoint then.
+   * Makes sure that `best` holds the weights of epoch `epoch`. After a kill between two saves, they are in another
+   * checkpoint only.
    *
-   * @returns whether it does.
+   * @returns whether `best` holds them now.
    */
   async restoreBest(epoch: number, elsewhere: readonly string[]): Promise<boolean> {
     const best = this.file('best');
@@ -76,7 +76,7 @@ export class CheckpointFolder {
       });
       if (found === null) continue;
       const { tensors, run } = found;
-      // Later than `epoch`: the run goes on from before it, and will come by again.
+      // If `best` is later than `epoch`, the run goes on from before it and will reach it again.
       if (file === best && run.epoch >= epoch) return true;
       if (run.epoch !== epoch || run.partial !== null) continue;
       await this.saveBest({ state: new Map(tensors), run });
@@ -89,20 +89,20 @@ export class CheckpointFolder {
     return path.join(this.dir, `step-${String(step).padStart(8, '0')}${EXTENSION}`);
   }
 
-  /** Of those before `step`, the newest stay. Later ones are of a run that was set back; they stay too. */
+  /** Removes the oldest checkpoints before `step`. Later ones belong to a run that was set back; they stay, too. */
   async prune(step: number): Promise<void> {
     const older = stepsOf(await readdir(this.dir)).filter((found) => found < step);
     for (const found of older.slice(this.keep - 1)) await rm(this.#older(found), { force: true });
   }
 }
 
-/** The steps of the older checkpoints among file names, the latest first. */
+/** Returns the steps of the older checkpoints among file names, the latest first. */
 function stepsOf(names: readonly string[]): number[] {
   const steps = names.flatMap((name) => OLDER.exec(name)?.[1] ?? []).map(Number);
   return steps.sort((a, b) => b - a);
 }
 
-/** Gives `file` a second name, or where the file system has no such thing, copies it. */
+/** Gives `file` a second name, or copies it if the file system has no links. */
 async function keepAs(file: string, name: string): Promise<void> {
   const temporary = temporaryName(name);
   try {
@@ -111,6 +111,6 @@ async function keepAs(file: string, name: string): Promise<void> {
     await copyFile(file, temporary);
   }
   await rename(temporary, name);
-  // Where both were the same file already, rename has left both.
+  // If both names were the same file already, rename has left both.
   await rm(temporary, { force: true });
 }

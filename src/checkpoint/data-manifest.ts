@@ -1,4 +1,4 @@
-/** Which images a run is trained on, as files of its folder; and whether a resumed run still has them. */
+/** Lists the images of a run in its folder, and checks that a resumed run still has them. */
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -11,11 +11,11 @@ import { checkInputs, type RunInputs } from './resume-settings.js';
 import type { RunFolder } from './run-folder.js';
 import { listSome } from '../common/format.js';
 
-/** A line for each image: its split and path below it, and the SHA-256 of its bytes. */
+/** One line per image: its path in the data folder, and the SHA-256 of its bytes. */
 const IMAGES = 'images.jsonl';
-/** Where there was no `val` folder: the images taken for validation, a path in the folder on each line. */
+/** Written if there was no `val` folder: the paths of the images taken for validation, one per line. */
 const VALIDATION = 'validation.txt';
-/** A line for each broken image that is left out: its path and the reason. */
+/** One line per broken image that is left out: its path and the reason. */
 const SKIPPED = 'skipped.jsonl';
 
 export async function writeDataFiles(folder: RunFolder, data: RunData): Promise<void> {
@@ -29,7 +29,11 @@ export async function writeDataFiles(folder: RunFolder, data: RunData): Promise<
   if (skipped.length > 0) await folder.write(SKIPPED, lines(skipped));
 }
 
-/** @throws ConfigError listing how the inputs of a resumed run differ from what they were. */
+/**
+ * Checks that a resumed run has the inputs it had.
+ *
+ * @throws ConfigError with all differences.
+ */
 export async function checkSameRun(
   point: ResumePoint,
   inputs: RunInputs,
@@ -40,7 +44,7 @@ export async function checkSameRun(
   checkInputs(point, inputs, before === null ? null : changes(before, files));
 }
 
-/** By name; null if it is not known. */
+/** Returns the hashes of a run's images by name; null if they cannot be read. */
 async function readImages(runDir: string): Promise<Map<string, string> | null> {
   try {
     const text = await readFile(path.join(runDir, IMAGES), 'utf8');

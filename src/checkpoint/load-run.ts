@@ -1,4 +1,4 @@
-/** The weights of an earlier run, and the artifacts they belong to. */
+/** Loads the weights of an earlier run, and the artifacts they belong to. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../platform/node/defaults.js';
@@ -26,6 +26,8 @@ export interface RunWeights {
 }
 
 /**
+ * Opens a run folder and reads one of its checkpoints.
+ *
  * @throws ConfigError if there is no run folder; ArtifactError if the artifacts are not the run's;
  *   WeightsError if the checkpoint is missing or damaged.
  */

@@ -1,6 +1,6 @@
 /**
- * A pass over the validation images as a file: the logits and labels of each image, in a safetensors file
- * with the class names, the images' names and the epoch in its metadata.
+ * Saves the predictions of a validation: the logits and the label of each image, in a safetensors file whose metadata
+ * hold the class names, the names of the images and the epoch.
  */
 
 import path from 'node:path';
@@ -13,14 +13,14 @@ import { readSafetensors } from '../platform/node/defaults.js';
 import { float32Tensor, type Tensor } from '../common/tensor.js';
 
 export interface SavedPredictions extends Predictions {
-  /** Epochs completed when they were made. */
+  /** Epochs completed when the predictions were made. */
   readonly epoch: number;
   readonly classNames: readonly string[];
-  /** Of each image: its path below the validation folder, or `sample N`. */
+  /** Name of each image: its path below the validation folder, or `sample N`. */
   readonly names: readonly string[];
 }
 
-/** Where a run keeps the predictions of its best, or its latest, weights. */
+/** Returns the path of the predictions of a run's best, or latest, weights. */
 export function predictionsFile(runDir: string, name: 'best' | 'last'): string {
   return path.join(runDir, `predictions-${name}.safetensors`);
 }
@@ -46,7 +46,7 @@ export async function savePredictions(file: string, saved: SavedPredictions): Pr
   await writeFileAtomic(file, encodeSafetensors(tensors, metadata));
 }
 
-/** @throws WeightsError if the file is missing, damaged or something else. */
+/** Reads predictions. @throws WeightsError if the file is missing, damaged or something else. */
 export async function loadPredictions(file: string): Promise<SavedPredictions> {
   const { tensors, metadata } = await readSafetensors(file);
   const [logits, labels, indices] = ['logits', 'labels', 'indices'].map((name) =>
@@ -66,7 +66,7 @@ export async function loadPredictions(file: string): Promise<SavedPredictions> {
     names !== null;
   if (!complete) {
     throw new WeightsError(
-      `expected saved predictions in ${file}, found something else; delete it, an export does without`,
+      `expected saved predictions in ${file}, found something else; delete it, an export works without it`,
     );
   }
   return {

@@ -1,4 +1,4 @@
-/** Taking up an earlier run: finding its checkpoint, and refusing to go on with anything that differs. */
+/** Finds the checkpoint that an earlier run goes on from. */
 
 import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
@@ -12,14 +12,14 @@ import type { TrainOptions } from '../config/train-options.js';
 import { ConfigError, WeightsError } from '../common/errors.js';
 import type { State } from '../common/tensor.js';
 
-/** Where to go on, and from what. */
+/** A checkpoint to go on from. */
 export interface ResumePoint {
-  /** The checkpoint. */
+  /** Path of the checkpoint. */
   readonly file: string;
   readonly run: TrainerState;
   readonly state: State;
   readonly artifacts: Artifacts;
-  /** The run it is of; null for a file that is in no run folder. */
+  /** Folder of the run; null for a file outside a run folder. */
   readonly runDir: string | null;
 }
 
@@ -29,11 +29,11 @@ type Warn = (message: string) => void;
 const CHECKPOINTS = 'checkpoints';
 
 /**
- * Reads the checkpoint that `resume` means: a checkpoint file, the newest good one of a run folder, or for
- * `true` of the newest run in `runs`.
+ * Reads the checkpoint that `resume` names: a checkpoint file, or the newest good checkpoint of a run folder. `true`
+ * stands for the newest run in `runs`.
  *
  * @param artifacts artifact folder; default: the one of the run.
- * @param warn hears of damaged checkpoints that were passed over.
+ * @param warn called for each damaged checkpoint that was passed over.
  * @throws ConfigError if there is no such file or run.
  * @throws WeightsError if the file, or every checkpoint of the run, is damaged.
  */
@@ -57,7 +57,7 @@ export async function openResumePoint(
   return load(target, inRun ? path.relative('', above) || '.' : null, artifacts);
 }
 
-/** Null where there is nothing, also below a file as if it were a folder. */
+/** Returns null if there is nothing; also for a path that treats a file as a folder. */
 function statusOf(file: string): Stats | null {
   try {
     return statSync(file);
@@ -66,7 +66,7 @@ function statusOf(file: string): Stats | null {
   }
 }
 
-/** The run in `parent` whose checkpoints were written last. */
+/** Returns the run in `parent` whose checkpoints were written last. */
 function newestRun(parent: string): string {
   const runs = (existsSync(parent) ? readdirSync(parent) : []).flatMap((name) => {
     const dir = path.join(parent, name);
@@ -96,7 +96,7 @@ async function newestGood(
       if (!(error instanceof WeightsError)) throw error;
       warn(`${error.message} (passed over)`);
     }
-    // It is newer than all others; only without it do they have to be compared.
+    // `last` is newer than all others, so they need not be read.
     if (newest?.file === folder.file('last')) break;
   }
   if (newest !== null) return newest;
@@ -151,7 +151,7 @@ export function adaptToWorldSize(
   if (before === ranks) return run;
   warn(
     `the run had ${before} rank${before === 1 ? '' : 's'} and goes on with ${ranks}: a step now holds ` +
-      `${batchSize * ranks} images and no more ${batchSize * before}, in another order; the result is not ` +
+      `${batchSize * ranks} images instead of ${batchSize * before}, in another order; the result is not ` +
       'that of a run that was never stopped',
   );
   if (run.partial === null) return run;

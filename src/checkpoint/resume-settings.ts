@@ -15,9 +15,9 @@ const FIXED = (Object.keys(SETTINGS) as SettingName[]).filter((name) => !CHANGEA
 const GROWING = settingsWith('resume').filter((name) => SETTINGS[name].resume === 'may-grow');
 
 /**
- * The options of the run, with those given now in their place.
+ * Returns the options of the run, replaced by those given now.
  *
- * @throws ConfigError listing the ones that differ and would change the result.
+ * @throws ConfigError with all settings that differ and would change the result.
  */
 export function resumedOptions(
   point: ResumePoint,
@@ -28,7 +28,7 @@ export function resumedOptions(
   const validator = new Validator(naming);
   const show = (value: unknown): string => JSON.stringify(value ?? null);
   const differences = FIXED.flatMap((option) => {
-    // A checkpoint of an earlier version lacks what was not a setting then.
+    // A checkpoint of an earlier version lacks settings that came later.
     const [then, now] = [stored[option] ?? SETTINGS[option].default, given[option]];
     if (now === undefined || now === then || isSameFile(option, now, then)) return [];
     return [`${validator.name(option)} was ${show(then)}, is ${show(now)}`];
@@ -55,7 +55,7 @@ export function resumedOptions(
   const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
   for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
   for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {
-    // The artifacts of the checkpoint are of its network.
+    // The artifacts of the checkpoint decide the network.
     if (value !== undefined && option !== 'arch') merged[option] = value;
   }
   return { ...merged, ...(point.runDir === null ? {} : { out: point.runDir }), resume: point.file };
@@ -76,7 +76,7 @@ function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): 
   throw validator.error('out', expected, out, 'leave it out; to move a run, move its folder');
 }
 
-/** What the result of a run depends on beside its settings. */
+/** Inputs of a run: together with the settings they decide its result. */
 export interface RunInputs {
   readonly classes: readonly string[];
   readonly fingerprints: TrainerState['fingerprints'];
@@ -84,10 +84,10 @@ export interface RunInputs {
 }
 
 /**
- * Refuses to go on with other inputs than the run's.
+ * Checks that a resumed run has the same inputs as before.
  *
  * @param dataChanges how the images differ; null if that is not known.
- * @throws ConfigError listing the differences.
+ * @throws ConfigError with all differences.
  */
 export function checkInputs(
   point: ResumePoint,
@@ -118,7 +118,7 @@ export function checkInputs(
 
 function differenceText({ file }: ResumePoint, differences: readonly string[]): string {
   return (
-    `expected the run of ${file} as it was, but: ${differences.join('; ')}; ` +
-    `undo this, or start a new run, with --weights ${file} if it is to begin with these weights`
+    `cannot resume ${file}: ${differences.join('; ')}; undo these changes, or start a new run from these weights with ` +
+    `--weights ${file}`
   );
 }

@@ -8,10 +8,10 @@ import type { PhaseRecord } from '../common/events.js';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import { messageOf } from '../common/format.js';
 
-/** Which weights of a run. */
+/** Name of a checkpoint: the best weights of a run, or the latest ones. */
 export type CheckpointName = 'best' | 'last';
 
-/** config.json: the resolved settings, and what they were resolved against. */
+/** Content of config.json: the resolved settings, the network and the classes. */
 export type RunConfig = Readonly<Record<string, unknown>> & {
   readonly arch: string;
   readonly classes: readonly string[];
@@ -21,7 +21,7 @@ export class RunFolder {
   constructor(readonly dir: string) {}
 
   /**
-   * Makes the folder, or takes up an earlier run's, and writes config.json.
+   * Creates the folder, or opens that of an earlier run, and writes config.json.
    *
    * @throws UserError if that fails.
    */
@@ -56,7 +56,7 @@ export class RunFolder {
     }
   }
 
-  /** Removes what a killed process left of files it was writing. */
+  /** Removes the temporary files that a killed process left. */
   async sweep(): Promise<void> {
     for (const folder of [this.dir, this.checkpoints]) await sweepTemporary(folder);
   }
@@ -74,7 +74,7 @@ export class RunFolder {
     await writeFileAtomic(path.join(this.dir, name), text);
   }
 
-  /** Replaces metrics.jsonl and metrics.csv: a line a record. */
+  /** Replaces metrics.jsonl and metrics.csv: one line per record. */
   async writeMetrics(records: readonly PhaseRecord[]): Promise<void> {
     const lines = records.map((record) => JSON.stringify(record) + '\n');
     await this.write('metrics.jsonl', lines.join(''));

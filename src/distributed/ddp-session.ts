@@ -44,7 +44,7 @@ export interface DdpOptions {
   readonly artifacts: Artifacts;
   /** Number of classes. */
   readonly classes: number;
-  /** Decide which graphs can take the steps. */
+  /** Settings that decide which graphs take the steps. */
   readonly settings: Omit<GraphSettings, 'clipGradNorm'>;
 }
 
@@ -98,7 +98,7 @@ export class DdpTrainSession extends TrainSession {
    */
   override async step(chunk: StackedBatches): Promise<StepResults> {
     const { steps, batchSize, momentum, weightDecay } = chunk;
-    if (steps !== 1) throw new RangeError(`expected one step a call, got ${steps}`);
+    if (steps !== 1) throw new RangeError(`expected one step per call, got ${steps}`);
     const { graphs, preprocessing } = this.artifacts.manifest;
     const { size } = this.#group;
     const side = preprocessing.inputSize;

@@ -1,4 +1,4 @@
-/** Whether an MPI launcher started this process, as its environment tells. Nothing is loaded for that. */
+/** Reads from the environment whether an MPI launcher started this process. Loads no library. */
 
 import { fstatSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -15,13 +15,15 @@ export interface LaunchInfo {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
+ * Returns the rank of this process and the number of ranks.
+ *
  * - Open MPI's `mpirun` sets `OMPI_COMM_WORLD_RANK` and `OMPI_COMM_WORLD_SIZE`.
- * - MPICH's `mpirun` (Hydra; Intel MPI's, too) and `srun --mpi=pmi2` set `PMI_RANK` and `PMI_SIZE`.
- * - `srun --mpi=pmix` sets `PMIX_RANK`, and as every `srun` `SLURM_STEP_NUM_TASKS`.
+ * - MPICH's `mpirun` (Hydra, also used by Intel MPI) and `srun --mpi=pmi2` set `PMI_RANK` and `PMI_SIZE`.
+ * - `srun --mpi=pmix` sets `PMIX_RANK` and, like every `srun`, `SLURM_STEP_NUM_TASKS`.
  *
  * @returns null for a process that was started alone.
- * @throws ConfigError under an `srun` of several tasks without MPI, or an `mpirun -pmi-port`, which does not tell the rank:
- * each would train for itself.
+ * @throws ConfigError for an `srun` of several tasks without MPI, and for `mpirun -pmi-port`, which does not set the
+ *   rank: each process would train by itself.
  */
 export function launchInfoFromEnv(env: Environment = process.env): LaunchInfo | null {
   const place = (
@@ -53,7 +55,9 @@ export function launchInfoFromEnv(env: Environment = process.env): LaunchInfo | 
 }
 
 /**
- * @throws ConfigError if the launcher's connection, a socket that it hands down, is not there: MPI would end the process.
+ * Checks that the launcher's socket has been inherited: without it, MPI would end the process.
+ *
+ * @throws ConfigError if it has not.
  */
 export function checkConnection(env: Environment = process.env): void {
   if (env.PMI_FD === undefined || isSocket(Number(env.PMI_FD))) return;
@@ -77,22 +81,22 @@ export function isMainProcess(): boolean {
   return (launchInfoFromEnv()?.rank ?? 0) === 0;
 }
 
-/** For messages: which rank this is; nothing for a process that was started alone. */
+/** Returns the beginning of messages: rank and host, or nothing for a process that was started alone. */
 export function rankPrefix(): string {
   let place: LaunchInfo | null;
   try {
     place = launchInfoFromEnv();
   } catch {
-    // That is what the message is about: there is no rank.
+    // The message reports this very problem: the rank is unknown.
     return '';
   }
   return place === null || place.size === 1 ? '' : `rank ${place.rank} on ${hostname()}: `;
 }
 
-/** Variable that names the MPI library to load, for one that is not found by itself. */
+/** Environment variable with the MPI library to load, in case it is not found. */
 export const LIBRARY_VARIABLE = 'ORT_FINETUNE_MPI';
 
-/** Names under which the launcher's library may be found, the likeliest first. */
+/** Returns the names under which the launcher's MPI library may be found, the likeliest first. */
 export function libraryNames(
   launcher: LaunchInfo['launcher'],
   env: Environment = process.env,
@@ -100,11 +104,11 @@ export function libraryNames(
   const given = env[LIBRARY_VARIABLE] ?? '';
   if (given !== '') return [given];
   const openMpi = ['libmpi.so.40'];
-  // Debian's name of MPICH, then the one that MPICH and Intel MPI have agreed on.
+  // Debian's name of MPICH, then the common name of MPICH and Intel MPI.
   const mpich = ['libmpich.so.12', 'libmpi.so.12'];
   if (launcher === 'Open MPI') return [...openMpi, 'libmpi.so'];
   if (launcher === 'MPICH') return [...mpich, 'libmpi.so'];
-  // PMI is MPICH's protocol (also of its mpirun in a Slurm job), PMIx that of Open MPI as it is commonly built.
+  // PMI is the protocol of MPICH (of its mpirun in a Slurm job, too); PMIx that of usual builds of Open MPI.
   const ordered = env.PMI_RANK === undefined ? [...openMpi, ...mpich] : [...mpich, ...openMpi];
   return [...ordered, 'libmpi.so'];
 }

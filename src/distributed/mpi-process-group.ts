@@ -7,17 +7,17 @@ import { LIBRARY_VARIABLE, checkConnection, libraryNames, type LaunchInfo } from
 import type { MpiRequest, MpiInfo } from './mpi-worker.js';
 import type { ProcessGroup, Summable } from './process-group.js';
 
-/** Variable with the seconds for which a rank waits for the others where all are due at the same time. */
+/** Environment variable: seconds for which a rank waits for the others in a collective. */
 const TIMEOUT_VARIABLE = 'ORT_FINETUNE_MPI_TIMEOUT';
 const DEFAULT_TIMEOUT = 300;
-/** Milliseconds that the end of the job may take before this process ends itself. */
+/** Milliseconds that MPI_Abort may take before this process kills itself. */
 const ABORT_PATIENCE = 3000;
 
 /**
- * Settings of UCX, the transport in many an MPI library, for a process with threads of its own. To try its memory hooks
- * it moves the end of the heap forth and back; what another thread allocates meanwhile is cut off by a page, and the
- * process crashes later (seen with Debian's MPICH 4.0.2 and UCX 1.13, in one of 13 runs; openucx/ucx#3831). Its handler
- * of signals then waits for the very lock that the crashed thread holds, so the job hangs.
+ * Settings of UCX, the transport of many MPI libraries, for a process with several threads. To test its memory hooks,
+ * UCX moves the end of the heap forth and back. Memory that another thread allocates meanwhile loses a page, and the
+ * process crashes later (seen with Debian's MPICH 4.0.2 and UCX 1.13, in one of 13 runs; openucx/ucx#3831). UCX's signal
+ * handler then waits for a lock that the crashed thread holds, so the job hangs.
  */
 const UCX_SETTINGS: Readonly<Record<string, string>> = {
   UCX_MEM_EVENTS: 'n',
@@ -57,24 +57,24 @@ export class MpiProcessGroup implements ProcessGroup {
    * Starts MPI.
    *
    * @throws ConfigError if the launcher cannot be reached.
-   * @throws DistributedError if it cannot be started, or is not that of the launcher: the ranks do not see
-   * each other then.
+   * @throws DistributedError if MPI cannot be started, or if the library is not the launcher's, so that the ranks do not
+   * see each other.
    */
   static async open(launch: LaunchInfo): Promise<MpiProcessGroup> {
     checkConnection();
-    // In this thread's environment: that of a worker is a copy that C does not see.
+    // Set here and not in the worker thread, whose environment is a copy that C does not see.
     for (const [name, value] of Object.entries(UCX_SETTINGS)) process.env[name] ??= value;
     const thread = new MpiThread(timeoutOf(process.env));
     const names = libraryNames(launch.launcher);
     const started = (await thread.request({ kind: 'start', names }).catch((error: unknown) => {
-      // The thread is inside of MPI_Init: a process with such a thread has no other end.
+      // The thread hangs in MPI_Init. Only a signal ends a process with such a thread.
       if (thread.busy) process.on('beforeExit', () => process.kill(process.pid, 'SIGKILL'));
       throw error;
     })) as MpiInfo;
     if (started.size === launch.size) return new MpiProcessGroup(thread, started);
     throw new DistributedError(
-      `expected the ${launch.size} ranks that the launcher (${launch.launcher}) tells of, found ${started.size} ` +
-        `with ${started.version}: another MPI than the launcher's; name the right library in ${LIBRARY_VARIABLE}`,
+      `expected the ${launch.size} ranks that the launcher (${launch.launcher}) started, found ${started.size} ` +
+        `with ${started.version}, which is not the launcher's MPI; name the right library in ${LIBRARY_VARIABLE}`,
     );
   }
 
@@ -106,8 +106,7 @@ export class MpiProcessGroup implements ProcessGroup {
       return;
     }
     const code = Number(process.exitCode ?? 0) || 1;
-    // A thread that waits for another rank can be asked for nothing; the launcher notices a process
-    // that is killed, too, and ends the job.
+    // A thread that waits for another rank takes no requests. The launcher ends the job when this process is killed.
     const kill = (): void => {
       process.kill(process.pid, 'SIGKILL');
     };
@@ -129,7 +128,7 @@ class MpiThread {
   /** @param timeout seconds. */
   constructor(private readonly timeout: number) {}
 
-  /** Whether it waits inside MPI for ranks that did not come in time. */
+  /** Whether the thread waits inside MPI for ranks that did not come in time. */
   get busy(): boolean {
     return this.#stuck;
   }
@@ -156,8 +155,8 @@ class MpiThread {
         this.#client.unref();
         reject(
           new DistributedError(
-            `expected all ranks to come together within ${this.timeout} s, and they did not: one of them ` +
-              `hangs, or the network is cut; resume when it is mended, or give slow ranks more time ` +
+            `expected all ranks to come together within ${this.timeout} s, and they did not: a rank hangs, ` +
+              `or the network is down; resume once it works again, or give slow ranks more time ` +
               `(${TIMEOUT_VARIABLE}, in seconds)`,
           ),
         );

@@ -1,8 +1,8 @@
 /**
- * The few functions of MPI that data parallel needs, called in a `libmpi` through koffi.
+ * Calls the few functions of MPI that data-parallel training needs, in a `libmpi` through koffi.
  *
  * MPI fixes names and meanings but not the binary interface. Open MPI's handles are addresses of symbols
- * of the library; MPICH's, and those of what is compatible with it, are 32-bit numbers.
+ * of the library. The handles of MPICH, and of libraries compatible with it, are 32-bit numbers.
  */
 
 import { loadKoffi, type Library } from '../common/native-library.js';
@@ -15,7 +15,7 @@ type Handle = bigint | number;
 interface Interface {
   /** C type of a handle. */
   readonly type: 'void *' | 'int';
-  /** MPI_IN_PLACE: a pointer that no buffer has. */
+  /** MPI_IN_PLACE: a pointer that is never a buffer's. */
   readonly inPlace: bigint;
   readonly world: Handle;
   readonly sum: Handle;
@@ -43,7 +43,7 @@ function openMpi(library: Library): Interface {
   };
 }
 
-/** The numbers of the MPICH ABI (mpi.h of MPICH 3.1 and later). */
+/** Handles of the MPICH ABI (mpi.h of MPICH 3.1 and later). */
 const MPICH: Interface = {
   type: 'int',
   inPlace: 0xffff_ffff_ffff_ffffn,
@@ -65,25 +65,25 @@ function interfaceOf(library: Library): Interface {
   }
 }
 
-/** All calls of MPI are made by the thread that started it. */
+/** Thread level of MPI: only the thread that started MPI calls it. */
 const THREAD_FUNNELED = 1;
 const MAX_ERROR_STRING = 512;
 const MAX_VERSION_STRING = 8192;
-/** Milliseconds between two looks whether the other ranks have come. */
+/** Milliseconds between two checks whether the other ranks have reached the barrier. */
 const PATIENCE = 5;
 /**
- * Milliseconds between the last message and MPI_Finalize: right after a barrier, MPICH 4.0.2 over TCP (UCX 1.13) at times
- * never comes back from it, in programs of C too; after a pause it does.
+ * Milliseconds between the last message and MPI_Finalize. Right after a barrier, MPI_Finalize of MPICH 4.0.2 over TCP
+ * (UCX 1.13) sometimes never returns, in C programs, too. After a pause it does.
  */
 const QUIET = 100;
 
 type Function = (...values: unknown[]) => number;
 
-/** MPI, started. Every method but the first few is collective: all ranks must call it, in the same order. */
+/** MPI after its start. Apart from `abort`, its methods are collective: all ranks call them, in the same order. */
 export class Mpi {
   readonly rank: number;
   readonly size: number;
-  /** First line of what the library says of itself. */
+  /** First line of MPI_Get_library_version. */
   readonly version: string;
   readonly #functions: Map<string, Function>;
 
@@ -106,9 +106,9 @@ export class Mpi {
   }
 
   /**
-   * Loads the first library of `names` that can be loaded, and starts MPI, which a process can do once.
+   * Loads the first library of `names` that can be loaded, and starts MPI. A process can start MPI once.
    *
-   * @throws DistributedError if koffi is not installed, or there is no library of any of the names.
+   * @throws DistributedError if koffi is not installed, or none of the libraries can be loaded.
    */
   static start(names: readonly string[]): Mpi {
     const koffi = requireKoffi();
@@ -116,7 +116,7 @@ export class Mpi {
     const reasons: string[] = [];
     for (const name of names) {
       try {
-        // Its plug-ins look for its symbols among the global ones.
+        // The plug-ins of Open MPI look for its symbols among the global ones.
         library ??= koffi.load(name, { global: true });
       } catch (error) {
         reasons.push(messageOf(error));
@@ -124,7 +124,7 @@ export class Mpi {
     }
     if (library === null) {
       throw new DistributedError(
-        `expected an MPI library (${names.join(', ')}), since an MPI launcher started this, but: ` +
+        `expected an MPI library (${names.join(', ')}), because an MPI launcher started this process, but: ` +
           `${reasons.join('; ')}; install it, or name it in ORT_FINETUNE_MPI`,
       );
     }
@@ -152,19 +152,19 @@ export class Mpi {
     return new Mpi(handles, functions);
   }
 
-  /** Adds up `values` over the ranks, in place (MPI_Allreduce): each rank has the sums afterwards. */
+  /** Replaces `values` by their sums over the ranks (MPI_Allreduce). */
   sum(values: Summable): void {
     const { inPlace, sum, world } = this.handles;
     const type = this.#typeOf(values);
     this.#call('MPI_Allreduce', inPlace, values, values.length, type, sum, world);
   }
 
-  /** Replaces `bytes` by those of rank `from` (MPI_Bcast); they must be as many. */
+  /** Replaces `bytes` by those of rank `from` (MPI_Bcast). The length must be the same on all ranks. */
   broadcast(bytes: Uint8Array, from: number): void {
     this.#call('MPI_Bcast', bytes, bytes.length, this.handles.byte, from, this.handles.world);
   }
 
-  /** The texts of all ranks, by rank (MPI_Allgather). For small ones: each is as long as the longest. */
+  /** Returns the texts of all ranks, by rank (MPI_Allgather). Texts are padded to the longest, so they should be short. */
   gather(text: string): string[] {
     const { inPlace, max, int64, byte, world } = this.handles;
     const own = new TextEncoder().encode(text);
@@ -182,12 +182,12 @@ export class Mpi {
     });
   }
 
-  /** Waits for all ranks, without keeping a processor busy: what they are at may take minutes. */
+  /** Waits for all ranks without keeping a processor busy: it may take minutes. */
   barrier(): void {
     const request = new BigInt64Array(1);
     this.#call('MPI_Ibarrier', this.handles.world, request);
     const done = new Int32Array(1);
-    // The fourth word of MPICH's status is its last but one; 64 bytes hold any library's.
+    // 64 bytes hold the MPI_Status of any library.
     const status = new Uint8Array(64);
     for (;;) {
       this.#call('MPI_Test', request, done, status);
@@ -196,12 +196,12 @@ export class Mpi {
     }
   }
 
-  /** Ends every process of the job, this one at the latest, with `code` for the launcher. */
+  /** Ends every process of the job, this one included, with the exit code `code` for the launcher. */
   abort(code: number): void {
     this.#call('MPI_Abort', this.handles.world, code);
   }
 
-  /** Ends MPI; waits for the other ranks to do so. */
+  /** Ends MPI, together with the other ranks. */
   finalize(): void {
     pause(QUIET);
     this.#call('MPI_Finalize');
@@ -244,7 +244,7 @@ function requireKoffi(): ReturnType<typeof loadKoffi> {
     return loadKoffi();
   } catch (cause) {
     throw new DistributedError(
-      'expected the package koffi, by which MPI is called, since an MPI launcher started this, but it ' +
+      'expected the package koffi, which calls MPI, because an MPI launcher started this process, but it ' +
         `cannot be loaded (${String(cause)}); run "npm install koffi"`,
       { cause },
     );

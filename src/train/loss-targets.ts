@@ -9,9 +9,8 @@ export interface TargetSettings {
 }
 
 /**
- * Rows [N, C] whose loss -sum(T * log p) is the batch's mean as PyTorch's
- * `CrossEntropyLoss(weight, label_smoothing)` has it: with y the label, w the class weights and e the
- * smoothing, T[c] = ((1 - e) w[y] [c = y] + e / C w[c]) / (sum of w[y] over the batch).
+ * Returns rows [N, C] whose loss -sum(T * log p) equals PyTorch's `CrossEntropyLoss(weight, label_smoothing)` of the
+ * batch. With y the label, w the class weights and e the smoothing, T[c] = ((1 - e) w[y] [c = y] + e / C w[c]) / (sum of w[y] over the batch).
  */
 export function targetRows(
   labels: Int32Array,

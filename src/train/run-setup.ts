@@ -22,7 +22,7 @@ export interface RunSetup {
   readonly hosts: readonly string[];
   readonly platform: Platform;
   readonly config: ResolvedOptions;
-  /** Checkpoint to resume from; null for a new run. */
+  /** Checkpoint that the run goes on from; null for a new run. */
   readonly point: ResumePoint | null;
   readonly emit: (event: TrainEvent) => void;
 }
