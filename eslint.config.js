@@ -59,7 +59,6 @@ const STANDING = {
     'src/devices/doctor.ts',
     'src/distributed/collectives.ts',
     'src/distributed/process-group.ts',
-    'src/report/find-lr-page.ts',
     'src/train/find-lr.ts',
     'src/train/prepare.ts',
     'src/train/train.ts',

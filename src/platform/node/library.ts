@@ -2,9 +2,13 @@
 
 import type { Artifacts } from '../../artifacts/open-artifacts.js';
 import type { TrainResult } from '../../common/events.js';
-import type { FindLrOptions } from '../../config/find-lr-options.js';
-import type { TrainOptions } from '../../config/train-options.js';
-import type { Naming } from '../../config/validator.js';
+import {
+  RANGE_OPTIONS,
+  SHARED_WITH_TRAIN,
+  type FindLrOptions,
+} from '../../config/find-lr-options.js';
+import { TRAIN_OPTIONS, type TrainOptions } from '../../config/train-options.js';
+import { type Naming, Validator } from '../../config/validator.js';
 import * as exporting from '../../export/export-inference.js';
 import type { EvaluateOptions } from '../../config/evaluate-options.js';
 import type { ExportOptions } from '../../config/export-options.js';
@@ -17,6 +21,9 @@ import * as rangeTest from '../../train/find-lr.js';
 import * as training from '../../train/train.js';
 import { nodePlatform } from './node-platform.js';
 
+/** Options of training that only code can give, and the command line cannot. */
+const IN_CODE = ['trainDataset', 'valDataset', 'signal', 'onEvent'];
+
 /**
  * Fine-tunes a network: `epochs` times a pass over the training images and one over the validation images, the
  * learning rate scheduled by epochs, the best weights kept (by validation accuracy, then by lower loss). A run that
@@ -28,7 +35,12 @@ import { nodePlatform } from './node-platform.js';
  * @example
  * const { checkpoint, bestAccuracy } = await train({ data: 'images', epochs: 5 });
  */
-export function train(options: TrainOptions, naming: Naming = 'option'): Promise<TrainResult> {
+export async function train(
+  options: TrainOptions,
+  naming: Naming = 'option',
+): Promise<TrainResult> {
+  const known = [...Object.keys(TRAIN_OPTIONS), 'resume', ...IN_CODE];
+  new Validator(naming).known('train', options, known);
   return training.train(options, naming, nodePlatform);
 }
 
@@ -42,10 +54,12 @@ export function train(options: TrainOptions, naming: Naming = 'option'): Promise
  * @example
  * const { suggestion } = await findLr({ data: 'images' });
  */
-export function findLr(
+export async function findLr(
   options: FindLrOptions,
   naming: Naming = 'option',
 ): Promise<rangeTest.FindLrResult> {
+  const known = [...Object.keys(SHARED_WITH_TRAIN), ...Object.keys(RANGE_OPTIONS), ...IN_CODE];
+  new Validator(naming).known('findLr', options, known);
   return rangeTest.findLr(options, naming, nodePlatform);
 }
 

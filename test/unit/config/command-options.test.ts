@@ -8,7 +8,7 @@ import { ConfigError } from '../../../src/common/errors.js';
 import { resolveEvaluateOptions } from '../../../src/config/evaluate-options.js';
 import { resolveExportOptions } from '../../../src/config/export-options.js';
 import { resolvePredictOptions } from '../../../src/config/predict-options.js';
-import { evaluate, exportInference, predict } from '../../../src/index.js';
+import { evaluate, exportInference, findLr, predict, train } from '../../../src/index.js';
 
 const run = mkdtempSync(path.join(os.tmpdir(), 'options-test-'));
 afterAll(() => {
@@ -106,4 +106,10 @@ test('the functions themselves check what JavaScript hands them', async () => {
   await expect(exportInference(wrong as never)).rejects.toThrow(message);
   await expect(evaluate(wrong as never)).rejects.toThrow(message);
   await expect(predict(wrong as never).next()).rejects.toThrow(message);
+  const epoch: Record<string, unknown> = JSON.parse('{"epoch": 3}') as Record<string, unknown>;
+  await expect(train(epoch)).rejects.toThrow('got epoch; did you mean epochs?');
+  await expect(findLr({ ...epoch, step: 3 } as never)).rejects.toThrow(
+    'got epoch; its options are',
+  );
+  await expect(findLr({ step: 3 } as never)).rejects.toThrow('got step; did you mean steps?');
 });
