@@ -56,7 +56,7 @@ function tiles({ best, records, epochs }: ReportData): Html {
   return html`<div class="tiles">
 ${tile(best === null ? '–' : formatShare(best.accuracy), 'best validation accuracy', html``, true)}
 ${tile(best === null ? '–' : best.loss.toFixed(4), best === null ? 'its loss' : `its loss (epoch ${best.epoch})`)}
-${tile(`${done} of ${epochs}`, 'epochs', meter)} ${tile(speed, 'training images a second')}
+${tile(`${done} of ${epochs}`, 'epochs', meter)} ${tile(speed, 'training images per second')}
 ${tile(formatDuration(seconds), 'time in epochs so far')}</div>`;
 }
 
@@ -97,7 +97,7 @@ function charts({ records, best }: ReportData): Html {
 ${chart({ title: 'Loss', series: pair(records, ({ loss }) => loss), mark, format: (v) => String(v), formatExact: (v) => v.toFixed(4) })}
 ${chart({ title: 'Accuracy', series: pair(records, ({ accuracy }) => accuracy), mark, limits: [0, 1], format: (v) => `${Number((v * 100).toFixed(1))}%`, formatExact: formatShare })}
 ${chart({ title: 'Learning rate', series: [{ name: 'learning rate', colour: 3, values: rates }], logarithmic, format: formatRate })}
-${chart({ title: 'Seconds an epoch', series: timings(records), bars: true, format: (v) => String(v), formatExact: (v) => `${v.toFixed(1)} s` })}</div>`;
+${chart({ title: 'Seconds per epoch', series: timings(records), bars: true, format: (v) => String(v), formatExact: (v) => `${v.toFixed(1)} s` })}</div>`;
 }
 
 function timings(records: readonly PhaseRecord[]): Series[] {

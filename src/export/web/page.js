@@ -13,7 +13,7 @@ session.then(
   (error) => say('The model cannot be loaded: ' + error.message),
 );
 
-/** Pixels as in training: no rotation by EXIF, no colour profile. */
+/** Returns the pixels as training sees them: without rotation by EXIF, without a colour profile. */
 async function pixels(file) {
   const options = {
     imageOrientation: 'none',
