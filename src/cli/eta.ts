@@ -3,9 +3,9 @@
 import type { StepEvent } from '../common/events.js';
 
 /**
- * Estimates how long the rest of a run takes, from the time a batch took in each kind of pass. What
- * happens between two passes (writing a checkpoint) counts to the pass after it. Batches may be reported
- * several at a time.
+ * Estimates how long the rest of a run takes, from the time per batch in each kind of pass. Work
+ * between two passes (writing a checkpoint) counts as part of the later pass. Several batches may be reported at
+ * once.
  */
 export class TimeLeft {
   private readonly seen = { train: { seconds: 0, batches: 0 }, val: { seconds: 0, batches: 0 } };

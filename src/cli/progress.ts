@@ -1,4 +1,4 @@
-/** What a training run prints: pure functions from events to text, and the object that shows them. */
+/** Prints the progress of a training run: pure functions from events to text, and the object that shows them. */
 
 import { isBetter } from '../metrics/is-better.js';
 import type {
@@ -13,7 +13,7 @@ import type {
 import { formatBar, formatDuration, formatRate, formatShare } from '../common/format.js';
 import { TimeLeft } from './eta.js';
 
-/** Where the text goes; `process.stdout` is one. */
+/** Stream that takes the text, such as `process.stdout`. */
 export interface TextStream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
@@ -22,8 +22,8 @@ export interface TextStream {
 
 const PHASES = { train: 'train', val: 'val  ' } as const;
 
-/** The lines at the start of a run. */
-export function startLines(event: StartEvent): string[] {
+/** Returns the lines at the start of a run. */
+function startLines(event: StartEvent): string[] {
   const { classes } = event;
   const names = classes.slice(0, 8).join(', ') + (classes.length > 8 ? ', …' : '');
   return [
@@ -37,8 +37,8 @@ export function startLines(event: StartEvent): string[] {
   ];
 }
 
-/** What the look through the images found. */
-export function checkedLines({ classes, known, skipped }: CheckedEvent): string[] {
+/** Returns the lines about the images that were checked. */
+function checkedLines({ classes, known, skipped }: CheckedEvent): string[] {
   const sum = (split: 'train' | 'val'): number =>
     classes.reduce((total, one) => total + one[split], 0);
   const images = sum('train') + sum('val') + skipped.length;
@@ -116,8 +116,8 @@ export function fetchText(receivedBytes: number, totalBytes: number | null): str
   return `${megabytes(receivedBytes)} of ${megabytes(totalBytes)} MB (${percent}%)`;
 }
 
-/** The lines at the end of a run. */
-export function endLines(result: TrainResult): string[] {
+/** Returns the lines at the end of a run. */
+function endLines(result: TrainResult): string[] {
   return [
     `Best validation accuracy ${formatShare(result.bestAccuracy)} ` +
       `(loss ${result.bestLoss.toFixed(4)}, epoch ${result.bestEpoch})`,
@@ -223,7 +223,7 @@ export class Progress {
       this.draw(text);
       return;
     }
-    // Where lines stay: at the start and at each quarter.
+    // Print at the start and at each quarter if the stream keeps every line.
     const quarter = total === null || total <= 0 ? 0 : Math.floor((4 * received) / total);
     if (quarter > this.fetchQuarter) this.print(text);
     this.fetchQuarter = Math.max(quarter, this.fetchQuarter);

@@ -51,7 +51,7 @@ export const CLASSIFIER_OPTIONS = {
 
 const SOURCE = { ...NETWORK_OPTIONS, ...CLASSIFIER_OPTIONS };
 
-/** What a network may use of the machine, and its artifacts. */
+/** Artifacts of a network, and the part of the machine that it may use. */
 export interface ClassifierMachine {
   /** Artifact folder. Default: the run's, or the package's own for the model's network. */
   readonly artifacts?: string;

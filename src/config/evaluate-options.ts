@@ -20,7 +20,7 @@ export const EVALUATE_OPTIONS = {
   },
 } as const;
 
-/** What `evaluate()` takes: a `run` or a `model`, and `data`. */
+/** Options of `evaluate()`: a `run` or a `model`, and `data`. */
 export type EvaluateOptions = ClassifierSource & {
   /** Folder with `CLASS/*`, or with `train/` and `val/CLASS/*`, of which `val` is used. */
   readonly data: string;

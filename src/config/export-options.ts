@@ -58,7 +58,7 @@ export const EXPORT_OPTIONS = {
   },
 } as const;
 
-/** What `exportInference()` takes: a `run`, and the form of the model. */
+/** Options of `exportInference()`: a `run`, and the form of the model. */
 export interface ExportOptions {
   /** Run folder of an earlier training. */
   readonly run: string;

@@ -6,7 +6,7 @@
 import path from 'node:path';
 import { flagName, type Validator } from './validator.js';
 
-/** What every option has. */
+/** Properties of every option. */
 export interface Described {
   /** One line for `--help`; it begins with a small letter. */
   readonly help: string;
@@ -46,7 +46,7 @@ export interface BooleanOption extends Described {
 /** Any text, such as the name of a file to write, or the path of a folder that exists. */
 export interface TextOption extends Described {
   readonly kind: 'text' | 'folder';
-  /** What a message expects. */
+  /** Expectation, as messages name it. */
   readonly expected: string;
   readonly default?: string;
 }

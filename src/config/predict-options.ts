@@ -25,7 +25,7 @@ export const PREDICT_OPTIONS = {
 export type PredictImages =
   string | Iterable<string | InputImage> | AsyncIterable<string | InputImage>;
 
-/** What `predict()` takes: a `run` or a `model`, and `images`. */
+/** Options of `predict()`: a `run` or a `model`, and `images`. */
 export type PredictOptions = ClassifierSource & {
   readonly images: PredictImages;
   /** Number of classes per image, the most probable first. Default 5. */

@@ -23,7 +23,7 @@ export function flagName(option: string): string {
 }
 
 /** Returns a range in words, for help and messages: `a whole number from 1 to 64`. */
-export function rangeText({ integer, min, max }: NumberRange): string {
+function rangeText({ integer, min, max }: NumberRange): string {
   return `a ${integer ? 'whole number' : 'number'} from ${min} to ${max}`;
 }
 

@@ -1,4 +1,4 @@
-/** What each device needs on this machine, and what of it is there. */
+/** Finds out which requirements of each device this machine meets. */
 
 import os from 'node:os';
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
@@ -30,7 +30,7 @@ export interface Diagnosis {
   readonly folder: string;
   readonly platform: string;
   readonly devices: readonly DeviceReport[];
-  /** What `--device auto` takes. */
+  /** Device that `--device auto` takes. */
   readonly auto: Provider;
 }
 

@@ -14,7 +14,7 @@ export type Classification<T extends InputImage> =
   | { readonly item: T; readonly logits: Float32Array; readonly error?: undefined }
   | { readonly item: T; readonly logits?: undefined; readonly error: DatasetError };
 
-/** What a classifier may use of the machine. */
+/** Part of the machine that a classifier may use. */
 export interface ClassifierOptions {
   /** Threads that decode and preprocess; default 4. */
   readonly workers?: number;

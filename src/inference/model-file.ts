@@ -1,4 +1,4 @@
-/** What an exported model says about itself, in its `metadata_props`, its input and its output. */
+/** Reads what an exported model says about itself in its `metadata_props`, its input and its output. */
 
 import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import { ArtifactError, ConfigError, WeightsError } from '../common/errors.js';
