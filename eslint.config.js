@@ -57,22 +57,6 @@ const STANDING = {
     'src/checkpoint/predictions-file.ts',
     'src/checkpoint/resume-point.ts',
     'src/devices/doctor.ts',
-    'src/distributed/collectives.ts',
-    'src/distributed/process-group.ts',
-    'src/train/find-lr.ts',
-    'src/train/prepare.ts',
-    'src/train/train.ts',
-  ],
-  'max-lines-per-function': ['src/config/train-options.ts', 'src/train/train.ts'],
-  'max-params': [
-    'src/distributed/ddp-session.ts',
-    'src/metrics/average-meter.ts',
-    'src/train/find-lr.ts',
-    'src/train/prepare.ts',
-    'src/train/train-epoch.ts',
-    'src/train/train.ts',
-    'src/train/training-run.ts',
-    'src/train/validate.ts',
   ],
 };
 
