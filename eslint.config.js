@@ -49,17 +49,6 @@ const NODE_MODULES = ['koffi', 'onnxruntime-node', 'sharp', 'yauzl', ...builtinM
 const NODE_GLOBALS = ['Buffer', 'process', 'setImmediate', 'clearImmediate'];
 const PORTABLE_MESSAGE = 'Portable code gets its host as a Platform (src/platform/platform.ts).';
 
-/** Files that do not keep a rule yet. This list only gets shorter. */
-const STANDING = {
-  'import-x/no-restricted-paths': [
-    'src/checkpoint/checkpoint-folder.ts',
-    'src/checkpoint/load-run.ts',
-    'src/checkpoint/predictions-file.ts',
-    'src/checkpoint/resume-point.ts',
-    'src/devices/doctor.ts',
-  ],
-};
-
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'runs/', 'docs/api/', 'src/onnx/onnx_pb.ts', '**/.venv/'] },
   js.configs.recommended,
@@ -106,7 +95,6 @@ export default tseslint.config(
       ],
     },
   },
-  ...Object.entries(STANDING).map(([rule, files]) => ({ files, rules: { [rule]: 'off' } })),
   {
     files: ['**/*.js', '**/*.mjs'],
     languageOptions: {

@@ -8,8 +8,12 @@
 
 import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { readCheckpoint, saveCheckpoint } from '../platform/node/defaults.js';
-import type { Checkpoint } from './checkpoint.js';
+import {
+  readCheckpoint,
+  saveCheckpoint,
+  type Checkpoint,
+  type CheckpointPlatform,
+} from './checkpoint.js';
 import { WeightsError } from '../common/errors.js';
 import { temporaryName } from '../common/node/atomic-file.js';
 
@@ -24,6 +28,7 @@ export class CheckpointFolder {
   constructor(
     readonly dir: string,
     readonly keep: number,
+    private readonly platform: CheckpointPlatform,
   ) {}
 
   file(name: 'best' | 'last'): string {
@@ -41,14 +46,14 @@ export class CheckpointFolder {
     if (this.keep > 1 && this.#lastStep !== null && this.#lastStep < step) {
       await keepAs(this.file('last'), this.#older(this.#lastStep));
     }
-    await saveCheckpoint(this.file('last'), checkpoint);
+    await saveCheckpoint(this.file('last'), checkpoint, this.platform);
     this.#lastStep = step;
     await this.prune(step);
   }
 
   /** Writes `best`. */
   async saveBest(checkpoint: Checkpoint): Promise<void> {
-    await saveCheckpoint(this.file('best'), checkpoint);
+    await saveCheckpoint(this.file('best'), checkpoint, this.platform);
   }
 
   /** Returns the checkpoint files: `last`, older ones from the newest on, `best`. */
@@ -70,7 +75,7 @@ export class CheckpointFolder {
     const best = this.file('best');
     const others = (await this.candidates()).filter((file) => file !== best);
     for (const file of [best, ...others, ...elsewhere]) {
-      const found = await readCheckpoint(file).catch((error: unknown) => {
+      const found = await readCheckpoint(file, this.platform).catch((error: unknown) => {
         if (error instanceof WeightsError) return null;
         throw error;
       });

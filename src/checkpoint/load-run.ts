@@ -1,10 +1,8 @@
 /** Loads the weights of an earlier run, and the artifacts they belong to. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts } from '../platform/node/defaults.js';
-import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { loadCheckpoint } from '../platform/node/defaults.js';
-import type { TrainerState } from './checkpoint.js';
+import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { loadCheckpoint, type CheckpointPlatform, type TrainerState } from './checkpoint.js';
 import { ArtifactError } from '../common/errors.js';
 import { RunFolder, type CheckpointName, type RunConfig } from './run-folder.js';
 import type { State } from '../common/tensor.js';
@@ -31,17 +29,20 @@ export interface RunWeights {
  * @throws ConfigError if there is no run folder; ArtifactError if the artifacts are not the run's;
  *   WeightsError if the checkpoint is missing or damaged.
  */
-export async function openRunWeights(options: RunWeightsOptions): Promise<RunWeights> {
+export async function openRunWeights(
+  options: RunWeightsOptions,
+  platform: CheckpointPlatform,
+): Promise<RunWeights> {
   const { folder, config } = await RunFolder.open(options.run);
   const trainedWith = typeof config.artifacts === 'string' ? config.artifacts : undefined;
   const dir = options.artifacts ?? trainedWith ?? bundledArtifacts(config.arch);
-  const artifacts = await openArtifacts(dir);
+  const artifacts = await openArtifacts(dir, platform);
   if (artifacts.manifest.arch !== config.arch) {
     throw new ArtifactError(
       `expected artifacts of ${config.arch}, got ${artifacts.manifest.arch} in ${dir}; give those the run was trained with`,
     );
   }
   const file = folder.checkpoint(options.checkpoint);
-  const { state, run } = await loadCheckpoint(file, artifacts.manifest);
+  const { state, run } = await loadCheckpoint(file, artifacts.manifest, platform);
   return { folder, config, artifacts, state, run };
 }

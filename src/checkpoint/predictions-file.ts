@@ -8,8 +8,8 @@ import type { Predictions } from '../metrics/predictions.js';
 import { parseJson } from '../common/json.js';
 import { WeightsError } from '../common/errors.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
-import { encodeSafetensors } from '../weights/safetensors.js';
-import { readSafetensors } from '../platform/node/defaults.js';
+import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
+import type { Files } from '../platform/platform.js';
 import { float32Tensor, type Tensor } from '../common/tensor.js';
 
 export interface SavedPredictions extends Predictions {
@@ -47,8 +47,8 @@ export async function savePredictions(file: string, saved: SavedPredictions): Pr
 }
 
 /** Reads predictions. @throws WeightsError if the file is missing, damaged or something else. */
-export async function loadPredictions(file: string): Promise<SavedPredictions> {
-  const { tensors, metadata } = await readSafetensors(file);
+export async function loadPredictions(file: string, files: Files): Promise<SavedPredictions> {
+  const { tensors, metadata } = await readSafetensors(file, files);
   const [logits, labels, indices] = ['logits', 'labels', 'indices'].map((name) =>
     tensors.get(name),
   );

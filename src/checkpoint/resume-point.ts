@@ -3,10 +3,13 @@
 import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts } from '../platform/node/defaults.js';
-import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { checkState, type TrainerState } from './checkpoint.js';
-import { readCheckpoint } from '../platform/node/defaults.js';
+import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import {
+  checkState,
+  readCheckpoint,
+  type CheckpointPlatform,
+  type TrainerState,
+} from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
 import type { TrainOptions } from '../config/train-options.js';
 import { ConfigError, WeightsError } from '../common/errors.js';
@@ -41,6 +44,7 @@ export async function openResumePoint(
   resume: unknown,
   artifacts: string | undefined,
   warn: Warn,
+  platform: CheckpointPlatform,
 ): Promise<ResumePoint> {
   const target = resume === true ? newestRun('runs') : String(resume);
   const found = statusOf(target);
@@ -49,12 +53,12 @@ export async function openResumePoint(
       `expected a run folder or a checkpoint to resume from, found nothing at ${path.resolve(target)}; check the path`,
     );
   }
-  if (found.isDirectory()) return newestGood(target, artifacts, warn);
+  if (found.isDirectory()) return newestGood(target, artifacts, warn, platform);
   const above = path.dirname(path.dirname(path.resolve(target)));
   const inRun =
     path.basename(path.dirname(path.resolve(target))) === CHECKPOINTS &&
     existsSync(path.join(above, 'config.json'));
-  return load(target, inRun ? path.relative('', above) || '.' : null, artifacts);
+  return load(target, inRun ? path.relative('', above) || '.' : null, artifacts, platform);
 }
 
 /** Returns null if there is nothing; also for a path that treats a file as a folder. */
@@ -84,13 +88,14 @@ async function newestGood(
   runDir: string,
   artifacts: string | undefined,
   warn: Warn,
+  platform: CheckpointPlatform,
 ): Promise<ResumePoint> {
-  const folder = new CheckpointFolder(path.join(runDir, CHECKPOINTS), 1);
+  const folder = new CheckpointFolder(path.join(runDir, CHECKPOINTS), 1, platform);
   const files = await folder.candidates();
   let newest: ResumePoint | null = null;
   for (const file of files) {
     try {
-      const point = await load(file, runDir, artifacts);
+      const point = await load(file, runDir, artifacts, platform);
       if (newest === null || point.run.step > newest.run.step) newest = point;
     } catch (error) {
       if (!(error instanceof WeightsError)) throw error;
@@ -112,9 +117,10 @@ async function load(
   file: string,
   runDir: string | null,
   givenArtifacts: string | undefined,
+  platform: CheckpointPlatform,
 ): Promise<ResumePoint> {
-  const raw = await readCheckpoint(file);
-  const artifacts = await openRunArtifacts(raw.run, givenArtifacts);
+  const raw = await readCheckpoint(file, platform);
+  const artifacts = await openRunArtifacts(raw.run, givenArtifacts, platform);
   const state = checkState(raw, artifacts.manifest, file);
   return { file, run: raw.run, state, artifacts, runDir };
 }
@@ -123,10 +129,11 @@ async function load(
 export async function openRunArtifacts(
   run: TrainerState,
   given: string | undefined,
+  platform: CheckpointPlatform,
 ): Promise<Artifacts> {
   const stored = settingsOf(run).artifacts;
   const own = typeof stored === 'string' ? stored : bundledArtifacts(run.arch);
-  return openArtifacts(given ?? own);
+  return openArtifacts(given ?? own, platform);
 }
 
 /** Returns the settings that a checkpoint stores; empty if it stores none. */

@@ -2,7 +2,7 @@
 
 import os from 'node:os';
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts } from '../platform/node/defaults.js';
+import { openArtifacts } from '../artifacts/open-artifacts.js';
 import {
   libraryChecks,
   providerChecks,
@@ -11,7 +11,7 @@ import {
   type Check,
 } from './cuda.js';
 import { tryProvider } from './choose-device.js';
-import type { OrtBackend } from '../platform/platform.js';
+import type { Platform } from '../platform/platform.js';
 import type { Provider } from '../session/ort-worker-messages.js';
 import { realGpu, vulkanReport } from './vulkan.js';
 
@@ -34,11 +34,14 @@ export interface Diagnosis {
   readonly auto: Provider;
 }
 
+/** The host's parts that loading a graph needs. */
+type Host = Pick<Platform, 'files' | 'sha256' | 'ort'>;
+
 const LOADS = 'a graph loads on it';
 
 /** Looks at every device. Libraries are really loaded, and a graph is loaded on each device. */
-export async function diagnose(ort: OrtBackend): Promise<Diagnosis> {
-  const devices = [cpu(), await cuda(ort), await webgpu(ort)];
+export async function diagnose(host: Host): Promise<Diagnosis> {
+  const devices = [cpu(), await cuda(host), await webgpu(host)];
   return {
     runtime: runtimeVersion(),
     folder: runtimeFolder(),
@@ -62,14 +65,14 @@ function cpu(): DeviceReport {
   return { device: 'cpu', usable: true, software: false, checks };
 }
 
-async function cuda(ort: OrtBackend): Promise<DeviceReport> {
+async function cuda(host: Host): Promise<DeviceReport> {
   const files = providerChecks();
   const isLinuxBuild = files.length > 1;
   const checks = [...files, ...(isLinuxBuild ? libraryChecks() : [])];
-  return withGraph({ device: 'cuda', checks, software: false }, 'NVIDIA GPU and driver', ort);
+  return withGraph({ device: 'cuda', checks, software: false }, 'NVIDIA GPU and driver', host);
 }
 
-async function webgpu(ort: OrtBackend): Promise<DeviceReport> {
+async function webgpu(host: Host): Promise<DeviceReport> {
   const report = await vulkanReport();
   const needsVulkan = process.platform === 'linux';
   const checks: Check[] = [];
@@ -92,19 +95,20 @@ async function webgpu(ort: OrtBackend): Promise<DeviceReport> {
     }
   }
   const software = process.platform !== 'darwin' && realGpu(report) === undefined;
-  return withGraph({ device: 'webgpu', checks, software }, 'a GPU driver', ort);
+  return withGraph({ device: 'webgpu', checks, software }, 'a GPU driver', host);
 }
 
 /** Loads a graph where nothing is missing so far: the last word is the runtime's. */
 async function withGraph(
   { device, checks, software }: Omit<DeviceReport, 'usable'> & { device: 'cuda' | 'webgpu' },
   needs: string,
-  ort: OrtBackend,
+  host: Host,
 ): Promise<DeviceReport> {
   if (checks.some(({ problem }) => problem !== null)) {
     return { device, usable: false, software, checks };
   }
-  const tried = await tryProvider(device, 1, await openArtifacts(bundledArtifacts()), ort);
+  const artifacts = await openArtifacts(bundledArtifacts(), host);
+  const tried = await tryProvider(device, 1, artifacts, host.ort);
   if (typeof tried === 'string') {
     const failed = { name: LOADS, problem: tried, note: `needs ${needs}` };
     return { device, usable: false, software, checks: [...checks, failed] };

@@ -14,7 +14,7 @@ import { compressWeights } from '../onnx/compress-weights.js';
 import { buildInferenceModel, parseModel } from '../onnx/inference-model.js';
 import { withProbabilities, withRawImages } from '../onnx/model-edits.js';
 import { ModelProtoSchema } from '../onnx/onnx_pb.js';
-import type { OrtBackend, Platform } from '../platform/platform.js';
+import type { Platform } from '../platform/platform.js';
 import { findValidation } from './find-validation.js';
 import { modelMetadata } from './model-metadata.js';
 import { compareWithEvaluation, verifyExport, type Replay } from './verify-export.js';
@@ -47,8 +47,10 @@ export async function exportInference(
   platform: Platform,
 ): Promise<ExportResult> {
   const resolved = resolveExportOptions(options, naming);
-  const { model, source, maxDifference } = await buildModel(resolved, platform.ort);
-  const validation = resolved.skipReplay ? null : await findValidation(source, resolved, naming);
+  const { model, source, maxDifference } = await buildModel(resolved, platform);
+  const validation = resolved.skipReplay
+    ? null
+    : await findValidation(source, resolved, naming, platform.files);
   const replay =
     validation === null ? null : await verifyExport(model, source.artifacts, validation, platform);
   checkReplay(replay, resolved, naming);
@@ -64,12 +66,12 @@ interface BuiltModel {
 }
 
 /** Builds the model and compares it with the evaluation graph. */
-async function buildModel(options: ResolvedExportOptions, ort: OrtBackend): Promise<BuiltModel> {
-  const source = await openRunWeights(options);
+async function buildModel(options: ResolvedExportOptions, platform: Platform): Promise<BuiltModel> {
+  const source = await openRunWeights(options, platform);
   const { artifacts, state, run } = source;
   const properties = modelMetadata(source, options);
   const plain = await buildInferenceModel(artifacts, state, { classes: run.classes, properties });
-  const maxDifference = await compareWithEvaluation(artifacts, state, plain, ort);
+  const maxDifference = await compareWithEvaluation(artifacts, state, plain, platform.ort);
   if (!(maxDifference <= TOLERANCE)) {
     throw new TrainingError(
       `expected the exported model's logits within ${TOLERANCE} of the evaluation graph's, ` +

@@ -14,6 +14,7 @@ import type { ResolvedExportOptions } from '../config/export-options.js';
 import { type Naming, Validator } from '../config/validator.js';
 import type { Dataset, Sample } from '../data/dataset.js';
 import type { Predictions } from '../metrics/predictions.js';
+import type { Files } from '../platform/platform.js';
 
 /** The validation images of a run, and the predictions that training made for them. */
 export interface Validation {
@@ -31,8 +32,9 @@ export async function findValidation(
   { folder, config, run }: RunWeights,
   { checkpoint, data, valDataset, compression }: ResolvedExportOptions,
   naming: Naming,
+  files: Files,
 ): Promise<Validation | null> {
-  const saved = await savedValidation(folder.dir, checkpoint, run.epoch);
+  const saved = await savedValidation(folder.dir, checkpoint, run.epoch, files);
   const dir = validationFolder(config, data);
   const custom = config.customDataset === true;
   if (saved !== null && valDataset !== undefined) return { dataset: valDataset, expected: saved };
@@ -54,10 +56,11 @@ async function savedValidation(
   runDir: string,
   checkpoint: CheckpointName,
   epoch: number,
+  files: Files,
 ): Promise<SavedPredictions | null> {
   // If best and last are the same epoch, a run that was killed in between may have saved only one of them.
   for (const name of [checkpoint, 'best', 'last'] as const) {
-    const saved = await loadPredictions(predictionsFile(runDir, name)).catch(() => null);
+    const saved = await loadPredictions(predictionsFile(runDir, name), files).catch(() => null);
     if (saved?.epoch === epoch) return saved;
   }
   return null;

@@ -26,7 +26,7 @@ export async function loadClassifier(
     const artifacts = await artifactsOf(file, dir ?? bundledArtifacts(file.arch), platform);
     return Classifier.open(file.bytes, artifacts, options);
   }
-  const { artifacts, state, run } = await openRunWeights({ ...from, artifacts: dir });
+  const { artifacts, state, run } = await openRunWeights({ ...from, artifacts: dir }, platform);
   const bytes = await buildInferenceModel(artifacts, state, { classes: run.classes });
   return Classifier.open(bytes, artifacts, options);
 }

@@ -8,6 +8,7 @@ import type { Dataset } from '../data/dataset.js';
 import type { PhaseRecord } from '../common/events.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { DataLoader } from '../data/data-loader.js';
+import type { Files } from '../platform/platform.js';
 import type { LoaderPool } from '../images/worker-pool.js';
 import {
   loadPredictions,
@@ -26,6 +27,8 @@ export interface RunReportOptions {
   /** Run folder. */
   readonly dir: string;
   readonly artifacts: Artifacts;
+  /** Reads the predictions of a resumed run. */
+  readonly files: Files;
   /** Prepares the sample images; must stay open as long as the report. */
   readonly pool: LoaderPool;
   readonly train: Dataset;
@@ -88,7 +91,8 @@ export class RunReport {
     const { best } = this.reached;
     await this.#attempt(async () => {
       const file = predictionsFile(this.options.dir, 'best');
-      const saved = best === null ? null : await loadPredictions(file).catch(() => null);
+      const saved =
+        best === null ? null : await loadPredictions(file, this.options.files).catch(() => null);
       if (saved !== null && saved.epoch === best?.epoch)
         await this.#evaluate(saved, saved.epoch, true);
     });

@@ -108,12 +108,12 @@ type OpenTrainingRun = (
 
 /** Opens the run folder. A new run writes a checkpoint of step 0, so that there is always one to go on from. */
 async function openRunFolder(
-  { point, config, emit }: RunSetup,
+  { platform, point, config, emit }: RunSetup,
   { state, identity }: OpenRunInputs,
   open: OpenTrainingRun,
 ): Promise<TrainingRun> {
   const folder = await RunFolder.create(config.out, identity.config);
-  const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep);
+  const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep, platform);
   if (point === null) {
     const run = open(folder, checkpoints, null);
     await run.save(state);
@@ -124,7 +124,7 @@ async function openRunFolder(
   if (path.resolve(file) === path.resolve(checkpoints.file('last'))) {
     checkpoints.markLast(reached.step);
   }
-  const best = await repairCheckpoints(point, config, emit);
+  const best = await repairCheckpoints(point, { platform, config, emit });
   const run = open(folder, checkpoints, { ...reached, best });
   if (runDir === null) await run.save(state);
   return run;
@@ -138,10 +138,10 @@ async function openRunFolder(
  */
 export async function repairCheckpoints(
   { run, file }: ResumePoint,
-  { out, keep }: ResolvedOptions,
-  emit: RunSetup['emit'],
+  { platform, config, emit }: Pick<RunSetup, 'platform' | 'config' | 'emit'>,
 ): Promise<BestResult | null> {
-  const checkpoints = new CheckpointFolder(new RunFolder(out).checkpoints, keep);
+  const folder = new RunFolder(config.out);
+  const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep, platform);
   const best = checkpoints.file('best');
   const beside = path.join(path.dirname(file), path.basename(best));
   const epoch = run.best?.epoch ?? 0;

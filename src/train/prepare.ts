@@ -233,7 +233,7 @@ function reportStart(
 
 /** Opens report.html on rank 0. */
 async function openReport(
-  { group, config, emit }: RunSetup,
+  { group, platform, config, emit }: RunSetup,
   { artifacts, pool, data, device, identity }: Inputs,
   run: TrainingRun,
 ): Promise<RunReport | null> {
@@ -244,7 +244,7 @@ async function openReport(
   return new RunReport(
     {
       ...data,
-      ...{ dir: run.dir, artifacts, pool, device: provider, epochs, seed },
+      ...{ dir: run.dir, artifacts, files: platform.files, pool, device: provider, epochs, seed },
       settings: identity.config,
       warn: warner(emit),
     },

@@ -43,7 +43,7 @@ export async function setUp(
 ): Promise<RunSetup> {
   const emit = (group.isMain ? options.onEvent : undefined) ?? (() => undefined);
   const hosts = await gatherHosts(group);
-  const point = await findResumePoint(group, options, warner(emit));
+  const point = await findResumePoint(group, options, platform, warner(emit));
   const config = resolveTrainOptions(
     point === null ? options : resumedOptions(point, options, naming),
     naming,
@@ -56,16 +56,17 @@ export async function setUp(
 async function findResumePoint(
   group: ProcessGroup,
   { resume, artifacts }: TrainOptions,
+  platform: Platform,
   warn: (message: string) => void,
 ): Promise<ResumePoint | null> {
   const search = group.isMain && resume !== undefined;
-  const own = search ? await openResumePoint(resume, artifacts, warn) : null;
+  const own = search ? await openResumePoint(resume, artifacts, warn, platform) : null;
   const found = await broadcastJson(
     group,
     own && { file: own.file, run: own.run, runDir: own.runDir },
   );
   if (group.isMain || found === null) return own;
-  const opened = await openRunArtifacts(found.run, artifacts);
+  const opened = await openRunArtifacts(found.run, artifacts, platform);
   return { ...found, artifacts: opened, state: new Map() };
 }
 

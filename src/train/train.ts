@@ -83,14 +83,14 @@ function fitWithReport(training: PreparedTraining): Promise<void> {
 
 /** The run had finished; completes the clean-up that a kill interrupted. */
 async function finishedBefore(
-  { group, config, emit }: RunSetup,
+  setup: RunSetup,
   point: NonNullable<RunSetup['point']>,
 ): Promise<TrainResult> {
   const { file, run, runDir } = point;
   if (runDir === null) return { ...toResult(path.dirname(file), run.best), checkpoint: file };
-  if (!group.isMain) return toResult(runDir, run.best);
+  if (!setup.group.isMain) return toResult(runDir, run.best);
   await new RunFolder(runDir).sweep();
-  return toResult(runDir, await repairCheckpoints(point, config, emit));
+  return toResult(runDir, await repairCheckpoints(point, setup));
 }
 
 function toResult(runDir: string, best: BestResult | null): TrainResult {

@@ -15,8 +15,8 @@ import type { ExportOptions } from '../../src/config/export-options.js';
 import type { ExportResult } from '../../src/export/export-inference.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainResult } from '../../src/index.js';
+import { loadPredictions } from '../../src/platform/node/defaults.js';
 import {
-  loadPredictions,
   predictionsFile,
   savePredictions,
   type SavedPredictions,

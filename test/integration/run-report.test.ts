@@ -10,7 +10,8 @@ import { classScores, confusionMatrix } from '../../src/metrics/confusion-matrix
 import { DatasetError } from '../../src/common/errors.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { train, type TrainResult } from '../../src/index.js';
-import { loadPredictions, predictionsFile } from '../../src/checkpoint/predictions-file.js';
+import { loadPredictions } from '../../src/platform/node/defaults.js';
+import { predictionsFile } from '../../src/checkpoint/predictions-file.js';
 import { formatRate, formatShare } from '../../src/common/format.js';
 import { Page } from '../support/browser.js';
 import { findChromium } from '../support/chromium.js';

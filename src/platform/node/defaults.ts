@@ -3,6 +3,7 @@
 import type { Manifest, PretrainedSpec } from '../../artifacts/manifest.js';
 import * as folder from '../../artifacts/open-artifacts.js';
 import * as checkpoint from '../../checkpoint/checkpoint.js';
+import * as predictions from '../../checkpoint/predictions-file.js';
 import type { Tensor } from '../../common/tensor.js';
 import { type FetchOptions, fetchPretrained } from '../../weights/download.js';
 import * as initial from '../../weights/initial-weights.js';
@@ -51,6 +52,11 @@ export function readSafetensors(input: string | Uint8Array): Promise<safetensors
 /** Reads a `.pth` file; `input` is its path or its bytes. */
 export function readPth(input: string | Uint8Array): Promise<Map<string, Tensor>> {
   return pth.readPth(input, nodePlatform);
+}
+
+/** Reads the predictions that a run saved. */
+export function loadPredictions(file: string): Promise<predictions.SavedPredictions> {
+  return predictions.loadPredictions(file, nodePlatform.files);
 }
 
 /** Builds the initial state of training; published weights are downloaded to the cache folder. */
