@@ -104,7 +104,7 @@ describe('class weights', () => {
     const options = settings('weighted', { classWeights: file() });
     const weighted = await stopped(options);
     await write(3);
-    await expect(resume(weighted)).rejects.toThrow('but: the class weights are not the same;');
+    await expect(resume(weighted)).rejects.toThrow(': the class weights are not the same;');
     await write(2);
     await resume(weighted, { classWeights: path.relative('', file()) });
     await train({ ...options, out: path.join(dir, 'weighted-whole') });
