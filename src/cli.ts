@@ -5,7 +5,7 @@
  */
 
 import { Stopped } from './cli/interrupt.js';
-import { isPrintedByRank0 } from './cli/output.js';
+import { isPrintedByRank0 } from './cli/output/output.js';
 import { parseCall } from './cli/parser.js';
 import { BadImagesError, UserError } from './common/errors.js';
 import { rankPrefix } from './distributed/launcher.js';

@@ -29,15 +29,12 @@ export {
   predict,
   train,
 } from './platform/node/library.js';
-export type {
-  ClassifierOptions,
-  Classification /** @deprecated Use `Classification`. */,
-  Classification as Outcome,
-} from './inference/classifier.js';
-export type {
-  InputImage /** @deprecated Use `InputImage`. */,
-  InputImage as Item,
-} from './data/dataset.js';
+export type { Classification, ClassifierOptions } from './inference/classifier.js';
+/** @deprecated Use `Classification`. */
+export type { Classification as Outcome } from './inference/classifier.js';
+export type { InputImage } from './data/dataset.js';
+/** @deprecated Use `InputImage`. */
+export type { InputImage as Item } from './data/dataset.js';
 export type {
   BestResult,
   Checkpoint,

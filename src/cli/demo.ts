@@ -5,7 +5,7 @@ import { PACKAGE_ROOT } from '../common/package-info.js';
 import { exportModel } from './export-inference.js';
 import { RUN_OPTIONS, nextRunDir } from '../config/train-options.js';
 import type { Arguments, Command } from './flags.js';
-import { commandLine, openOutput } from './output.js';
+import { commandLine, openOutput } from './output/output.js';
 import { trainWithOutput } from './train.js';
 
 /** Settings that are enough for the two textures of samples/ from random weights. */

@@ -5,7 +5,7 @@ import { Validator } from '../config/validator.js';
 import type { Check } from '../devices/cuda.js';
 import type { Diagnosis } from '../devices/doctor.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { printLine } from './output.js';
+import { printLine } from './output/output.js';
 
 const OPTIONS = {
   device: {

@@ -11,7 +11,7 @@ import {
 import { boolean } from '../config/options.js';
 import type { EvaluationResult } from '../inference/evaluate.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { FORMAT_CONFLICTS, outputFormat } from './output.js';
+import { FORMAT_CONFLICTS, outputFormat } from './output/output.js';
 
 export const EVALUATE: Command = {
   describe: 'Measure a trained network on labelled images',

@@ -10,7 +10,7 @@ import { boolean, resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import type { ExportResult } from '../export/export-inference.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { printLine } from './output.js';
+import { printLine } from './output/output.js';
 
 const WEB_OPTIONS = {
   web: {

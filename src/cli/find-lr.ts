@@ -23,7 +23,7 @@ import {
   openOutput,
   printLine,
   quote,
-} from './output.js';
+} from './output/output.js';
 
 const DEFAULT_PAGE = 'find-lr.html';
 

@@ -1,7 +1,7 @@
 /** Flags: the options of a command's table by the names that users type, and the way from text to values. */
 
 import { ConfigError } from '../common/errors.js';
-import { nearest } from '../common/nearest.js';
+import { nearest } from '../config/nearest.js';
 import type { Option, OptionTable } from '../config/options.js';
 import { flagName } from '../config/validator.js';
 

@@ -2,7 +2,7 @@
 
 import { constants } from 'node:os';
 import type { TrainEvent } from '../common/events.js';
-import type { Output } from './output.js';
+import type { Output } from './output/output.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
 type StopSignal = (typeof SIGNALS)[number];

@@ -2,7 +2,7 @@
 
 import yargs, { type Argv } from 'yargs';
 import { ConfigError } from '../common/errors.js';
-import { nearest } from '../common/nearest.js';
+import { nearest } from '../config/nearest.js';
 import { packageInfo } from '../common/package-info.js';
 import { defaultText, helpText } from '../config/options.js';
 import { flagName } from '../config/validator.js';

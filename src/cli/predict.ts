@@ -11,7 +11,7 @@ import {
 } from '../config/predict-options.js';
 import type { Prediction } from '../inference/predict.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { FORMAT_CONFLICTS, outputFormat, type Format } from './output.js';
+import { FORMAT_CONFLICTS, outputFormat, type Format } from './output/output.js';
 
 export const PREDICT: Command = {
   describe: 'Classify images: files, folders, patterns, - for standard input',

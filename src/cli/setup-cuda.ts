@@ -4,7 +4,7 @@ import { resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import { checkLines } from './doctor.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { printLine } from './output.js';
+import { printLine } from './output/output.js';
 
 const OPTIONS = {
   wheel: {

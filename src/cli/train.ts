@@ -15,7 +15,7 @@ import {
   openOutput,
   quote,
   type Output,
-} from './output.js';
+} from './output/output.js';
 
 type Unchecked = Partial<Record<keyof TrainOptions, unknown>>;
 

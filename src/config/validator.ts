@@ -4,7 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import type { Dataset } from '../data/dataset.js';
-import { nearest } from '../common/nearest.js';
+import { nearest } from './nearest.js';
 import { isFolder } from '../common/paths.js';
 
 /** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */

@@ -46,6 +46,7 @@ export class Classifier {
   readonly #session: number;
   readonly model: ModelFile;
 
+  /** @internal */
   protected constructor(
     { model, artifacts, session, runtime }: OpenModel,
     images: Platform['images'],

@@ -11,7 +11,7 @@ import { SETTINGS, TRAIN_DEFAULTS } from '../../../src/config/train-settings.js'
 import { flagName } from '../../../src/config/validator.js';
 import { ConfigError } from '../../../src/common/errors.js';
 import { optionsFrom } from '../../../src/cli/flags.js';
-import { nearest } from '../../../src/common/nearest.js';
+import { nearest } from '../../../src/config/nearest.js';
 import { parseCall } from '../../../src/cli/parser.js';
 import { TRAIN } from '../../../src/cli/train.js';
 

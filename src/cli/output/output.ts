@@ -1,10 +1,10 @@
 /** Output of a command: for people, for programs (`--json`), or problems only (`--quiet`). */
 
-import { DistributedError } from '../common/errors.js';
-import type { TrainEvent } from '../common/events.js';
-import { isMainProcess, launchInfoFromEnv } from '../distributed/launcher.js';
-import { boolean } from '../config/options.js';
-import type { Arguments } from './flags.js';
+import { DistributedError } from '../../common/errors.js';
+import type { TrainEvent } from '../../common/events.js';
+import { isMainProcess, launchInfoFromEnv } from '../../distributed/launcher.js';
+import { boolean } from '../../config/options.js';
+import type { Arguments } from '../flags.js';
 import { JsonProgress } from './json-progress.js';
 import { Progress, type TextStream } from './progress.js';
 
@@ -89,7 +89,7 @@ export function quote(word: string): string {
 /** Joins the MPI job, if there is one, before anything can fail: the other ranks must hear of a failure. */
 export async function joinRanks(): Promise<void> {
   if (launchInfoFromEnv() === null) return;
-  const { openProcessGroup } = await import('../distributed/open-process-group.js');
+  const { openProcessGroup } = await import('../../distributed/open-process-group.js');
   await openProcessGroup();
 }
 

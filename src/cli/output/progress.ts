@@ -1,6 +1,6 @@
 /** Prints the progress of a training run: pure functions from events to text, and the object that shows them. */
 
-import { isBetter } from '../metrics/is-better.js';
+import { isBetter } from '../../metrics/is-better.js';
 import type {
   CheckedEvent,
   PhaseRecord,
@@ -9,8 +9,8 @@ import type {
   StepEvent,
   TrainEvent,
   TrainResult,
-} from '../common/events.js';
-import { formatBar, formatDuration, formatRate, formatShare } from '../common/format.js';
+} from '../../common/events.js';
+import { formatBar, formatDuration, formatRate, formatShare } from '../../common/format.js';
 import { TimeLeft } from './eta.js';
 
 /** Stream that takes the text, such as `process.stdout`. */

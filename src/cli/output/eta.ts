@@ -1,6 +1,6 @@
 /** How long a run will take. */
 
-import type { StepEvent } from '../common/events.js';
+import type { StepEvent } from '../../common/events.js';
 
 /**
  * Estimates how long the rest of a run takes, from the time per batch in each kind of pass. Work

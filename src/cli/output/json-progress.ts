@@ -1,6 +1,6 @@
 /** Progress for programs: each event of a run as one line of JSON. */
 
-import type { TrainEvent } from '../common/events.js';
+import type { TrainEvent } from '../../common/events.js';
 import type { TextStream } from './progress.js';
 
 /** Milliseconds between two events of progress; the last `step` of a pass is always shown. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
-import type { PhaseRecord, StepEvent, TrainEvent } from '../../../src/common/events.js';
-import { Progress, fetchText, phaseLine, stepLine } from '../../../src/cli/progress.js';
-import { JsonProgress } from '../../../src/cli/json-progress.js';
-import { TimeLeft } from '../../../src/cli/eta.js';
+import type { PhaseRecord, StepEvent, TrainEvent } from '../../../../src/common/events.js';
+import { Progress, fetchText, phaseLine, stepLine } from '../../../../src/cli/output/progress.js';
+import { JsonProgress } from '../../../../src/cli/output/json-progress.js';
+import { TimeLeft } from '../../../../src/cli/output/eta.js';
 
 const ESCAPE = '\u001B';
 
