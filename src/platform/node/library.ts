@@ -155,7 +155,7 @@ export class Classifier extends classifying.Classifier {
     bytes: Uint8Array,
     artifacts: Artifacts | null,
     options: classifying.ClassifierOptions = {},
-  ): Promise<Classifier> {
+  ): Promise<classifying.Classifier> {
     return super.open(bytes, artifacts, { ...options, platform: nodePlatform });
   }
 }
