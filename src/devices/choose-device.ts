@@ -1,4 +1,4 @@
-/** Choosing the execution provider: CUDA, then WebGPU on a real GPU, then the CPU. */
+/** Chooses the execution provider: CUDA, then WebGPU on a real GPU, then the CPU. */
 
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Device } from '../config/train-settings.js';
@@ -17,7 +17,7 @@ const ADVICE: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
     'or use --device cpu',
 };
 
-/** A runtime on the chosen device, and why that one. */
+/** A runtime on the chosen device, and the reason for the choice. */
 export interface OpenDevice {
   readonly runtime: OrtWorker;
   readonly reason: string;
@@ -26,10 +26,10 @@ export interface OpenDevice {
 /**
  * Opens a runtime on `device`.
  *
- * `auto` is CUDA where it works, else WebGPU where there is a real GPU (a software one is slower than the
- * CPU itself), else the CPU.
+ * `auto` takes CUDA if it works, else WebGPU on a real GPU, else the CPU. It never takes a GPU in software, which is
+ * slower than the CPU itself.
  *
- * @param threads CPU threads; 0 leaves the number to the runtime.
+ * @param threads CPU threads; 0 lets ONNX Runtime choose.
  * @throws DeviceError if a device was asked for by name and cannot be used.
  */
 export async function openDevice(
@@ -55,14 +55,14 @@ export async function openDevice(
   return { runtime: new OrtWorker(ort, 'cpu', threads), reason };
 }
 
-/** A runtime in which `provider` loaded a graph, or why there is none. */
+/** Opens a runtime in which `provider` loaded a graph, or says why it could not. */
 export async function tryProvider(
   provider: Exclude<Provider, 'cpu'>,
   threads: number,
   artifacts: Artifacts,
   ort: OrtBackend,
 ): Promise<OrtWorker | string> {
-  // Asked for first: the runtime itself only says that it failed to load a shared library.
+  // Look for what is missing first: ONNX Runtime only says that it failed to load a shared library.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) return missing;
   const runtime = new OrtWorker(ort, provider, threads);
@@ -76,7 +76,7 @@ export async function tryProvider(
   }
 }
 
-/** The runtime's messages run over several lines and hold its source code; this is what they say of the cause. */
+/** Returns the cause from a message of ONNX Runtime, which spreads over several lines and quotes its source code. */
 function cause(message: string): string {
   const last = message.trim().split('\n').at(-1) ?? message;
   return /CUDA failure [^;]*[^; ]/.exec(last)?.[0] ?? last.replace(/^.* was false\. /, '');

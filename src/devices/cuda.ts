@@ -1,9 +1,9 @@
 /**
  * Finds the files of ONNX Runtime's CUDA provider and the libraries that it needs.
  *
- * npm does not carry the provider; `setup-cuda` puts it beside the runtime's own library. The libraries it
- * needs may be installed in the system, or linked to beside it (`setup-cuda --libraries`): then they are
- * loaded from there first, and the provider finds them by name, wherever the system would look.
+ * The npm package does not contain the provider; `setup-cuda` puts it beside the library of onnxruntime-node. The
+ * libraries it needs are installed in the system, or linked to beside it (`setup-cuda --libraries`). Linked libraries
+ * are loaded first: the provider then finds them by name, wherever the system would look.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -20,23 +20,23 @@ export interface Check {
   readonly note: string;
 }
 
-/** Files of the provider. The runtime loads the first, which loads the second. */
+/** Files of the provider. ONNX Runtime loads the first one, which loads the second. */
 export const PROVIDER_FILES = [
   'libonnxruntime_providers_shared.so',
   'libonnxruntime_providers_cuda.so',
 ] as const;
 
 interface NeededLibrary {
-  /** Any of these will do. */
+  /** Names of the library; one of them is enough. */
   readonly names: readonly string[];
-  /** The pip package that has it; null for what comes with the driver. */
+  /** Package of pip that contains it; null if it comes with the driver. */
   readonly pip: string | null;
 }
 
 /**
  * Libraries that the provider of version 1.30.0 needs: those in its dynamic section (`readelf -d`) and those that it
- * opens as it runs, each after the libraries it depends on. cuFFT is left out: only operators that no graph here has
- * need it.
+ * opens while it runs, each after the libraries it depends on. cuFFT is left out: it is needed only by operators that
+ * these graphs do not have.
  */
 export const CUDA_LIBRARIES: readonly NeededLibrary[] = [
   { names: ['libcudart.so.13'], pip: 'nvidia-cuda-runtime' },
@@ -52,26 +52,26 @@ const RUNTIME_ROOT = path.dirname(
   createRequire(import.meta.url).resolve('onnxruntime-node/package.json'),
 );
 
-/** Folder of the runtime's own library for this platform. */
+/** Folder of onnxruntime-node's own library for this platform. */
 export function runtimeFolder(): string {
   return path.join(RUNTIME_ROOT, 'bin', 'napi-v6', process.platform, process.arch);
 }
 
-/** Version of onnxruntime-node, which the provider must have, too. */
+/** Version of onnxruntime-node. The provider must have the same one. */
 export function runtimeVersion(): string {
   const text = readFileSync(path.join(RUNTIME_ROOT, 'package.json'), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 
 /**
- * Whether this platform's onnxruntime-node knows CUDA at all. (Its `listSupportedBackends` says the same, but
- * asking it loads the runtime into the main thread.)
+ * Returns whether onnxruntime-node supports CUDA on this platform. Its `listSupportedBackends` says the same, but
+ * would load ONNX Runtime into the main thread.
  */
 export function hasCudaBinding(): boolean {
   return process.platform === 'linux' && process.arch === 'x64';
 }
 
-/** The provider's own files. @param folder where they belong. */
+/** Checks the provider's own files. @param folder their place. */
 export function providerChecks(folder = runtimeFolder()): Check[] {
   if (!hasCudaBinding()) {
     const where = `${process.platform}/${process.arch}`;
@@ -85,7 +85,7 @@ export function providerChecks(folder = runtimeFolder()): Check[] {
   );
 }
 
-/** The libraries that the provider needs, each really loaded. @param folder where links to them may be. */
+/** Checks the libraries that the provider needs by loading each. @param folder a folder that may hold links to them. */
 export function libraryChecks(folder = runtimeFolder()): Check[] {
   return CUDA_LIBRARIES.map(({ names, pip }) => {
     const problems: string[] = [];
@@ -107,9 +107,9 @@ export function libraryChecks(folder = runtimeFolder()): Check[] {
 }
 
 /**
- * Loads what the provider needs, so that it need not be on the system's search path.
+ * Loads the libraries that the provider needs, so that they need not be on the system's search path.
  *
- * @returns what is missing; null if nothing is.
+ * @returns the missing files or libraries with the reasons, as text; null if none is missing.
  */
 export function missingForCuda(): string | null {
   const missing = (checks: readonly Check[]): Check[] =>

@@ -18,7 +18,7 @@ import { realGpu, vulkanReport } from './vulkan.js';
 export interface DeviceReport {
   readonly device: Provider;
   readonly usable: boolean;
-  /** It works, but without a GPU: `auto` does not take it. */
+  /** True if the device works, but without a GPU: `auto` does not take it then. */
   readonly software: boolean;
   readonly checks: readonly Check[];
 }
@@ -39,7 +39,7 @@ type Host = Pick<Platform, 'files' | 'sha256' | 'ort'>;
 
 const LOADS = 'a graph loads on it';
 
-/** Looks at every device. Libraries are really loaded, and a graph is loaded on each device. */
+/** Checks every device: loads the libraries it needs, and a graph on it. */
 export async function diagnose(host: Host): Promise<Diagnosis> {
   const devices = [cpu(), await cuda(host), await webgpu(host)];
   return {
@@ -51,7 +51,7 @@ export async function diagnose(host: Host): Promise<Diagnosis> {
   };
 }
 
-/** As {@link openDevice}: CUDA, then WebGPU on a real GPU, then the CPU. */
+/** Returns the device that {@link openDevice} takes: CUDA, then WebGPU on a real GPU, then the CPU. */
 export function autoChoice(devices: readonly DeviceReport[]): Provider {
   const fit = (wanted: Provider): boolean =>
     devices.some(({ device, usable, software }) => device === wanted && usable && !software);
@@ -98,7 +98,7 @@ async function webgpu(host: Host): Promise<DeviceReport> {
   return withGraph({ device: 'webgpu', checks, software }, 'a GPU driver', host);
 }
 
-/** Loads a graph where nothing is missing so far: the last word is the runtime's. */
+/** Loads a graph if nothing is missing so far, because only ONNX Runtime can tell whether the device works. */
 async function withGraph(
   { device, checks, software }: Omit<DeviceReport, 'usable'> & { device: 'cuda' | 'webgpu' },
   needs: string,

@@ -1,4 +1,4 @@
-/** Putting the CUDA provider beside onnxruntime-node: the command `setup-cuda`. */
+/** Puts the CUDA provider beside onnxruntime-node: the command `setup-cuda`. */
 
 import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -23,21 +23,21 @@ import { DeviceError } from '../common/errors.js';
 import { temporaryName } from '../common/node/atomic-file.js';
 import { messageOf } from '../common/format.js';
 
-/** PyPI's package of the same runtime with CUDA. Its provider loads beside the npm library of its version. */
+/** Python package of ONNX Runtime with CUDA. Its provider works with the npm library of the same version. */
 const PACKAGE = 'onnxruntime-gpu';
-/** Any Python's wheel holds the provider; this one's, so that everybody gets the same file. */
+/** Python version of the wheel to take. Every wheel holds the provider; a fixed one gives everybody the same file. */
 const WHEEL_PYTHON = '3.12';
 const WHEEL_PLATFORM = 'manylinux_2_28_x86_64';
-/** SHA-256 of that wheel where it is known; pip checks every download against the index's own hash besides. */
+/** SHA-256 of the wheel, for known versions. In addition, pip checks every download against the index's hash. */
 const WHEEL_SHA256: Readonly<Record<string, string>> = {
   '1.30.0': '6acc0f4b3d5ac5f2984432faa59dd8fcce6775f8b43a7140afa0f322c7a703b1',
 };
 const FOLDER_IN_WHEEL = 'onnxruntime/capi/';
 
 export interface CudaSetupOptions {
-  /** The wheel, downloaded elsewhere; default: `pip download`. */
+  /** A wheel that was downloaded elsewhere. Default: `pip download`. */
   readonly wheel?: string;
-  /** Folder that holds CUDA libraries (searched through), to be linked to beside the provider. */
+  /** Folder with CUDA libraries, at any depth. Links to them are put beside the provider. */
   readonly libraries?: string;
   /** Folder for the files. Default: the folder of the runtime's own library. */
   readonly folder?: string;
@@ -48,7 +48,7 @@ export interface CudaSetupOptions {
 /**
  * Puts the provider of onnxruntime-node's version in place and links to the libraries of `libraries`.
  *
- * @returns every library that the provider needs, and whether it loads.
+ * @returns the libraries that the provider needs, and for each whether it loads.
  * @throws DeviceError if this platform has no CUDA, pip is missing or fails, or a file differs from the
  *   hash in the wheel's RECORD.
  */
@@ -111,7 +111,7 @@ async function downloadWheel(
   return path.join(folder, found);
 }
 
-/** The command line of a pip, any Python's. */
+/** Returns the command line of pip, of whichever Python there is. */
 async function findPip(): Promise<[string, ...string[]]> {
   for (const command of ['python3', 'python']) {
     const words = ['-m', 'pip'];
@@ -127,7 +127,7 @@ async function findPip(): Promise<[string, ...string[]]> {
   );
 }
 
-/** Copies the provider's files out of the wheel, each checked against the wheel's RECORD. */
+/** Copies the provider's files out of the wheel and checks each against the wheel's RECORD. */
 async function placeProvider(wheel: string, folder: string): Promise<void> {
   const problem = (found: string): DeviceError =>
     new DeviceError(
@@ -166,7 +166,7 @@ async function placeProvider(wheel: string, folder: string): Promise<void> {
   }
 }
 
-/** A wheel's RECORD: lines of path, sha256=BASE64URL, size. */
+/** Reads a wheel's RECORD, whose lines are `path,sha256=BASE64URL,size`. */
 function recordedHashes(text: string): Map<string, string> {
   const lines = text.split(/\r?\n/).map((line) => line.split(','));
   return new Map(lines.map(([name = '', hash = '']) => [name, hash.replace(/^sha256=/, '')]));
@@ -191,10 +191,10 @@ async function copyHashed(from: Readable, to: string): Promise<string> {
 }
 
 /**
- * Links to the needed libraries and to those they open beside themselves (libcudnn_graph.so.9, …); and gives
- * cuDNN the name without its version, which pip's package lacks and the provider asks for as well.
+ * Links to the needed libraries and to those that they open beside themselves (libcudnn_graph.so.9, …). cuDNN gets a
+ * second link without the version in its name: pip's package lacks it, and the provider asks for it.
  *
- * @returns how many libraries.
+ * @returns the number of libraries.
  */
 async function linkLibraries(from: string, folder: string): Promise<number> {
   const entries = await readdir(from, { recursive: true, withFileTypes: true }).catch(() => {

@@ -1,12 +1,12 @@
 /**
- * Prints the Vulkan devices of this machine as JSON. A process of its own: it loads every Vulkan driver that is
- * installed, and a broken one must not take a training run down with it.
+ * Prints the Vulkan devices of this machine as JSON. It runs in a process of its own, because it loads every installed
+ * Vulkan driver, and a broken driver must not end a training run.
  */
 
 import { loadKoffi, loadLibrary } from '../common/native-library.js';
 import { VULKAN_LOADERS, type VulkanDevice, type VulkanReport } from './vulkan.js';
 
-/** VkPhysicalDeviceType, in its order. */
+/** Names of VkPhysicalDeviceType, by value. */
 const TYPES: readonly VulkanDevice['type'][] = [
   'other',
   'integrated',
@@ -14,7 +14,7 @@ const TYPES: readonly VulkanDevice['type'][] = [
   'virtual',
   'software',
 ];
-/** Room for VkPhysicalDeviceProperties, which has 824 bytes, and where in it type and name are. */
+/** Bytes for VkPhysicalDeviceProperties, which has 824, and the offsets of type and name in it. */
 const PROPERTIES_BYTES = 1024;
 const TYPE_OFFSET = 16;
 const NAME_OFFSET = 20;
@@ -22,7 +22,7 @@ const NAME_BYTES = 256;
 /** VK_STRUCTURE_TYPE_INSTANCE_CREATE_INFO, and its size with all pointers null. */
 const INSTANCE_CREATE_INFO = 1;
 const CREATE_INFO_BYTES = 64;
-/** VK_ERROR_INCOMPATIBLE_DRIVER: the loader is there, a driver is not. */
+/** VK_ERROR_INCOMPATIBLE_DRIVER: there is a loader, but no driver. */
 const NO_DRIVER = -9;
 
 function probe(): VulkanReport {

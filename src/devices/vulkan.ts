@@ -1,4 +1,4 @@
-/** Which GPUs Vulkan sees. ONNX Runtime's WebGPU provider uses Vulkan on Linux, D3D12 on Windows, Metal on macOS. */
+/** Lists the GPUs that Vulkan sees. ONNX Runtime's WebGPU uses Vulkan on Linux, D3D12 on Windows, Metal on macOS. */
 
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -7,14 +7,14 @@ import { messageOf } from '../common/format.js';
 
 export interface VulkanDevice {
   readonly name: string;
-  /** `software` computes on the processor (SwiftShader, llvmpipe). */
+  /** Kind of the device; `software` computes on the CPU (SwiftShader, llvmpipe). */
   readonly type: 'other' | 'integrated' | 'discrete' | 'virtual' | 'software';
 }
 
 export interface VulkanReport {
-  /** File name of the Vulkan loader; null where there is none for the platform. */
+  /** File name of the Vulkan loader; null if the platform has none. */
   readonly loader: string | null;
-  /** Why there are no devices; null if they could be asked for. */
+  /** Reason why the devices could not be listed; null if they were. */
   readonly problem: string | null;
   readonly devices: readonly VulkanDevice[];
 }
@@ -24,10 +24,10 @@ export const VULKAN_LOADERS: Readonly<Partial<Record<NodeJS.Platform, string>>> 
   win32: 'vulkan-1.dll',
 };
 
-/** Drivers may hang; nobody should wait for them. */
+/** Milliseconds after which the probe is given up, because drivers may hang. */
 const TIMEOUT_MS = 20_000;
 
-/** Asks in a process of its own, see vulkan-probe.ts. */
+/** Lists the devices by a process of its own (vulkan-probe.ts). */
 export async function vulkanReport(): Promise<VulkanReport> {
   const script = fileURLToPath(new URL('./vulkan-probe.js', import.meta.url));
   const options = { timeout: TIMEOUT_MS, env: { ...process.env, NODE_OPTIONS: '' } };
@@ -47,10 +47,10 @@ export function realGpu({ devices }: VulkanReport): VulkanDevice | undefined {
 }
 
 /**
- * Why `auto` must not take WebGPU; null if it may.
+ * Returns why `auto` must not take WebGPU; null if it may.
  *
- * macOS has no software devices in Metal. On Windows, whose D3D12 falls back to software where there is no
- * GPU, the GPU must be one that Vulkan sees, too.
+ * On macOS it always may: Metal has no devices in software. On Windows, D3D12 falls back to software if there is no
+ * GPU, so Vulkan must see a GPU, too.
  */
 export async function withoutRealGpu(): Promise<string | null> {
   if (process.platform === 'darwin') return null;

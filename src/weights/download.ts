@@ -1,4 +1,4 @@
-/** torchvision's published weights: fetched once, verified before a byte of them is parsed, and cached. */
+/** Downloads torchvision's published weights once, verifies them before a byte is parsed, and caches them. */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -11,26 +11,27 @@ import { WeightsError } from '../common/errors.js';
 export interface FetchOptions {
   /** Folder of the cache; default {@link cacheFolder}. */
   readonly cache?: string;
-  /** Called as the download proceeds; `totalBytes` is null where the server does not tell. */
+  /** Called as the download proceeds. `totalBytes` is null if the server does not tell the size. */
   readonly onProgress?: (receivedBytes: number, totalBytes: number | null) => void;
-  /** A connection that sends nothing for so long is given up; default 60. */
+  /** Seconds after which a silent connection is given up; default 60. */
   readonly stallSeconds?: number;
-  /** Gives the download up when it aborts. */
+  /** Aborts the download. */
   readonly signal?: AbortSignal;
 }
 
-/** Largest file accepted where the expected size is not known: many times any published ResNet. */
+/** Largest file accepted if the expected size is not known; many times the size of any published ResNet. */
 const MAX_BYTES = 2 ** 31;
-/** Milliseconds since the last write, far more than a download may stall. */
+/** Milliseconds since the last write after which a partial file is left over: far longer than a download may stall. */
 const ABANDONED = 3_600_000;
 const STALL_SECONDS = 60;
 const CHOICES =
   'or use --weights FILE (a .safetensors or .pth file you have) or --weights random (no pretraining)';
 
 /**
- * Path of the verified file: from the cache, else fetched. A cached file whose hash is wrong is fetched again.
+ * Returns the path of the verified file, from the cache or downloaded. A cached file with a wrong hash is downloaded
+ * again.
  *
- * @throws WeightsError if it cannot be had whole and with the right hash; nothing is left in the cache then.
+ * @throws WeightsError if the file does not arrive whole and with the right hash; the cache then keeps nothing of it.
  */
 export async function fetchPretrained(
   spec: PretrainedSpec,
@@ -66,7 +67,7 @@ export async function fetchPretrained(
   }
 }
 
-/** Removes what killed processes left of their downloads; one that is under way is written to again and again. */
+/** Removes partial files that killed processes left. A download under way keeps writing to its file. */
 async function sweepParts(file: string): Promise<void> {
   const folder = path.dirname(file);
   for (const name of await readdir(folder)) {
@@ -77,7 +78,7 @@ async function sweepParts(file: string): Promise<void> {
   }
 }
 
-/** SHA-256 of a file in hexadecimal, or null if there is no such file. */
+/** Returns the SHA-256 of a file in hexadecimal, or null if there is no such file. */
 async function hashFile(file: string): Promise<string | null> {
   const found = await stat(file).catch(() => null);
   if (found?.isFile() !== true) return null;
@@ -86,7 +87,7 @@ async function hashFile(file: string): Promise<string | null> {
   return hash.digest('hex');
 }
 
-/** Without a published hash, the eight digits in the file's name are checked, as torchvision does. */
+/** Checks a hash. If none is published, checks the eight digits in the file's name, as torchvision does. */
 function hashProblem({ sha256, sha256Prefix }: PretrainedSpec, found: string): string | null {
   const matches = sha256 === null ? found.startsWith(sha256Prefix) : found === sha256;
   // An empty prefix would accept anything.
@@ -140,13 +141,13 @@ async function download(
   }
 }
 
-/** Length of the body as it arrives; unknown if the server compresses it. */
+/** Returns the length of the body as it arrives; null if it is unknown, as when the server compresses it. */
 function contentLength(response: Response): number | null {
   const length = response.headers.get('content-length');
   return length === null || response.headers.has('content-encoding') ? null : Number(length);
 }
 
-/** fetch says only "fetch failed" or "terminated"; the reason is in the cause, for many addresses in a list. */
+/** Returns why a fetch failed. Its message is only "fetch failed" or "terminated"; its cause has the reason. */
 function reasonOf(error: unknown): string {
   if (!isErrorLike(error)) return String(error);
   if (error.message === 'fetch failed' || error.message === 'terminated') {
@@ -156,7 +157,7 @@ function reasonOf(error: unknown): string {
   return error.message === '' && first !== undefined ? reasonOf(first) : error.message;
 }
 
-/** (Not by `instanceof`: test runners have an Error class of their own.) */
+/** Returns whether a value is an error. `instanceof` does not tell: test runners have an Error class of their own. */
 function isErrorLike(error: unknown): error is Error {
   return typeof error === 'object' && error !== null && 'message' in error;
 }
