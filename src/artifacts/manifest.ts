@@ -1,6 +1,11 @@
 /** The manifest of an artifact folder: a network's graphs, tensors, preprocessing and published weights. */
 
-/** The networks whose artifacts ship with the package. */
+/**
+ * The networks whose artifacts ship with the package.
+ *
+ * @example
+ * for (const arch of ARCHITECTURES) await train({ data: 'images', arch });
+ */
 export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
 /** One of {@link ARCHITECTURES}. */
 export type Arch = (typeof ARCHITECTURES)[number];

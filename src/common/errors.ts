@@ -5,7 +5,17 @@
 
 import { listSome } from './format.js';
 
-/** Base of every error that the user can mend. The command line shows it as one line, without a stack trace. */
+/**
+ * Base of every error that the user can mend. The command line shows it as one line, without a stack trace.
+ *
+ * @example
+ * try {
+ *   await train({ data: 'images' });
+ * } catch (error) {
+ *   if (!(error instanceof UserError)) throw error;
+ *   console.error(error.message);
+ * }
+ */
 export class UserError extends Error {
   override readonly name: string = 'UserError';
   /** Exit code of the command line: 2 for a wrong call, 1 for a failure at run time. */
@@ -29,7 +39,14 @@ export interface BadImage {
   readonly reason: string;
 }
 
-/** Image files of the data set are broken. */
+/**
+ * Image files of the data set are broken.
+ *
+ * @example
+ * if (error instanceof BadImagesError) {
+ *   for (const { path, reason } of error.images) console.error(path, reason);
+ * }
+ */
 export class BadImagesError extends DatasetError {
   /** @param images all broken images, at least one. */
   constructor(readonly images: readonly BadImage[]) {
@@ -78,7 +95,16 @@ export class DistributedError extends UserError {
   }
 }
 
-/** The run was asked to stop, and has stopped. Its progress is saved. */
+/**
+ * The run was asked to stop, and has stopped. Its progress is saved.
+ *
+ * @example
+ * const stop = new AbortController();
+ * await train({ data: 'images', signal: stop.signal }).catch((error: unknown) => {
+ *   if (!(error instanceof InterruptedError)) throw error;
+ *   if (error.runDir !== null) return train({ resume: error.runDir });
+ * });
+ */
 export class InterruptedError extends UserError {
   override readonly name = 'InterruptedError';
 

@@ -237,7 +237,12 @@ type SettingTable = typeof SETTINGS;
 export type TrainSettings = Values<SettingTable>;
 export type SettingName = keyof TrainSettings;
 
-/** The default of each setting. */
+/**
+ * The default of each setting.
+ *
+ * @example
+ * await train({ data: 'images', lr: TRAIN_DEFAULTS.lr / 10 });
+ */
 export const TRAIN_DEFAULTS: TrainSettings = defaultsOf(SETTINGS);
 
 /** Names of the settings that have an attribute. */

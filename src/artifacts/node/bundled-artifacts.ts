@@ -7,6 +7,8 @@ import { PACKAGE_ROOT } from '../../common/package-info.js';
  * Returns the folder of the artifacts that ship with the package.
  *
  * @param arch one of ARCHITECTURES; default `resnet18`.
+ * @example
+ * const artifacts = await openArtifacts(bundledArtifacts('resnet50'));
  */
 export function bundledArtifacts(arch = 'resnet18'): string {
   return path.join(PACKAGE_ROOT, 'artifacts', arch);
