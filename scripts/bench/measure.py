@@ -76,7 +76,7 @@ def loader_servers(data: Path) -> list[StepServer]:
 
 
 def first_step(command: Sequence[str], environment: dict[str, str]) -> float:
-    """Returns the seconds from the command to the first training step, where the run is killed."""
+    """Returns the seconds from the command to the first training step. The run is killed there."""
     preload = (Path(__file__).parent / "first_step.mjs").as_uri()
     settings = {**os.environ, **environment, "NODE_OPTIONS": f"--import={preload}"}
     start = time.time()

@@ -10,14 +10,13 @@ import {
   resolveExportOptions,
 } from '../config/export-options.js';
 import { type Naming, Validator } from '../config/validator.js';
-import { compressWeights } from '../onnx/compress-weights.js';
 import { buildInferenceModel, parseModel } from '../onnx/inference-model.js';
-import { withProbabilities, withRawImages } from '../onnx/model-edits.js';
 import { ModelProtoSchema } from '../onnx/onnx_pb.js';
 import type { Platform } from '../platform/platform.js';
 import { findValidation } from './find-validation.js';
 import { modelMetadata } from './model-metadata.js';
 import { compareWithEvaluation, verifyExport, type Replay } from './verify-export.js';
+import { applyForms } from './forms.js';
 
 /** Largest difference of a logit between the exported model and the evaluation graph. */
 const TOLERANCE = 1e-4;
@@ -79,9 +78,7 @@ async function buildModel(options: ResolvedExportOptions, platform: Platform): P
     );
   }
   const model = parseModel(options.out, plain);
-  if (options.compression !== undefined) compressWeights(model, options.compression);
-  if (options.rawImages) await withRawImages(model, artifacts);
-  if (options.probabilities) withProbabilities(model);
+  await applyForms(model, options, artifacts);
   return { model: toBinary(ModelProtoSchema, model), source, maxDifference };
 }
 

@@ -19,7 +19,7 @@ export class ImageCache {
   #bytes = 0;
   #isFull = false;
 
-  /** @param limit most bytes of pixels to keep: 3 per pixel. */
+  /** @param limit largest size of the kept pixels in bytes; a pixel takes 3. */
   constructor(readonly limit: number) {}
 
   /** Bytes of pixels in the cache. */

@@ -18,7 +18,7 @@ type Tensors = Record<string, ort.Tensor>;
 /** Carries out the requests of an `OrtWorker`. */
 export class OrtServer implements RequestHandler<OrtRequest> {
   readonly #sessions = new Map<number, ort.InferenceSession>();
-  /** Sessions that fill outputs they are given. Others would leave them untouched, without an error. */
+  /** Sessions that write results into tensors given as outputs. Other sessions would ignore these without an error. */
   readonly #preallocating = new WeakSet<ort.InferenceSession>();
   #state: Tensors = {};
   /** Tensors of an earlier state, into which the next step writes. */

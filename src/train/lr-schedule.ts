@@ -47,7 +47,8 @@ export function stepLr(
 }
 
 /**
- * The schedules by name. A new one is a line here; the training loop asks for the rates of every step.
+ * The schedules by name. A new one is an entry here, and a name in `ScheduleName` and in config/train-settings.ts; the
+ * compiler finds a forgotten one. The loop stays as it is: it asks for the rates of every step.
  *
  * - `step`: StepLR.
  * - `cosine`: CosineAnnealingLR with `T_max` the epochs after the warm-up and `eta_min` 0:

@@ -17,7 +17,7 @@ export async function* stepAhead<Chunk, Results>(
       const chunk = next.value;
       const running = step(chunk);
       const following = chunks.next();
-      // The await below throws this error, unless the step itself fails. Until then it must not count as unhandled.
+      // If the loader fails, `await following` below throws. Until then the rejection must not count as unhandled.
       following.catch(() => undefined);
       yield { chunk, results: await running };
       next = await following;
