@@ -21,7 +21,7 @@ const EXTENSION = '.safetensors';
 const OLDER = /^step-(\d{1,15})\.safetensors$/;
 
 export class CheckpointFolder {
-  /** Step of `last` as it is on disk; null if it need not be kept. */
+  /** Step of the `last` on disk that the next save keeps under its step's name; null if there is none worth keeping. */
   #lastStep: number | null = null;
 
   /** @param keep how many of the latest checkpoints to keep, at least 1; `best` is one more. */
@@ -81,7 +81,7 @@ export class CheckpointFolder {
       });
       if (found === null) continue;
       const { tensors, run } = found;
-      // If `best` is later than `epoch`, the run goes on from before it and will reach it again.
+      // A later `best` is good as well: the run goes on from before that epoch, and will reach it again.
       if (file === best && run.epoch >= epoch) return true;
       if (run.epoch !== epoch || run.partial !== null) continue;
       await this.saveBest({ state: new Map(tensors), run });
@@ -94,7 +94,10 @@ export class CheckpointFolder {
     return path.join(this.dir, `step-${String(step).padStart(8, '0')}${EXTENSION}`);
   }
 
-  /** Removes the oldest checkpoints before `step`. Later ones belong to a run that was set back; they stay, too. */
+  /**
+   * Removes the checkpoints before `step`, except the latest `keep - 1`. Later ones stay, too: a run that was resumed
+   * from an earlier checkpoint has them.
+   */
   async prune(step: number): Promise<void> {
     const older = stepsOf(await readdir(this.dir)).filter((found) => found < step);
     for (const found of older.slice(this.keep - 1)) await rm(this.#older(found), { force: true });
@@ -116,6 +119,6 @@ async function keepAs(file: string, name: string): Promise<void> {
     await copyFile(file, temporary);
   }
   await rename(temporary, name);
-  // If both names were the same file already, rename has left both.
+  // rename() does nothing if both names are links to one file, and leaves the temporary one.
   await rm(temporary, { force: true });
 }

@@ -82,7 +82,8 @@ function addFlags<T>(
       group: 'Flags:',
       describe: helpText(entry),
       ...(entry.kind === 'boolean'
-        ? { type: 'boolean' as const }
+        ? // `--quiet=false` leaves the flag out, so that it conflicts with nothing.
+          { type: 'boolean' as const, coerce: (on: unknown) => (on === true ? true : undefined) }
         : { coerce: (text: unknown) => parseValue(entry, text) }),
       ...(shownDefault === undefined ? {} : { defaultDescription: shownDefault }),
     });

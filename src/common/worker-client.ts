@@ -95,7 +95,8 @@ export class WorkerClient<Request> {
     if (this.#ended !== null) return Promise.reject(this.#ended);
     const id = this.#requests++;
     return new Promise((resolve, reject) => {
-      // First, because it throws if the request cannot be cloned. The answer comes in a later turn.
+      // Post before anything is recorded, because this throws if the request cannot be cloned. The answer cannot
+      // arrive before this function has returned.
       this.#thread.postMessage({ id, request } satisfies Message, transfer);
       this.#pending.set(id, { resolve, reject });
       if (this.keepAlive === 'while-pending') this.#thread.ref();

@@ -69,6 +69,7 @@ function checkRate(
   const { default: usual, max } = RANGE_OPTIONS[name];
   const value = given ?? usual;
   if (typeof value === 'number' && value > low && value <= max) return value;
-  const bound = name === 'minLr' ? '0' : `${validator.name('minLr')} (${low}), at most ${max}`;
-  throw validator.error(name, `a number above ${bound}`, value, `the default is ${usual}`);
+  const bound = name === 'minLr' ? '0' : `${validator.name('minLr')} (${low})`;
+  const expected = `a number above ${bound}, at most ${max}`;
+  throw validator.error(name, expected, value, `the default is ${usual}`);
 }

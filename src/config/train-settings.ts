@@ -23,9 +23,9 @@ export type Device = (typeof DEVICES)[number];
 /** How a setting behaves beyond a single run in a single process. */
 export interface Attributes {
   /**
-   * Whether a resumed run may have another value: `free` because the result does not depend on it, or because what
-   * it leads to is compared instead; `may-grow` if it must not be smaller. Without this attribute the value must
-   * stay.
+   * Whether a resumed run may have another value. `free`: the result does not depend on it, or its effect is compared
+   * instead (of `device`, the provider that it leads to). `may-grow`: the value must not be smaller. Without this
+   * attribute the value must stay.
    */
   readonly resume?: 'free' | 'may-grow';
   /** Set if the value may differ between the ranks of an MPI job. */

@@ -54,14 +54,14 @@ export class Validator {
   }
 
   /**
-   * Refuses options that a function does not have.
+   * Refuses options that a function does not have. An option whose value is undefined is left out.
    *
    * @param caller the function, for the message.
    * @param known names of its options.
    */
   known(caller: string, options: object, known: readonly string[]): void {
-    for (const name of Object.keys(options)) {
-      if (known.includes(name)) continue;
+    for (const [name, value] of Object.entries(options)) {
+      if (value === undefined || known.includes(name)) continue;
       const similar = nearest(name, known);
       const advice =
         similar === undefined

@@ -74,7 +74,7 @@ export class InspectionCache {
       await sweepTemporary(folder);
       await writeFileAtomic(this.file, JSON.stringify(content));
     } catch {
-      // See above.
+      // Without a cache, the next run checks these images again.
     }
   }
 

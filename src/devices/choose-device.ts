@@ -62,7 +62,7 @@ export async function tryProvider(
   artifacts: Artifacts,
   ort: OrtBackend,
 ): Promise<OrtWorker | string> {
-  // Look for what is missing first: ONNX Runtime only says that it failed to load a shared library.
+  // Find missing libraries first: ONNX Runtime itself says only that it failed to load a shared library.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) return missing;
   const runtime = new OrtWorker(ort, provider, threads);

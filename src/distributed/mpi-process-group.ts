@@ -71,7 +71,9 @@ export class MpiProcessGroup implements ProcessGroup {
       if (thread.busy) process.on('beforeExit', () => process.kill(process.pid, 'SIGKILL'));
       throw error;
     })) as MpiInfo;
-    if (started.size === launch.size) return new MpiProcessGroup(thread, started);
+    // Made in either case: it aborts MPI when the process ends with an error.
+    const group = new MpiProcessGroup(thread, started);
+    if (started.size === launch.size) return group;
     throw new DistributedError(
       `expected the ${launch.size} ranks that the launcher (${launch.launcher}) started, found ${started.size} ` +
         `with ${started.version}, which is not the launcher's MPI; name the right library in ${LIBRARY_VARIABLE}`,

@@ -15,7 +15,7 @@ type Handle = bigint | number;
 interface Interface {
   /** C type of a handle. */
   readonly type: 'void *' | 'int';
-  /** MPI_IN_PLACE: a pointer that is never a buffer's. */
+  /** MPI_IN_PLACE: the pointer that says the receive buffer also holds the values to send. */
   readonly inPlace: bigint;
   readonly world: Handle;
   readonly sum: Handle;

@@ -34,7 +34,7 @@ type Client = WorkerClient<LoaderRequest>;
 
 /** With a second job at hand a thread does not wait for the main thread, which may be busy. */
 const JOBS_PER_THREAD = 2;
-/** Enough for the first batches: a thread takes longer to start than to load one. */
+/** Threads started with the pool. A thread takes longer to start than to load a batch, so the first batches need no more. */
 const STARTED_AT_ONCE = 2;
 
 /**

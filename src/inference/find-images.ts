@@ -62,8 +62,8 @@ async function matches(pattern: string): Promise<string[]> {
   const folder = fixed.length === 0 ? '.' : fixed.join('/') || '/';
   const rest = parts
     .slice(fixed.length)
-    // Only the four signs are special; braces and parentheses are characters of a name.
-    .map((part) => (isPattern(part) ? part.replace(/[(){}|+@]/g, '\\$&') : escapePath(part)))
+    // Only *, ?, [ and ] are special. Braces, parentheses and a leading ! are characters of a name.
+    .map((part) => (isPattern(part) ? part.replace(/[(){}|+@]|^!/g, '\\$&') : escapePath(part)))
     .join('/');
   const files = await glob(rest, {
     cwd: folder,

@@ -10,7 +10,8 @@ export interface TargetSettings {
 
 /**
  * Returns rows [N, C] whose loss -sum(T * log p) equals PyTorch's `CrossEntropyLoss(weight, label_smoothing)` of the
- * batch. With y the label, w the class weights and e the smoothing, T[c] = ((1 - e) w[y] [c = y] + e / C w[c]) / (sum of w[y] over the batch).
+ * batch. With y the label, w the class weights and e the smoothing,
+ * T[c] = ((1 - e) * w[y] * (1 if c = y, else 0) + e / C * w[c]) / (sum of w[y] over the batch).
  */
 export function targetRows(
   labels: Int32Array,

@@ -36,7 +36,7 @@ export function identify(
   provider: string,
 ): IdentityWithConfig {
   const { arch, graphs, preprocessing } = artifacts.manifest;
-  // No graph holds the ranges of the crops and the probability of a flip.
+  // Hash the preprocessing, too: no graph holds the ranges of the crops or the probability of a flip.
   const hashes = createHash('sha256').update(JSON.stringify(preprocessing));
   for (const { sha256 } of Object.values(graphs)) hashes.update(sha256);
   return {

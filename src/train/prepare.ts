@@ -65,8 +65,8 @@ export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
     state.clear();
     if (setup.group.isMain) await writeDataFiles(new RunFolder(run.dir), inputs.data);
     reportStart(setup, inputs, run);
-    const report = await openReport(setup, inputs, run);
-    const reached = run;
+    const reached = liveResults(run);
+    const report = await openReport(setup, inputs, reached);
     return {
       group: setup.group,
       stop: inputs.stop,
@@ -83,7 +83,7 @@ export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
       emit,
       report,
       onEpochEnd: async (predictions) => {
-        await report?.epoch({ records: reached.history, best: reached.best }, predictions);
+        await report?.epoch(reached, predictions);
       },
       close: () => threads.close(),
     };
@@ -231,11 +231,31 @@ function reportStart(
   });
 }
 
+/** Results of a run as the report reads them. */
+interface RunResults {
+  readonly dir: string;
+  readonly records: TrainingRun['history'];
+  readonly best: TrainingRun['best'];
+}
+
+/** Returns the results as they are whenever the report reads them, so that its last page has the last record. */
+function liveResults(run: TrainingRun): RunResults {
+  return {
+    dir: run.dir,
+    get records() {
+      return run.history;
+    },
+    get best() {
+      return run.best;
+    },
+  };
+}
+
 /** Opens report.html on rank 0. */
 async function openReport(
   { group, platform, config, emit }: RunSetup,
   { artifacts, pool, data, device, identity }: Inputs,
-  run: TrainingRun,
+  reached: RunResults,
 ): Promise<RunReport | null> {
   const { RunReport } = await import('../report/run-report.js');
   if (!group.isMain) return null;
@@ -244,10 +264,18 @@ async function openReport(
   return new RunReport(
     {
       ...data,
-      ...{ dir: run.dir, artifacts, files: platform.files, pool, device: provider, epochs, seed },
+      ...{
+        dir: reached.dir,
+        artifacts,
+        files: platform.files,
+        pool,
+        device: provider,
+        epochs,
+        seed,
+      },
       settings: identity.config,
       warn: warner(emit),
     },
-    { records: run.history, best: run.best },
+    reached,
   );
 }

@@ -48,6 +48,8 @@ export async function trainEpoch(t: EpochParts): Promise<EpochMetrics> {
     }
     signal?.throwIfAborted();
   }
+  // A resumed run may have had no batch left, so that nothing was checked above.
+  signal?.throwIfAborted();
   const { seconds, dataWaitSeconds } = timer;
   return { meter: progress.meter, seconds, dataWaitSeconds };
 }

@@ -144,7 +144,8 @@ export class TrainingRun {
 
   #state(): TrainerState {
     const { epoch, globalStep, best, epochProgress, history } = this;
-    // The training record of an epoch whose validation is not done is made again from `partial`.
+    // Leave out the training record of an epoch whose validation is not done: a resumed run writes it again from
+    // `partial`.
     const records = history.filter((record) => record.epoch <= epoch);
     const { partial } = epochProgress;
     return { ...this.#options.identity, epoch, step: globalStep, partial, best, records };

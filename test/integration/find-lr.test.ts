@@ -89,7 +89,8 @@ describe('findLr', () => {
   });
 
   test.each([
-    [{ minLr: 0 }, 'expected minLr to be a number above 0, got 0'],
+    [{ minLr: 2000 }, 'expected minLr to be a number above 0, at most 1000, got 2000'],
+    [{ minLr: 0 }, 'expected minLr to be a number above 0, at most 1000, got 0'],
     [{ minLr: 0.1, maxLr: 0.1 }, 'expected maxLr to be a number above minLr (0.1), at most 1000'],
     [{ steps: 5 }, 'expected steps to be a whole number from 10 to 10000, got 5'],
     [{ batchSize: 0 }, 'expected batchSize to be'],
@@ -171,7 +172,7 @@ describe('the command', () => {
 
   test.each([
     [['--lr', '0.1'], 2, 'expected a flag of "find-lr", got --lr'],
-    [['--min-lr', 'low'], 2, 'expected --min-lr to be a number above 0, got "low"'],
+    [['--min-lr', 'low'], 2, 'expected --min-lr to be a number above 0, at most 1000, got "low"'],
     [['--max-lr', '1e-9'], 2, 'expected --max-lr to be a number above --min-lr (0.000001)'],
     [['--steps', '2.5'], 2, 'expected --steps to be a whole number from 10 to 10000, got 2.5'],
     [['--out', ''], 2, 'expected --out to be a file name'],

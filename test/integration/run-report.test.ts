@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { classScores, confusionMatrix } from '../../src/metrics/confusion-matrix.js';
-import { DatasetError } from '../../src/common/errors.js';
+import { DatasetError, InterruptedError } from '../../src/common/errors.js';
 import type { PhaseRecord } from '../../src/common/events.js';
 import { train, type TrainResult } from '../../src/index.js';
 import { loadPredictions } from '../../src/platform/node/defaults.js';
@@ -76,6 +76,29 @@ describe('the report of a run', () => {
       const hits = confusionMatrix(saved).reduce((sum, row, i) => sum + (row[i] ?? 0), 0);
       expect(hits / 9).toBe(record?.accuracy);
     }
+  });
+
+  test('stopped in a validation, its last page has the training before it', async () => {
+    const out = path.join(dir, 'stopped');
+    const stop = new AbortController();
+    const stopped = train({
+      ...{ artifacts: TINY, trainDataset: new Colours(8, CLASSES, 1), out, epochs: 2 },
+      ...{ valDataset: new Colours(9, CLASSES, 2), signal: stop.signal },
+      ...({ weights: 'random', device: 'cpu', threads: 1, workers: 1 } as const),
+      onEvent: (event) => {
+        if (event.type === 'step' && event.phase === 'val' && event.epoch === 2) stop.abort();
+      },
+    });
+    await expect(stopped).rejects.toBeInstanceOf(InterruptedError);
+    const page = await readFile(path.join(out, 'report.html'), 'utf8');
+    const [, embedded = ''] = /<script[^>]* id="metrics"[^>]*>([^<]*)</.exec(page) ?? [];
+    const kept = JSON.parse(embedded) as PhaseRecord[];
+    expect(kept.map(({ epoch, phase }) => [epoch, phase])).toEqual([
+      [1, 'train'],
+      [1, 'val'],
+      [2, 'train'],
+    ]);
+    expect(page.includes('>stopped</span>')).toBe(true);
   });
 
   test('a page that cannot be written, or a sample that cannot be read, does not end a run', async () => {

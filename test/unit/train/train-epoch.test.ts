@@ -198,6 +198,20 @@ describe('an epoch of a run', () => {
     expect(run.epochProgress.batch).toBe(1);
   });
 
+  test('asked to stop with no batch left, it does not go on to the validation', async () => {
+    const stop = new AbortController();
+    stop.abort('enough');
+    const session = new FakeSession([]);
+    const parts = epochParts({
+      session,
+      batches: stream(),
+      run: runAfter({}),
+      signal: stop.signal,
+    });
+    await expect(trainEpoch(parts)).rejects.toBe('enough');
+    expect(session.chunks).toEqual([]);
+  });
+
   test('takes no step whose data come after it was asked to stop', async () => {
     const stop = new AbortController();
     const session = new FakeSession([1, 1]);
