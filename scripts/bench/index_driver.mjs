@@ -28,9 +28,9 @@ const folder = await ImageFolder.open(path.join(process.argv[2] ?? '', 'train'))
 const found = { files: folder.length, index: since(start) };
 found.indexBytes = process.memoryUsage.rss() - before;
 start = performance.now();
-const { known } = await checkImages(folder, pool);
+const { cached } = await checkImages(folder, pool);
 found.check = since(start);
 found.checkBytes = process.memoryUsage.rss() - before;
-found.known = known;
+found.known = cached;
 await pool.close();
 process.stdout.write(`${JSON.stringify(found)}\n`);
