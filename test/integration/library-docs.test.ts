@@ -1,6 +1,6 @@
 /** The code of docs/library.md, type-checked against the package's types and run in order, on the tiny network. */
 
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import {
   mkdirSync,
   mkdtempSync,
@@ -14,11 +14,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ROOT, SAMPLES, TINY } from '../support/paths.js';
+import { typeCheck } from '../support/type-check.js';
 
 const text = readFileSync(path.join(ROOT, 'docs', 'library.md'), 'utf8');
 const blocks = [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code ?? '');
 
-/** What the test needs beside the code of the document: a network that learns in seconds, and runs on any machine. */
+/** Options added to the document's code: a network that learns in seconds and runs on any machine. */
 const SETTINGS = "artifacts: 'tiny', weights: 'random', device: 'cpu', workers: 1, ";
 const REPLACED: readonly (readonly [RegExp, string])[] = [
   [/(train|findLr)\(\{/g, `$1({ ${SETTINGS}`],
@@ -67,12 +68,7 @@ test('every exported function and class has code', async () => {
 });
 
 test('the code has no type errors', () => {
-  const compiler = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-  const { status, stdout } = spawnSync(process.execPath, [compiler], {
-    cwd: project,
-    encoding: 'utf8',
-  });
-  expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+  expect(typeCheck(project)).toEqual({ status: 0, stdout: '' });
 });
 
 test('the code runs', () => {
