@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torchvision  # type: ignore[import-untyped]
 
+from scripts.bench.against import against
 from scripts.bench.growth import growth, node_packages, python_packages
 from scripts.bench.job_data import COUNTS, make_job_data
 from scripts.bench.measure import (
@@ -242,11 +243,18 @@ def main() -> int:
     parser.add_argument(
         "--profile", action="store_true", help="the ten costliest operators of a step, printed only"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="FOLDER", help="compare with another built checkout"
+    )
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     compile_typescript()
     if options.profile:
         print("\n".join(profile(4, options.threads)))
+        return 0
+    if options.against is not None:
+        for line in against(options.against.resolve(), options.threads, rounds):
+            print(line, flush=True)
         return 0
     measured: list[str] = []
     for line in measure(options.threads, rounds):
