@@ -9,7 +9,7 @@ import { decodeProblem } from '../images/decode.js';
 import type { BadImage } from '../common/errors.js';
 import { InspectionCache, type FileStamp } from './inspection-cache.js';
 import type { LoaderPool } from '../images/worker-pool.js';
-import type { Inspection } from '../images/worker-messages.js';
+import { badImage, type Inspection } from '../images/worker-messages.js';
 
 /** Images that a worker thread checks before it replies. */
 const FILES_PER_TASK = 4;
@@ -58,7 +58,7 @@ export async function checkImages(
     for (const [k, file] of some.entries()) {
       const stamp = stamps[k];
       const cached = typeof stamp === 'object' ? store.get(file, stamp) : null;
-      if (typeof stamp === 'string') found.set(file, { sha256: null, problem: stamp });
+      if (typeof stamp === 'string') found.set(file, badImage(null, stamp));
       else if (cached !== null) {
         found.set(file, cached);
         cachedCount++;
@@ -80,7 +80,7 @@ export async function checkImages(
   const hashes = new Map<string, string>();
   const bad: BadImage[] = [];
   for (const file of files) {
-    const { sha256, problem } = found.get(file) ?? { sha256: null, problem: 'nothing' };
+    const { sha256, problem } = found.get(file) ?? badImage(null, 'nothing');
     if (sha256 !== null && problem === null) hashes.set(file, sha256);
     else bad.push({ path: file, reason: problem ?? 'unreadable' });
   }

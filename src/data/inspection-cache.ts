@@ -10,7 +10,7 @@ import type { Inspection } from '../images/worker-messages.js';
 import { cacheFolder } from '../common/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
-const CHECK_VERSION = 1;
+const CHECK_VERSION = 2;
 
 /** A file's size in bytes and its modification time in nanoseconds. */
 export interface FileStamp {
@@ -18,7 +18,7 @@ export interface FileStamp {
   readonly mtimeNs: bigint;
 }
 
-type Entry = readonly [size: string, mtimeNs: string, sha256: string, problem: string | null];
+type Entry = readonly [size: string, mtimeNs: string, inspection: Inspection];
 
 /** Cache of the images of one folder: a file in the user's cache folder. */
 export class InspectionCache {
@@ -46,15 +46,15 @@ export class InspectionCache {
   get(file: string, { size, mtimeNs }: FileStamp): Inspection | null {
     const entry = this.#entries.get(this.#key(file));
     if (entry?.[0] !== size.toString() || entry[1] !== mtimeNs.toString()) return null;
-    return { sha256: entry[2], problem: entry[3] };
+    return entry[2];
   }
 
   /** Stores the result of a file. */
-  set(file: string, { size, mtimeNs }: FileStamp, { sha256, problem }: Inspection): void {
+  set(file: string, { size, mtimeNs }: FileStamp, inspection: Inspection): void {
     // Do not cache read errors: they may disappear without a change of size or mtime.
-    if (sha256 === null) return;
+    if (inspection.sha256 === null) return;
     this.#changed = true;
-    this.#entries.set(this.#key(file), [size.toString(), mtimeNs.toString(), sha256, problem]);
+    this.#entries.set(this.#key(file), [size.toString(), mtimeNs.toString(), inspection]);
   }
 
   /**
@@ -99,8 +99,14 @@ function parse(text: string, dir: string): [string, Entry][] {
 }
 
 function isEntry(value: unknown): value is Entry {
-  if (!Array.isArray(value) || value.length !== 4) return false;
-  const [size, time, sha256, problem] = value as unknown[];
-  const texts = [size, time, sha256].every((item) => typeof item === 'string');
-  return texts && (problem === null || typeof problem === 'string');
+  if (!Array.isArray(value) || value.length !== 3) return false;
+  const [size, time, inspection] = value as unknown[];
+  if (typeof size !== 'string' || typeof time !== 'string') return false;
+  if (typeof inspection !== 'object' || inspection === null) return false;
+  const { sha256, problem, orientation, singleColour } = inspection as Record<string, unknown>;
+  return (
+    typeof sha256 === 'string' &&
+    [problem, singleColour].every((text) => text === null || typeof text === 'string') &&
+    (orientation === null || typeof orientation === 'number')
+  );
 }

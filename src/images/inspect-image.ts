@@ -1,8 +1,9 @@
 /** Checks one image file: can it be read and decoded to its end? */
 
-import type { ImageDecoder, Platform } from '../platform/platform.js';
-import { decodeProblem } from './decode.js';
-import type { Inspection } from './worker-messages.js';
+import type { ImageDecoder, Platform, RgbImage } from '../platform/platform.js';
+import { decodeProblem, imageFormat } from './decode.js';
+import { exifOrientation } from './orientation.js';
+import { badImage, type Inspection } from './worker-messages.js';
 
 /** The host's parts that a loader thread needs. */
 export type ImageHost = Pick<Platform, 'files' | 'sha256'> & { readonly decoder: ImageDecoder };
@@ -16,15 +17,26 @@ export async function inspectImage(
   try {
     bytes = await files.read(file);
   } catch (cause) {
-    return { sha256: null, problem: decodeProblem(cause) };
+    return badImage(null, decodeProblem(cause));
   }
   const hash = sha256();
   hash.update(bytes);
   const digest = hash.digest();
   try {
-    await decoder.decode(bytes, file);
-    return { sha256: digest, problem: null };
+    const image = await decoder.decode(bytes, file);
+    return {
+      sha256: digest,
+      problem: null,
+      orientation: exifOrientation(bytes),
+      singleColour: isSingleColour(image) ? imageFormat(bytes).toUpperCase() : null,
+    };
   } catch (error) {
-    return { sha256: digest, problem: decodeProblem(error instanceof Error ? error.cause : error) };
+    return badImage(digest, decodeProblem(error instanceof Error ? error.cause : error));
   }
+}
+
+function isSingleColour({ data }: RgbImage): boolean {
+  // Almost every image differs within the first few pixels, so this costs nothing.
+  for (let at = 3; at < data.length; at++) if (data[at] !== data[at - 3]) return false;
+  return true;
 }

@@ -52,6 +52,15 @@ export interface Inspection {
   readonly sha256: string | null;
   /** Why the image cannot be used; null for a good image. */
   readonly problem: string | null;
+  /** EXIF orientation, 1 to 8; null if the file has none. */
+  readonly orientation: number | null;
+  /** Kind of file, such as `JPEG`, if all of its decoded pixels have one colour; otherwise null. */
+  readonly singleColour: string | null;
+}
+
+/** Facts about an image that cannot be used. */
+export function badImage(sha256: string | null, problem: string): Inspection {
+  return { sha256, problem, orientation: null, singleColour: null };
 }
 
 /** `load` is answered with a {@link LoadedTask}, `inspect` with an {@link Inspection} per file. */
