@@ -14,6 +14,7 @@ import { CheckpointFolder } from './checkpoint-folder.js';
 import type { TrainOptions } from '../config/train-options.js';
 import { ConfigError, WeightsError } from '../common/errors.js';
 import type { State } from '../common/tensor.js';
+import type { ExifUse } from '../platform/platform.js';
 
 /** A checkpoint to go on from. */
 export interface ResumePoint {
@@ -139,6 +140,11 @@ export async function openRunArtifacts(
 /** Returns the settings that a checkpoint stores; empty if it stores none. */
 export function settingsOf({ config }: TrainerState): StoredSettings {
   return typeof config === 'object' && config !== null ? config : {};
+}
+
+/** Returns the use of the EXIF orientation that a run was trained with. Runs of versions without a choice ignored it. */
+export function exifOf(run: TrainerState): ExifUse {
+  return settingsOf(run).exif === 'apply' ? 'apply' : 'ignore';
 }
 
 /**

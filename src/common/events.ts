@@ -6,6 +6,7 @@
  * shares between 0 and 1.
  */
 
+import type { ExifUse } from '../platform/platform.js';
 import type { BadImage } from './errors.js';
 
 /** One pass over the training or the validation images: a line of metrics.jsonl. */
@@ -103,6 +104,14 @@ export interface PreflightEvent {
   readonly total: number;
 }
 
+/** Images of the data folders that carry an EXIF orientation other than 1; TIFF files, which are always turned, not. */
+export interface OrientedImages {
+  /** Number of these images. */
+  readonly images: number;
+  /** Value of the setting `exif`: whether their orientation is ignored or applied. */
+  readonly use: ExifUse;
+}
+
 /** Every image has been checked. */
 export interface CheckedEvent {
   readonly type: 'checked';
@@ -116,6 +125,8 @@ export interface CheckedEvent {
   readonly known: number;
   /** Broken images that training leaves out. */
   readonly skipped: readonly BadImage[];
+  /** Orientations that were found, and their use. */
+  readonly exif: OrientedImages;
 }
 
 /** A problem that the user should know of and that does not stop the run. */

@@ -3,6 +3,7 @@
  * `train` and `find-lr`, their help and docs/cli.md are derived from it. To add a setting, add an entry.
  */
 
+import type { ExifUse } from '../platform/platform.js';
 import {
   boolean,
   choice,
@@ -36,7 +37,7 @@ export interface Attributes {
   readonly local?: true;
 }
 
-/** The order of the entries is the order of the keys in config.json. */
+/** The order of the entries is the order of the keys in config.json; a new entry is the last. */
 export const SETTINGS = {
   /** Initial weights: `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file. */
   weights: wordOrFile(['imagenet', 'random'], 'imagenet', {
@@ -223,6 +224,17 @@ export const SETTINGS = {
     note: 'skip leaves them out and lists them',
     docs: 'if an image is found broken before the first step: `stop`, or `skip`: leave it out and list it in the run folder',
     resume: 'free',
+    findLr: true,
+  }),
+  /**
+   * Use of the EXIF orientation of an image: `ignore`, as torchvision does, or `apply`, which turns and mirrors the
+   * pixels as Pillow's `ImageOps.exif_transpose`. Evaluation, prediction and the exported model follow it.
+   */
+  exif: choice(['ignore', 'apply'] satisfies readonly ExifUse[], 'ignore', {
+    value: 'E',
+    help: 'use of the EXIF orientation that phones and cameras write',
+    note: 'apply turns the image',
+    docs: "use of the EXIF orientation that phones and cameras write: `ignore`, as torchvision does, or `apply`: turn the image, as Pillow's `ImageOps.exif_transpose`; kept in the run and in exported models ([data.md](data.md#exif-orientation))",
     findLr: true,
   }),
 } satisfies Readonly<Record<string, Option & Attributes>>;

@@ -33,6 +33,8 @@ export interface CheckedImages {
   readonly bad: readonly BadImage[];
   /** Number of images whose result an earlier check had cached. */
   readonly cached: number;
+  /** Number of good images with an EXIF orientation other than 1 that the setting `exif` decides on. */
+  readonly oriented: number;
 }
 
 interface Pending {
@@ -79,12 +81,17 @@ export async function checkImages(
   }
   const hashes = new Map<string, string>();
   const bad: BadImage[] = [];
+  let oriented = 0;
   for (const file of files) {
-    const { sha256, problem } = found.get(file) ?? badImage(null, 'nothing');
-    if (sha256 !== null && problem === null) hashes.set(file, sha256);
-    else bad.push({ path: file, reason: problem ?? 'unreadable' });
+    const { sha256, problem, orientation } = found.get(file) ?? badImage(null, 'nothing');
+    if (sha256 === null || problem !== null) {
+      bad.push({ path: file, reason: problem ?? 'unreadable' });
+      continue;
+    }
+    hashes.set(file, sha256);
+    if ((orientation ?? 1) !== 1) oriented++;
   }
-  return { hashes, bad, cached: cachedCount };
+  return { hashes, bad, cached: cachedCount, oriented };
 }
 
 /** Returns the size and time of a file, or why it cannot be an image. A pipe is refused because reading it may never end. */

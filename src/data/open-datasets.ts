@@ -6,8 +6,9 @@ import { isFolder } from '../common/paths.js';
 import { ImageFolder } from './image-folder.js';
 import type { DataFile, Dataset } from './dataset.js';
 import { BadImagesError, DatasetError, type BadImage } from '../common/errors.js';
-import type { CheckedEvent, TrainEvent } from '../common/events.js';
+import type { CheckedEvent, OrientedImages, TrainEvent } from '../common/events.js';
 import type { LoaderPool } from '../images/worker-pool.js';
+import type { ExifUse } from '../platform/platform.js';
 import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
 import { resolveClassWeights } from './class-weights.js';
@@ -30,6 +31,8 @@ export interface DataOptions {
   readonly onBadImage: 'stop' | 'skip';
   /** `none`, `auto` or a JSON file; see {@link resolveClassWeights}. */
   readonly classWeights: string;
+  /** Use of the EXIF orientation of the images. */
+  readonly exif: ExifUse;
   /** Ends the check of the images when it aborts. */
   readonly signal?: AbortSignal;
 }
@@ -41,6 +44,7 @@ export interface RunData extends FingerprintedData {
   readonly fingerprint: string;
   /** Broken images that are left out. */
   readonly skipped: readonly BadImage[];
+  readonly exif: OrientedImages;
 }
 
 /**
@@ -110,18 +114,19 @@ interface CheckedData {
   readonly val: Dataset;
   readonly files: DataFile[];
   readonly skipped: BadImage[];
+  readonly exif: OrientedImages;
 }
 
 /** Checks the images of both folders. Returns the sets without broken images, unless these end the run. */
 async function checkFolders(
   sets: Readonly<Record<Split, Dataset>>,
-  { onBadImage, signal }: DataOptions,
+  { onBadImage, signal, exif: use }: DataOptions,
   { pool, emit }: { readonly pool: LoaderPool; readonly emit: (event: TrainEvent) => void },
 ): Promise<CheckedData> {
   const kept = { ...sets };
   const files: DataFile[] = [];
   const skipped: BadImage[] = [];
-  let cached = 0;
+  let [cached, oriented] = [0, 0];
   const folders = (['train', 'val'] as const).flatMap((split) => {
     const folder = sets[split];
     return folder instanceof ImageFolder ? [{ split, folder }] : [];
@@ -136,6 +141,7 @@ async function checkFolders(
     const result = await checkImages(folder, pool, { onProgress, signal });
     before += folder.length;
     cached += result.cached;
+    oriented += result.oriented;
     skipped.push(...result.bad);
     for (const [file, sha256] of result.hashes) {
       const name = path.join(split, path.relative(folder.dir, file));
@@ -144,13 +150,25 @@ async function checkFolders(
     kept[split] = folder.without(new Set(result.bad.map((image) => image.path)));
   }
   if (skipped.length > 0 && onBadImage === 'stop') throw new BadImagesError(skipped);
+  const exif = { images: oriented, use };
   if (folders.length > 0) {
     const classes = imagesPerClass(kept);
-    emit({ type: 'checked', classes, known: cached, skipped });
+    emit({ type: 'checked', classes, known: cached, skipped, exif });
     checkNotEmpty(kept, classes);
   }
-  for (const message of duplicateWarnings(files)) emit({ type: 'warning', message });
-  return { ...kept, files, skipped };
+  const warnings = [...ignoredOrientations(exif, files.length), ...duplicateWarnings(files)];
+  for (const message of warnings) emit({ type: 'warning', message });
+  return { ...kept, files, skipped, exif };
+}
+
+/** Says that images are seen lying on their side, unless they are turned or there are none. */
+function ignoredOrientations({ images, use }: OrientedImages, total: number): string[] {
+  if (use === 'apply' || images === 0) return [];
+  const have = images === 1 ? 'has' : 'have';
+  return [
+    `${images} of ${total} images ${have} an EXIF orientation, which is ignored as torchvision does; ` +
+      `--exif apply turns ${images === 1 ? 'it' : 'them'}`,
+  ];
 }
 
 /** Returns the number of images of each class; 0 for those of data sets in code. */

@@ -2,6 +2,7 @@
 
 import { toBinary } from '@bufbuild/protobuf';
 import { openRunWeights, type RunWeights } from '../checkpoint/load-run.js';
+import { exifOf } from '../checkpoint/resume-point.js';
 import { TrainingError } from '../common/errors.js';
 import { formatShare } from '../common/format.js';
 import {
@@ -12,7 +13,7 @@ import {
 import { type Naming, Validator } from '../config/validator.js';
 import { buildInferenceModel, parseModel } from '../onnx/inference-model.js';
 import { ModelProtoSchema } from '../onnx/onnx_pb.js';
-import type { Platform } from '../platform/platform.js';
+import type { ExifUse, Platform } from '../platform/platform.js';
 import { findValidation } from './find-validation.js';
 import { modelMetadata } from './model-metadata.js';
 import { compareWithEvaluation, verifyExport, type Replay } from './verify-export.js';
@@ -29,6 +30,8 @@ export interface ExportResult {
   readonly bytes: number;
   /** Names of the classes, in the order of the output. */
   readonly classes: readonly string[];
+  /** Use of the EXIF orientation that the network was trained with. */
+  readonly exif: ExifUse;
   /** Largest difference of a logit from the evaluation graph's on random images, before compression. */
   readonly maxDifference: number;
   /** The file on the validation images; null if they are not there. */
@@ -55,7 +58,8 @@ export async function exportInference(
   checkReplay(replay, resolved, naming);
   await platform.files.write(resolved.out, model);
   const { classes } = source.run;
-  return { file: resolved.out, bytes: model.byteLength, classes, maxDifference, replay };
+  const exif = exifOf(source.run);
+  return { file: resolved.out, bytes: model.byteLength, classes, exif, maxDifference, replay };
 }
 
 interface BuiltModel {

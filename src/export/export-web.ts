@@ -25,6 +25,7 @@ export async function exportWebPage(
   const form = { rawImages: true, probabilities: true } as const;
   const result = await exportInference({ ...options, ...form, out }, naming, platform);
   const title = path.basename(path.resolve(options.run));
-  await writeWebPage(dir, { title, classes: result.classes }, platform.files);
+  const { classes, exif } = result;
+  await writeWebPage(dir, { title, classes, exif }, platform.files);
   return result;
 }

@@ -1,6 +1,7 @@
 /** The metadata of an exported model. */
 
 import type { RunWeights } from '../checkpoint/load-run.js';
+import { exifOf } from '../checkpoint/resume-point.js';
 import { producer } from '../common/package-info.js';
 import type { ResolvedExportOptions } from '../config/export-options.js';
 import { TRAIN_OPTIONS } from '../config/train-options.js';
@@ -18,6 +19,7 @@ export function modelMetadata(
   return {
     epoch: String(run.epoch),
     ...(run.best === null ? {} : { validation: JSON.stringify(run.best) }),
+    exif: exifOf(run),
     input_format: options.rawImages ? 'uint8 HWC RGB' : 'float32 NCHW RGB normalised',
     output_format: options.probabilities ? 'probabilities' : 'logits',
     weights_format: options.compression ?? 'fp32',

@@ -4,7 +4,7 @@ import { copyFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
-import type { Files } from '../platform/platform.js';
+import type { ExifUse, Files } from '../platform/platform.js';
 import { html, jsonScript, Html } from '../common/html.js';
 import { packageText } from '../common/package-info.js';
 
@@ -15,11 +15,13 @@ const RUNTIME_FILES = [
   'ort-wasm-simd-threaded.wasm',
 ] as const;
 
-/** Texts of the page. */
+/** Texts and settings of the page. */
 export interface WebPage {
   readonly title: string;
   /** Names of the classes, in the order of the model's output. */
   readonly classes: readonly string[];
+  /** Whether the page turns an image by its EXIF orientation, as the network was trained. */
+  readonly exif: ExifUse;
 }
 
 /** Name of the model that the page loads: input `image` uint8 [H, W, 3], output `probabilities` [1, C]. */
@@ -59,7 +61,7 @@ function embedded(name: string): Html {
 }
 
 /** Returns the page's HTML. */
-export function renderWebPage({ title, classes }: WebPage): string {
+export function renderWebPage({ title, classes, exif }: WebPage): string {
   const names = classes.slice(0, 12).join(', ') + (classes.length > 12 ? ', …' : '');
   return html`<!doctype html>
 <html lang="en">
@@ -85,6 +87,7 @@ ${embedded('page.css')}</style>
 <ol id="classes"></ol>
 </main>
 ${jsonScript('names', classes)}
+${jsonScript('settings', { exif })}
 <script type="module">
 ${embedded('page.js')}</script>
 </body>

@@ -2,9 +2,10 @@
  * The rules that every image decoder follows: which files are images, and which RGB pixels they give.
  *
  * The pixels are those that torchvision's ImageFolder sees, which is Pillow's `Image.open(file).convert('RGB')`.
- * So the orientation in EXIF and colour profiles are ignored, alpha is dropped and not blended, gray and palettes
- * become RGB, CMYK takes Pillow's plain formula, and an animation gives its first frame. The pixels are exactly
- * Pillow's, with these exceptions:
+ * So colour profiles are ignored, alpha is dropped and not blended, gray and palettes become RGB, CMYK takes Pillow's
+ * plain formula, and an animation gives its first frame. The orientation in EXIF is ignored unless the setting `exif`
+ * says otherwise, except in TIFF files, which Pillow turns whenever it reads them. The pixels are exactly Pillow's,
+ * with these exceptions:
  *
  * - 16-bit gray: the high byte, as for 16-bit colour. Pillow cuts every level above 255 to 255, which
  *   makes most such images white.

@@ -78,7 +78,7 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
   #decode(item: LoaderItem | undefined): Promise<RgbImage | SharedImage | null> {
     if (!item) return Promise.resolve(null);
     if (isShared(item.image)) return Promise.resolve(item.image);
-    const decoded = this.host.decoder.decode(item.image, item.name);
+    const decoded = this.host.decoder.decode(item.image, item.name, this.setup.exif);
     // Whoever awaits it gets the error; if an earlier image fails, nobody awaits it.
     decoded.catch(() => undefined);
     return decoded;

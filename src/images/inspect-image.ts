@@ -2,7 +2,7 @@
 
 import type { ImageDecoder, Platform, RgbImage } from '../platform/platform.js';
 import { decodeProblem, imageFormat } from './decode.js';
-import { exifOrientation } from './orientation.js';
+import { optionalOrientation } from './orientation.js';
 import { badImage, type Inspection } from './worker-messages.js';
 
 /** The host's parts that a loader thread needs. */
@@ -24,11 +24,12 @@ export async function inspectImage(
   const digest = hash.digest();
   try {
     const image = await decoder.decode(bytes, file);
+    const format = imageFormat(bytes);
     return {
       sha256: digest,
       problem: null,
-      orientation: exifOrientation(bytes),
-      singleColour: isSingleColour(image) ? imageFormat(bytes).toUpperCase() : null,
+      orientation: optionalOrientation(bytes, format),
+      singleColour: isSingleColour(image) ? format.toUpperCase() : null,
     };
   } catch (error) {
     return badImage(digest, decodeProblem(error instanceof Error ? error.cause : error));

@@ -1,16 +1,37 @@
-/** Finds the orientation that a camera wrote into an image file. The decoder ignores it, as torchvision does. */
+/** Finds the orientation that a camera wrote into an image file, and says when a decoder applies it. */
 
+import type { ExifUse } from '../platform/platform.js';
+import { avifOrientation } from './avif-orientation.js';
+import type { ImageFormat } from './decode.js';
 import { readTiffTags } from './tiff-tags.js';
 
 const TAG_ORIENTATION = 0x0112;
 
 /**
- * Reads the EXIF orientation of a JPEG, PNG, WebP, TIFF or BigTIFF file.
+ * Returns the orientation that a decoder applies to the pixels as they are stored, for {@link orient}.
+ *
+ * Pillow turns a TIFF file whenever it reads one, so torchvision sees it turned and so does training, whatever the
+ * setting.
+ */
+export function decodedOrientation(bytes: Uint8Array, format: ImageFormat, exif: ExifUse): number {
+  const isApplied = exif === 'apply' || format === 'tiff';
+  return (isApplied ? exifOrientation(bytes) : null) ?? 1;
+}
+
+/** Returns the orientation that `exif` decides on: null for a TIFF file, which is always turned. */
+export function optionalOrientation(bytes: Uint8Array, format: ImageFormat): number | null {
+  return format === 'tiff' ? null : exifOrientation(bytes);
+}
+
+/**
+ * Reads the EXIF orientation of a JPEG, PNG, WebP, TIFF or BigTIFF file; or that of an AVIF file, which has the same
+ * numbers but another place. An orientation in XMP alone is not found.
  *
  * @param bytes the whole file.
  * @returns 1 to 8; 1 is upright. Null if the file has none, or a number outside this range.
  */
 export function exifOrientation(bytes: Uint8Array): number | null {
+  if (text(bytes, 4, 4) === 'ftyp') return avifOrientation(bytes);
   const block = findExif(bytes);
   const value = block && readTiffTags(block)?.get(TAG_ORIENTATION)?.[0];
   return value && value >= 1 && value <= 8 ? value : null;

@@ -1,5 +1,6 @@
 /** Messages between a `LoaderPool` and the `ImageServer`s in its threads. */
 
+import type { ExifUse } from '../platform/platform.js';
 import type { SharedImage } from './image-cache.js';
 import type { CropRanges } from './transforms.js';
 
@@ -14,6 +15,8 @@ export interface LoaderSetup {
   readonly inputSize: number;
   readonly crop: CropRanges;
   readonly flipProbability: number;
+  /** Use of the EXIF orientation of every image. */
+  readonly exif: ExifUse;
 }
 
 /** One image of a batch. */
@@ -52,7 +55,7 @@ export interface Inspection {
   readonly sha256: string | null;
   /** Why the image cannot be used; null for a good image. */
   readonly problem: string | null;
-  /** EXIF orientation, 1 to 8; null if the file has none. */
+  /** EXIF orientation that the setting `exif` decides on, 1 to 8; null if the file has none, or is always turned. */
   readonly orientation: number | null;
   /** Kind of file, such as `JPEG`, if all of its decoded pixels have one colour; otherwise null. */
   readonly singleColour: string | null;

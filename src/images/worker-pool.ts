@@ -3,7 +3,7 @@
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { ConfigError } from '../common/errors.js';
 import { WorkerClient } from '../common/worker-client.js';
-import type { ImageBackend } from '../platform/platform.js';
+import type { ExifUse, ImageBackend, ImageDecoder, RgbImage } from '../platform/platform.js';
 import type {
   Inspection,
   LoadedTask,
@@ -18,6 +18,8 @@ export interface LoaderPoolOptions {
   readonly images: ImageBackend;
   /** Number of worker threads, at least 1; default 4. */
   readonly workers?: number;
+  /** Use of the EXIF orientation of every image; default `ignore`. */
+  readonly exif?: ExifUse;
 }
 
 /** One request and its caller. */
@@ -42,22 +44,21 @@ const STARTED_AT_ONCE = 2;
  * that has work keeps the process alive; an idle one does not. Before `process.exit`, close the pool: a thread
  * that is inside the runtime then would abort the process.
  */
-export class LoaderPool {
+export class LoaderPool implements ImageDecoder {
   readonly workers: number;
-  /** Decodes images in this thread. */
-  readonly images: ImageBackend;
+  readonly #images: ImageBackend;
   readonly #setup: LoaderSetup;
   readonly #threads: Client[] = [];
   readonly #running = new Set<Job>();
   #queue: Job[] = [];
   #failure: Error | null = null;
 
-  constructor({ artifacts, images, workers = 4 }: LoaderPoolOptions) {
+  constructor({ artifacts, images, workers = 4, exif = 'ignore' }: LoaderPoolOptions) {
     if (!Number.isInteger(workers) || workers < 1) {
       throw new ConfigError(`expected a number of workers of at least 1, got ${workers}`);
     }
     this.workers = workers;
-    this.images = images;
+    this.#images = images;
     const { preprocessing } = artifacts.manifest;
     this.#setup = {
       graphs: {
@@ -67,18 +68,24 @@ export class LoaderPool {
       inputSize: preprocessing.inputSize,
       crop: { scale: preprocessing.cropScale, ratio: preprocessing.cropRatio },
       flipProbability: preprocessing.flipProbability,
+      exif,
     };
     for (let i = 0; i < Math.min(workers, STARTED_AT_ONCE); i++) this.#start();
   }
 
   #start(): Client {
-    const thread = this.images.startThread(this.#setup);
+    const thread = this.#images.startThread(this.#setup);
     const client: Client = new WorkerClient(thread, 'a loader thread', 'while-pending');
     void client.ended.then((reason) => {
       this.#fail(reason);
     });
     this.#threads.push(client);
     return client;
+  }
+
+  /** Decodes an image in this thread, to the pixels that the worker threads see. */
+  decode(image: string | Uint8Array, name?: string): Promise<RgbImage> {
+    return this.#images.decode(image, name, this.#setup.exif);
   }
 
   /** Runs a task on one of the threads; resolves to its filled buffer and the images to keep. */

@@ -58,7 +58,8 @@ export class Classifier {
     this.#session = session;
     this.#runtime = runtime;
     this.#decoder = images;
-    this.#pool = artifacts === null ? null : new LoaderPool({ artifacts, images, workers });
+    const { exif } = model;
+    this.#pool = artifacts === null ? null : new LoaderPool({ artifacts, images, workers, exif });
     this.#ahead = 2 * workers;
   }
 
@@ -138,7 +139,7 @@ export class Classifier {
   }
 
   async #raw({ image, name }: InputImage): Promise<Parameters<OrtWorker['run']>[1]> {
-    const { data, width, height } = await this.#decoder.decode(image, name);
+    const { data, width, height } = await this.#decoder.decode(image, name, this.model.exif);
     return { image: { dtype: 'uint8', shape: [height, width, 3], data } };
   }
 }

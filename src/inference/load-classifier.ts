@@ -2,6 +2,7 @@
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import { openRunWeights } from '../checkpoint/load-run.js';
+import { exifOf } from '../checkpoint/resume-point.js';
 import type { ResolvedSource } from '../config/classifier-options.js';
 import { buildInferenceModel } from '../onnx/inference-model.js';
 import type { Platform } from '../platform/platform.js';
@@ -27,6 +28,8 @@ export async function loadClassifier(
     return Classifier.open(file.bytes, artifacts, options);
   }
   const { artifacts, state, run } = await openRunWeights({ ...from, artifacts: dir }, platform);
-  const bytes = await buildInferenceModel(artifacts, state, { classes: run.classes });
+  const properties = { exif: exifOf(run) };
+  const metadata = { classes: run.classes, properties };
+  const bytes = await buildInferenceModel(artifacts, state, metadata);
   return Classifier.open(bytes, artifacts, options);
 }

@@ -4,7 +4,7 @@ import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import { ArtifactError, ConfigError, WeightsError } from '../common/errors.js';
 import { parseJson, sameJson } from '../common/json.js';
 import { parseModel } from '../onnx/inference-model.js';
-import { FileError, type Files, type Platform } from '../platform/platform.js';
+import { FileError, type ExifUse, type Files, type Platform } from '../platform/platform.js';
 
 /** A model file, and what its metadata say about it. */
 export interface ModelFile {
@@ -14,6 +14,8 @@ export interface ModelFile {
   readonly classes: readonly string[];
   /** Settings of the preprocessing, as in the manifest. */
   readonly preprocessing: unknown;
+  /** Use of the EXIF orientation that the network was trained with; `ignore` in files of earlier versions. */
+  readonly exif: ExifUse;
   /** `image`: a decoded image of any size. `input`: normalised pixels. */
   readonly input: 'image' | 'input';
   readonly output: 'logits' | 'probabilities';
@@ -60,8 +62,10 @@ export function describeModel(file: string, bytes: Uint8Array): ModelFile {
   if (output !== 'logits' && output !== 'probabilities') {
     throw refuse(`the output ${output ?? 'none'}`);
   }
+  const exif = properties.get('exif') ?? 'ignore';
+  if (exif !== 'ignore' && exif !== 'apply') throw refuse(`the exif ${exif} in its metadata`);
   const preprocessing = parseJson(properties.get('preprocessing'));
-  return { bytes, arch, classes, preprocessing, input, output };
+  return { bytes, arch, classes, preprocessing, exif, input, output };
 }
 
 function isNames(value: unknown): value is string[] {

@@ -125,14 +125,18 @@ export interface RgbImage {
   readonly height: number;
 }
 
+/** Use of the EXIF orientation: `ignore` it, as torchvision does, or `apply` it, as `ImageOps.exif_transpose` of Pillow. */
+export type ExifUse = 'ignore' | 'apply';
+
 /** Decodes images to the pixels that Pillow's `Image.open(file).convert('RGB')` gives. */
 export interface ImageDecoder {
   /**
    * @param image path of an image file, or its encoded bytes.
    * @param name how an error calls the image. Default: its path.
+   * @param exif use of its EXIF orientation. Default: `ignore`.
    * @throws DatasetError if the image cannot be read or decoded.
    */
-  decode(image: string | Uint8Array, name?: string): Promise<RgbImage>;
+  decode(image: string | Uint8Array, name?: string, exif?: ExifUse): Promise<RgbImage>;
 }
 
 /** Image decoding, here and in threads of its own. */

@@ -37,9 +37,12 @@ ${state === 'running' ? reload : html``}`,
   );
 }
 
-function header({ title, state, arch, device, classes, trainImages, valImages }: ReportData): Html {
+function header({ title, state, arch, device, classes, ...data }: ReportData): Html {
+  const { trainImages, valImages, exif } = data;
+  const use = exif.use === 'apply' ? 'applied' : 'ignored';
+  const oriented = exif.images === 0 ? '' : ` · EXIF orientation of ${exif.images} images ${use}`;
   const words = { running: 'training', finished: 'finished', stopped: 'stopped' } as const;
-  return html`<header><h1>${title}<span class="state ${state === 'finished' ? 'done' : state}">${words[state]}</span></h1><p class="soft">${arch} on ${device} · ${classes.length} classes · ${trainImages} training and ${valImages} validation images </p></header>`;
+  return html`<header><h1>${title}<span class="state ${state === 'finished' ? 'done' : state}">${words[state]}</span></h1><p class="soft">${arch} on ${device} · ${classes.length} classes · ${trainImages} training and ${valImages} validation images${oriented} </p></header>`;
 }
 
 function tile(value: string, label: string, extra: Html = html``, main = false): Html {

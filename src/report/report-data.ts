@@ -1,6 +1,6 @@
 /** The content of a report. */
 
-import type { PhaseRecord } from '../common/events.js';
+import type { OrientedImages, PhaseRecord } from '../common/events.js';
 
 /** An image in the page. */
 export interface ReportImage {
@@ -43,6 +43,7 @@ export interface ReportData {
   readonly classes: readonly string[];
   readonly trainImages: number;
   readonly valImages: number;
+  readonly exif: OrientedImages;
   /** Epochs that the run is to train. */
   readonly epochs: number;
   /** Lines of metrics.jsonl. */

@@ -5,7 +5,7 @@ import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { confidentMistakes, predictedLabels, type Predictions } from '../metrics/predictions.js';
 import { confusionMatrix } from '../metrics/confusion-matrix.js';
 import type { Dataset } from '../data/dataset.js';
-import type { PhaseRecord } from '../common/events.js';
+import type { OrientedImages, PhaseRecord } from '../common/events.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { DataLoader } from '../data/data-loader.js';
 import type { Files } from '../platform/platform.js';
@@ -33,6 +33,7 @@ export interface RunReportOptions {
   readonly pool: LoaderPool;
   readonly train: Dataset;
   readonly val: Dataset;
+  readonly exif: OrientedImages;
   /** Seed of the crops and flips. */
   readonly seed: number;
   readonly device: string;
@@ -151,13 +152,13 @@ export class RunReport {
     const cached = this.#thumbnails.get(index);
     if (cached !== undefined) return cached;
     const sample = await this.options.val.get(index);
-    const uri = await thumbnail(this.options.pool.images, sample.image);
+    const uri = await thumbnail(this.options.pool, sample.image);
     this.#thumbnails.set(index, uri);
     return uri;
   }
 
   async #write(state: ReportData['state'], sampleImages: SampleImages): Promise<void> {
-    const { dir, artifacts, device, epochs, settings, train, val } = this.options;
+    const { dir, artifacts, device, epochs, settings, train, val, exif } = this.options;
     await this.#attempt(async () => {
       const page = renderReport({
         title: path.basename(path.resolve(dir)),
@@ -167,6 +168,7 @@ export class RunReport {
         classes: val.classes,
         trainImages: train.length,
         valImages: val.length,
+        exif,
         epochs,
         records: this.reached.records,
         best: this.reached.best,

@@ -53,7 +53,8 @@ export async function findLr(
   const { images, ort } = platform;
   const resources = new OpenResources();
   try {
-    const pool = resources.add(new LoaderPool({ artifacts, images, workers: config.workers }));
+    const { workers, exif } = config;
+    const pool = resources.add(new LoaderPool({ artifacts, images, workers, exif }));
     const { runtime } = await openDevice(config.device, config.threads, artifacts, ort);
     resources.add(runtime);
     const graph = trainingGraph(config);

@@ -118,7 +118,8 @@ async function openInputs(
 ): Promise<Inputs> {
   const { group, hosts, config, point, emit } = setup;
   const { images, ort } = setup.platform;
-  const pool = threads.add(new LoaderPool({ artifacts, images, workers: config.workers }));
+  const { workers, exif } = config;
+  const pool = threads.add(new LoaderPool({ artifacts, images, workers, exif }));
   // Open the device first, so that a missing one is reported before images and weights are loaded.
   const cpuThreads = threadsPerRank(config.threads, group.rank, hosts);
   const device = await openDevice(config.device, cpuThreads, artifacts, ort);

@@ -59,7 +59,7 @@ const ALTERING: Omit<TrainSettings, SettingsWith<'resume'>> = {
   ...{ weights: 'imagenet', batchSize: 5, lr: 0.03, headLr: 0.1, freeze: 'backbone' },
   ...{ momentum: 0.8, nesterov: true, clipGradNorm: 1, weightDecay: 0.1, schedule: 'cosine' },
   ...{ warmupEpochs: 1, stepSize: 3, gamma: 0.2, classWeights: 'auto', labelSmoothing: 0.1 },
-  ...{ valFraction: 0.2, seed: 9, threads: 2 },
+  ...{ valFraction: 0.2, exif: 'apply', seed: 9, threads: 2 },
 };
 
 test.each(Object.entries(ALTERING))('%s must not differ', async (option, value) => {

@@ -21,7 +21,8 @@ import { TINY } from '../support/paths.js';
 const chromium = findChromium();
 
 test('class names are text, whatever is in them', () => {
-  const page = renderWebPage({ title: '<b>', classes: ['</script><script>alert(1)</script>'] });
+  const classes = ['</script><script>alert(1)</script>'];
+  const page = renderWebPage({ title: '<b>', classes, exif: 'ignore' });
   expect(page).toContain('<h1>&lt;b&gt;</h1>');
   expect(page).not.toContain('<script>alert');
   expect(page).not.toMatch(/(src|href)="(?!data:)/);

@@ -38,7 +38,7 @@ function startLines(event: StartEvent): string[] {
 }
 
 /** Returns the lines about the images that were checked. */
-function checkedLines({ classes, known, skipped }: CheckedEvent): string[] {
+function checkedLines({ classes, known, skipped, exif }: CheckedEvent): string[] {
   const sum = (split: 'train' | 'val'): number =>
     classes.reduce((total, one) => total + one[split], 0);
   const images = sum('train') + sum('val') + skipped.length;
@@ -50,6 +50,8 @@ function checkedLines({ classes, known, skipped }: CheckedEvent): string[] {
   return [
     `Checked  ${images} images${before}: ${counts}${classes.length > 8 ? ', …' : ''}`,
     ...skipped.map(({ path, reason }) => `Skipped  ${path}: ${reason}`),
+    // Ignored orientations are a warning.
+    ...(exif.use === 'apply' ? [`Turned   ${exif.images} images by their EXIF orientation`] : []),
   ];
 }
 

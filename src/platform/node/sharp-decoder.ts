@@ -10,7 +10,9 @@ import {
   unreadableImage,
   type ImageFormat,
 } from '../../images/decode.js';
-import type { RgbImage } from '../platform.js';
+import { inverseOrientation, orient } from '../../images/orient.js';
+import { decodedOrientation, exifOrientation } from '../../images/orientation.js';
+import type { ExifUse, RgbImage } from '../platform.js';
 
 const OPTIONS = {
   limitInputPixels: MAX_PIXELS,
@@ -24,17 +26,20 @@ const OPTIONS = {
  *
  * @param image path of an image file, or its encoded bytes.
  * @param name how an error calls the image. Default: its path.
+ * @param exif use of its EXIF orientation.
  * @throws DatasetError if it cannot be read or decoded.
  */
 export async function decodeImage(
   image: string | Uint8Array,
   name = typeof image === 'string' ? image : `an image of ${image.byteLength} bytes`,
+  exif: ExifUse = 'ignore',
 ): Promise<RgbImage> {
   try {
     const bytes = typeof image === 'string' ? await readFile(image) : image;
-    return (await isCmyk(bytes, imageFormat(bytes)))
-      ? await decodeCmyk(bytes)
-      : await decode(bytes);
+    const format = imageFormat(bytes);
+    const decoded = (await isCmyk(bytes, format)) ? await decodeCmyk(bytes) : await decode(bytes);
+    const stored = format === 'avif' ? unturned(bytes, decoded) : decoded;
+    return orient(stored, decodedOrientation(bytes, format, exif));
   } catch (cause) {
     throw unreadableImage(name, cause);
   }
@@ -48,6 +53,11 @@ async function decode(bytes: Uint8Array): Promise<RgbImage> {
     .toBuffer({ resolveWithObject: true });
   if (info.channels !== 3) throw new Error(`${info.channels} colour channels`);
   return { data, width: info.width, height: info.height };
+}
+
+/** Returns the pixels as an AVIF file stores them; libheif always turns them. */
+function unturned(bytes: Uint8Array, image: RgbImage): RgbImage {
+  return orient(image, inverseOrientation(exifOrientation(bytes) ?? 1));
 }
 
 /** Decodes CMYK and converts it here, because sharp would convert it through a printer profile. */

@@ -4,10 +4,10 @@ import { Worker } from 'node:worker_threads';
 import type { ImageBackend } from '../platform.js';
 
 export const sharpImages: ImageBackend = {
-  async decode(image, name) {
+  async decode(image, name, exif) {
     // sharp takes long to load, and not every command decodes images.
     const { decodeImage } = await import('./sharp-decoder.js');
-    return decodeImage(image, name);
+    return decodeImage(image, name, exif);
   },
   startThread: (setup) =>
     new Worker(new URL('./image-thread.js', import.meta.url), {

@@ -56,6 +56,7 @@ describe('resolveTrainOptions', () => {
       saveEvery: 0,
       keep: 2,
       onBadImage: 'stop',
+      exif: 'ignore',
     });
   });
 

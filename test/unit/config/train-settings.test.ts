@@ -67,10 +67,12 @@ test('the lists of settings are those of version 0.1.0', () => {
   expect(settingsWith('local').sort()).toEqual(['threads', 'weights', 'workers']);
 });
 
-test('config.json has the settings in the order of version 0.1.0', () => {
+test('config.json has the settings in the order of version 0.1.0, and later ones after them', () => {
   const file = path.join(FIXTURES, 'run-0.1.0/run/config.json');
   const config = JSON.parse(readFileSync(file, 'utf8')) as object;
   const names = Object.keys(SETTINGS);
-  expect(Object.keys(config).slice(0, names.length)).toEqual(names);
+  const first = names.slice(0, names.indexOf('onBadImage') + 1);
+  expect(names.slice(first.length)).toEqual(['exif']);
+  expect(Object.keys(config).slice(0, first.length)).toEqual(first);
   expect(Object.keys(resolveOptions(SETTINGS, {}, new Validator('option')))).toEqual(names);
 });

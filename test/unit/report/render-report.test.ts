@@ -32,6 +32,7 @@ function data(more: Partial<ReportData> = {}): ReportData {
     classes: ['a', EVIL],
     trainImages: 20,
     valImages: 20,
+    exif: { images: 0, use: 'ignore' },
     epochs: 9,
     records: records(8),
     best: { epoch: 8, accuracy: 0.9, loss: 0.1176 },
