@@ -8,6 +8,7 @@ import { Stopped } from './cli/interrupt.js';
 import { isPrintedByRank0 } from './cli/output/output.js';
 import { parseCall } from './cli/parser.js';
 import { BadImagesError, UserError } from './common/errors.js';
+import { visible } from './common/text.js';
 import { rankPrefix } from './distributed/launcher.js';
 
 async function main(words: readonly string[]): Promise<void> {
@@ -26,13 +27,13 @@ function report(error: unknown, verbose: boolean): number {
   const known = problem instanceof UserError;
   if (problem instanceof BadImagesError && problem.images.length > 1) {
     for (const { path: file, reason } of problem.images) {
-      process.stderr.write(`${file}: ${reason}\n`);
+      process.stderr.write(`${visible(file)}: ${visible(reason)}\n`);
     }
   }
   const hint = known || verbose ? '' : ' (unexpected; --verbose shows where)';
-  const line = problem.message.replaceAll(/\s*\n\s*/g, ' ');
+  const line = visible(problem.message.replaceAll(/\s*\n\s*/g, ' '));
   if (!isPrintedByRank0(problem)) process.stderr.write(`error: ${rankPrefix()}${line}${hint}\n`);
-  if (verbose) process.stderr.write(`${problem.stack ?? ''}\n`);
+  if (verbose) process.stderr.write(`${visible(problem.stack ?? '', '\n')}\n`);
   return known ? problem.exitCode : 1;
 }
 

@@ -1,6 +1,8 @@
 /** Opens an artifact folder: reads the manifest and verifies the graphs it names. */
 
 import { ArtifactError } from '../common/errors.js';
+import { messageOf } from '../common/format.js';
+import { decodeJson } from '../common/json.js';
 import type { Platform } from '../platform/platform.js';
 import type { Manifest } from './manifest.js';
 
@@ -76,10 +78,10 @@ async function readManifest(
   });
   let manifest: Manifest;
   try {
-    manifest = JSON.parse(new TextDecoder().decode(bytes)) as Manifest;
+    manifest = decodeJson(bytes) as Manifest;
   } catch (cause) {
     throw new ArtifactError(
-      `expected JSON in ${file}, found something else; rebuild it with "npm run artifacts"`,
+      `expected JSON in ${file}, found ${messageOf(cause)}; rebuild it with "npm run artifacts"`,
       { cause },
     );
   }

@@ -7,6 +7,7 @@ import { ConfigError, UserError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import { messageOf } from '../common/format.js';
+import { decodeJson } from '../common/json.js';
 
 /** Name of a checkpoint: the best weights of a run, or the latest ones. */
 export type CheckpointName = 'best' | 'last';
@@ -42,15 +43,16 @@ export class RunFolder {
   /** Opens the folder of an earlier run. @throws ConfigError if `dir` is not one. */
   static async open(dir: string): Promise<{ folder: RunFolder; config: RunConfig }> {
     const file = path.join(dir, 'config.json');
-    const text = await readFile(file, 'utf8').catch(() => {
+    const bytes = await readFile(file).catch(() => {
       throw new ConfigError(
         `expected a run folder with a config.json, found none at ${file}; give the folder that "train" printed`,
       );
     });
     try {
-      return { folder: new RunFolder(dir), config: JSON.parse(text) as RunConfig };
+      return { folder: new RunFolder(dir), config: decodeJson(bytes) as RunConfig };
     } catch (cause) {
-      throw new ConfigError(`expected JSON in ${file}, found something else; restore the file`, {
+      const found = messageOf(cause);
+      throw new ConfigError(`expected JSON in ${file}, found ${found}; restore the file`, {
         cause,
       });
     }

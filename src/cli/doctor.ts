@@ -35,8 +35,8 @@ async function doctorCommand(given: Arguments): Promise<number> {
   const { diagnose } = await import('../devices/doctor.js');
   const { nodePlatform } = await import('../platform/node/node-platform.js');
   const diagnosis = await diagnose(nodePlatform);
-  if (given.json === true) printLine(JSON.stringify(diagnosis, null, 1));
-  else for (const line of diagnosisLines(diagnosis)) printLine(line);
+  const json = (): string[] => JSON.stringify(diagnosis, null, 1).split('\n');
+  for (const line of given.json === true ? json() : diagnosisLines(diagnosis)) printLine(line);
   const asked = diagnosis.devices.find(({ device }) => device === wanted);
   return asked?.usable === false ? 1 : 0;
 }

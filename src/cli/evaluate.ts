@@ -2,6 +2,7 @@
 
 import { csvLine } from '../common/csv.js';
 import { formatShare } from '../common/format.js';
+import { jsonLine, visible } from '../common/text.js';
 import { CLASSIFIER_OPTIONS, NETWORK_OPTIONS } from '../config/classifier-options.js';
 import {
   EVALUATE_OPTIONS,
@@ -42,9 +43,12 @@ async function evaluateCommand(given: Arguments): Promise<void> {
   const { evaluate } = await import('../inference/evaluate.js');
   const result = await evaluate(options as unknown as EvaluateOptions, 'flag', nodePlatform);
   const text = {
-    json: () => `${JSON.stringify(result)}\n`,
+    json: () => `${jsonLine(result)}\n`,
     csv: () => evaluationCsv(result),
-    text: () => `${evaluationText(result).join('\n')}\n`,
+    text: () =>
+      evaluationText(result)
+        .map((line) => `${line}\n`)
+        .join(''),
   };
   process.stdout.write(text[format]());
 }
@@ -53,7 +57,7 @@ async function evaluateCommand(given: Arguments): Promise<void> {
 function evaluationText(result: EvaluationResult): string[] {
   const share = (value: number | null): string => (value === null ? '–' : formatShare(value));
   const rows = result.classes.map(({ name, precision, recall, f1, support }) => [
-    name,
+    visible(name),
     share(precision),
     share(recall),
     share(f1),
@@ -65,9 +69,9 @@ function evaluationText(result: EvaluationResult): string[] {
     ...table([['class', 'precision', 'recall', 'F1', 'images'], ...rows]),
   ];
   if (result.classes.length > 20) return lines;
-  const head = ['actual \\ predicted', ...result.classes.map(({ name }) => name)];
+  const head = ['actual \\ predicted', ...result.classes.map(({ name }) => visible(name))];
   const matrix = result.confusion.map((counts, i) => [
-    result.classes[i]?.name ?? '',
+    visible(result.classes[i]?.name ?? ''),
     ...counts.map(String),
   ]);
   return [...lines, '', ...table([head, ...matrix])];

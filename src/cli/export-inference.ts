@@ -10,7 +10,7 @@ import { boolean, resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import type { ExportResult } from '../export/export-inference.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { printLine } from './output/output.js';
+import { printLine, quote } from './output/output.js';
 
 const WEB_OPTIONS = {
   web: {
@@ -72,7 +72,7 @@ export async function exportModel(given: Arguments): Promise<string[]> {
   return [
     ...lines,
     ...exportLines(page),
-    `Web page in ${web}: serve that folder (for example: python3 -m http.server -d ${web}), then open it`,
+    `Web page in ${web}: serve that folder (for example: python3 -m http.server -d ${quote(web)}), then open it`,
   ];
 }
 
@@ -83,10 +83,10 @@ function exportOptions(given: Arguments): Record<string, unknown> {
 }
 
 function exportLines({ file, bytes, classes, ...found }: ExportResult): string[] {
-  const { maxDifference, replay } = found;
+  const { output, maxDifference, replay } = found;
   const size = `${(bytes / 1e6).toFixed(1)} MB`;
   const first =
-    `Exported ${file}: ${classes.length} classes, ${size}; logits within ` +
+    `Exported ${file}: ${classes.length} classes, ${size}; ${output} within ` +
     `${maxDifference.toExponential(1)} of the evaluation graph`;
   if (replay === null) {
     return [first, 'Not tried on the validation images: they are not at hand (see --data)'];

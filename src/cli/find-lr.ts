@@ -2,6 +2,7 @@
 
 import { ConfigError } from '../common/errors.js';
 import { formatRate, formatRoughRate } from '../common/format.js';
+import { jsonLine } from '../common/text.js';
 import { producer } from '../common/package-info.js';
 import {
   type FindLrOptions,
@@ -72,7 +73,7 @@ async function findLrCommand(given: Arguments): Promise<void> {
   });
   const { findLrPage } = await import('../report/find-lr-page.js');
   await writeFileAtomic(page, findLrPage(result, producer()));
-  if (given.json === true) printLine(JSON.stringify({ type: 'end', result, page }));
+  if (given.json === true) printLine(jsonLine({ type: 'end', result, page }));
   output.info(suggestionText(result));
   output.info(`Plot  ${page}`);
   if (result.suggestion === null) return;

@@ -2,6 +2,7 @@
 
 import { csvLine } from '../common/csv.js';
 import { formatShare } from '../common/format.js';
+import { jsonLine, visible } from '../common/text.js';
 import { CLASSIFIER_OPTIONS, NETWORK_OPTIONS } from '../config/classifier-options.js';
 import { boolean } from '../config/options.js';
 import {
@@ -11,7 +12,7 @@ import {
 } from '../config/predict-options.js';
 import type { Prediction } from '../inference/predict.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { FORMAT_CONFLICTS, outputFormat, type Format } from './output/output.js';
+import { FORMAT_CONFLICTS, outputFormat, printLine, type Format } from './output/output.js';
 
 export const PREDICT: Command = {
   describe: 'Classify images: files, folders, patterns, - for standard input',
@@ -63,10 +64,11 @@ async function predictCommand(given: Arguments): Promise<number> {
 }
 
 function print(prediction: Prediction, format: Format): void {
-  if (format === 'json') process.stdout.write(`${JSON.stringify(prediction)}\n`);
+  if (format === 'json') process.stdout.write(`${jsonLine(prediction)}\n`);
   else if (format === 'csv') process.stdout.write(predictionCsv(prediction));
-  else if (prediction.error !== undefined) process.stderr.write(`error: ${prediction.error}\n`);
-  else process.stdout.write(`${predictionText(prediction)}\n`);
+  else if (prediction.error !== undefined)
+    process.stderr.write(`error: ${visible(prediction.error)}\n`);
+  else printLine(predictionText(prediction));
 }
 
 /** Returns a line for people: `bird.jpg  ants 98.7%  bees 1.3%`. */

@@ -4,6 +4,7 @@
  */
 
 import { listSome } from './format.js';
+import { shellWord } from './text.js';
 
 /**
  * Base of every error that the user can mend. The command line shows it as one line, without a stack trace.
@@ -119,7 +120,7 @@ export class InterruptedError extends UserError {
     super(
       runDir === null
         ? 'stopped before the first step, as asked; nothing was written'
-        : `stopped after step ${step}, as asked; resume with --resume ${runDir}`,
+        : `stopped after step ${step}, as asked; resume with --resume ${shellWord(runDir)}`,
     );
   }
 }

@@ -1,5 +1,7 @@
 /** Templates for HTML and SVG that escape their values, because class names and paths may hold any character. */
 
+import { visible } from './text.js';
+
 /** Markup that may be inserted without escaping. */
 export class Html {
   constructor(readonly markup: string) {}
@@ -19,9 +21,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** Escapes text for content or a quoted attribute. */
+/** Escapes text for content or a quoted attribute. Control and direction characters become visible. */
 function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? character);
+  return visible(text, '\n\t').replace(/[&<>"']/g, (character) => ESCAPES[character] ?? character);
 }
 
 /** Template tag. Inserts {@link Html} as it is and escapes every other value. */

@@ -1,5 +1,7 @@
 /** JSON that may be damaged or hostile, and equality of its values. */
 
+import { decodeText } from './text.js';
+
 /** Parses JSON. Returns undefined if `text` is undefined or not JSON. */
 export function parseJson(text: string | undefined): unknown {
   try {
@@ -7,6 +9,25 @@ export function parseJson(text: string | undefined): unknown {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * Parses the JSON in the bytes of a file, which {@link decodeText} reads.
+ *
+ * @throws Error that says in a few words what was found instead: another encoding, text that is not JSON, or an object
+ *   with a key twice, whose first value would be lost.
+ */
+export function decodeJson(bytes: Uint8Array): unknown {
+  const text = decodeText(bytes);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error('something that is not JSON');
+  }
+  const twice = duplicateKey(text);
+  if (twice !== null) throw new Error(`${JSON.stringify(twice)} twice in one object`);
+  return value;
 }
 
 /**

@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import { SETTINGS } from './train-settings.js';
 import type { TrainOptions } from './train-options.js';
 import { ConfigError } from '../common/errors.js';
+import { messageOf } from '../common/format.js';
+import { decodeJson } from '../common/json.js';
 
 /** Keys of a run's config.json that are results of the run, and not settings for another one. */
 const FACTS = ['classes', 'provider', 'out', 'customDataset'];
@@ -18,17 +20,17 @@ export function readConfigFile(file: string): Partial<Record<keyof TrainOptions,
     new ConfigError(
       `expected a JSON object of settings (as config.json in a run folder) in ${file}, found ${found}; check the file`,
     );
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = readFileSync(file, 'utf8');
+    bytes = readFileSync(file);
   } catch (cause) {
     throw refuse((cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'no file' : String(cause));
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
-  } catch {
-    throw refuse('something that is not JSON');
+    value = decodeJson(bytes);
+  } catch (cause) {
+    throw refuse(messageOf(cause));
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refuse('no object');

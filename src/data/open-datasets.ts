@@ -62,8 +62,9 @@ export async function openData(
   const { classes } = train;
   checkPair(train, val);
   const found = await checkFolders({ train, val }, options, { pool, emit });
-  const readText = (file: string): Promise<string> => readFile(file, 'utf8');
-  const classWeights = await resolveClassWeights(options.classWeights, found.train, readText);
+  const classWeights = await resolveClassWeights(options.classWeights, found.train, (file) =>
+    readFile(file),
+  );
   const data = { ...found, classWeights };
   return { ...data, classes, fingerprint: dataFingerprint(data) };
 }

@@ -16,10 +16,14 @@ import { ModelProtoSchema } from '../onnx/onnx_pb.js';
 import type { ExifUse, Platform } from '../platform/platform.js';
 import { findValidation } from './find-validation.js';
 import { modelMetadata } from './model-metadata.js';
-import { compareWithEvaluation, verifyExport, type Replay } from './verify-export.js';
+import { measureDeviation, type Deviation, type Form } from './measure-deviation.js';
+import { verifyExport, type Replay } from './verify-export.js';
 import { applyForms } from './forms.js';
 
-/** Largest difference of a logit between the exported model and the evaluation graph. */
+/**
+ * Largest difference of an output between a model in float32 and the evaluation graph, as a share of the largest logit
+ * if that is above 1: float32 rounds in proportion to the numbers.
+ */
 const TOLERANCE = 1e-4;
 
 /** The file that was written, and how it did. */
@@ -32,7 +36,9 @@ export interface ExportResult {
   readonly classes: readonly string[];
   /** Use of the EXIF orientation that the network was trained with. */
   readonly exif: ExifUse;
-  /** Largest difference of a logit from the evaluation graph's on random images, before compression. */
+  /** The output that {@link maxDifference} is about. */
+  readonly output: 'logits' | 'probabilities';
+  /** Largest difference of an output of the written file from the evaluation graph's, on random images. */
   readonly maxDifference: number;
   /** The file on the validation images; null if they are not there. */
   readonly replay: Replay | null;
@@ -59,7 +65,9 @@ export async function exportInference(
   await platform.files.write(resolved.out, model);
   const { classes } = source.run;
   const exif = exifOf(source.run);
-  return { file: resolved.out, bytes: model.byteLength, classes, exif, maxDifference, replay };
+  const output = resolved.probabilities ? 'probabilities' : 'logits';
+  const file = { file: resolved.out, bytes: model.byteLength };
+  return { ...file, classes, exif, output, maxDifference, replay };
 }
 
 interface BuiltModel {
@@ -68,22 +76,44 @@ interface BuiltModel {
   readonly maxDifference: number;
 }
 
-/** Builds the model and compares it with the evaluation graph. */
+/** Builds the model and measures it, before and after it gets its form, against the evaluation graph. */
 async function buildModel(options: ResolvedExportOptions, platform: Platform): Promise<BuiltModel> {
   const source = await openRunWeights(options, platform);
   const { artifacts, state, run } = source;
   const properties = modelMetadata(source, options);
   const plain = await buildInferenceModel(artifacts, state, { classes: run.classes, properties });
-  const maxDifference = await compareWithEvaluation(artifacts, state, plain, platform.ort);
-  if (!(maxDifference <= TOLERANCE)) {
+  const measure = (model: Uint8Array, form: Form): Promise<Deviation> =>
+    measureDeviation(source, model, form, platform.ort);
+  const before = await measure(plain, { rawImages: false, probabilities: false });
+  checkDeviation(before);
+  const { compression, rawImages, probabilities } = options;
+  if (compression === undefined && !rawImages && !probabilities) {
+    return { model: plain, source, maxDifference: before.maxDifference };
+  }
+  const parsed = parseModel(options.out, plain);
+  await applyForms(parsed, options, artifacts);
+  const model = toBinary(ModelProtoSchema, parsed);
+  const deviation = await measure(model, options);
+  // Fewer bits change the outputs by design; how much accuracy they may cost is an option.
+  if (compression === undefined) checkDeviation(deviation);
+  return { model, source, maxDifference: deviation.maxDifference };
+}
+
+/** @throws TrainingError if the model's outputs are not the evaluation graph's. */
+function checkDeviation({ maxDifference, largestLogit }: Deviation): void {
+  if (!Number.isFinite(largestLogit)) {
     throw new TrainingError(
-      `expected the exported model's logits within ${TOLERANCE} of the evaluation graph's, ` +
-        `got a difference of ${maxDifference}; nothing was written, please report this`,
+      `expected finite logits from the checkpoint, got ${largestLogit}; nothing was written, ` +
+        'train again with a lower --lr',
     );
   }
-  const model = parseModel(options.out, plain);
-  await applyForms(model, options, artifacts);
-  return { model: toBinary(ModelProtoSchema, model), source, maxDifference };
+  const bound = TOLERANCE * Math.max(1, largestLogit);
+  if (maxDifference <= bound) return;
+  throw new TrainingError(
+    `expected the exported model's outputs within ${bound.toExponential(1)} of the evaluation graph's ` +
+      `(largest logit ${largestLogit.toPrecision(3)}), got a difference of ${maxDifference.toExponential(1)}; ` +
+      'nothing was written, please report this',
+  );
 }
 
 /** @throws TrainingError if the model is not as good as training said. */

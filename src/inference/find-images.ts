@@ -4,13 +4,15 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { escapePath, glob } from 'tinyglobby';
 import { ConfigError } from '../common/errors.js';
+import { decodeText } from '../common/text.js';
 import { IMAGE_EXTENSIONS, compareCodePoints, imagesBelow } from '../data/image-folder.js';
 import type { InputImage } from '../data/dataset.js';
+import { imageFormat } from '../images/decode.js';
 
 /**
  * Finds the images that words on the command line mean, in the order of the words. A word is a file, a folder (every
  * image below it), a pattern with `*`, `?`, `[abc]` or `**` (for shells that do not expand them), or `-`: an image on
- * standard input, or a list of paths there, one per line.
+ * standard input, or a list of paths there, one per line, or each ended by a NUL. The list may be UTF-8 or UTF-16.
  *
  * @throws ConfigError for a pattern or folder without an image.
  */
@@ -80,20 +82,36 @@ async function* fromInput(input: AsyncIterable<Uint8Array>): AsyncGenerator<Inpu
   const chunks: Uint8Array[] = [];
   for await (const chunk of input) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);
-  const text = asText(bytes);
-  if (text === null) {
+  const list = pathList(bytes);
+  if (list === null) {
     yield { name: '-', image: Uint8Array.from(bytes) };
     return;
   }
-  for (const line of text.split(/\r?\n/)) if (line !== '') yield { name: line, image: line };
+  for (const name of list) yield { name, image: name };
 }
 
-/** Returns the bytes as text; null for those of an image, which are never valid text. */
-function asText(bytes: Uint8Array): string | null {
-  if (bytes.includes(0)) return null;
+/** An image in text, such as a PGM of the form P2, is an image all the same. */
+const TEXT_IMAGE = /^P[1-3]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s/;
+
+/** Returns the paths in a list, one per line or each ended by a NUL (`find -print0`); null for the bytes of an image. */
+function pathList(bytes: Uint8Array): string[] | null {
+  let text: string;
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    text = decodeText(bytes);
   } catch {
     return null;
+  }
+  const separated = text.includes('\0');
+  if (TEXT_IMAGE.test(text) || (separated && (isImage(bytes) || /^\0|\0\0/.test(text))))
+    return null;
+  return text.split(separated ? '\0' : /\r?\n/).filter((line) => line !== '');
+}
+
+function isImage(bytes: Uint8Array): boolean {
+  try {
+    imageFormat(bytes);
+    return true;
+  } catch {
+    return false;
   }
 }

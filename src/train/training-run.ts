@@ -3,6 +3,7 @@
 import type { BestResult, Checkpoint } from '../checkpoint/checkpoint.js';
 import type { PartialEpoch, TrainerState } from '../checkpoint/trainer-state.js';
 import { DatasetError, InterruptedError } from '../common/errors.js';
+import { shellWord } from '../common/text.js';
 import type { PhaseRecord } from '../common/events.js';
 import type { State } from '../common/tensor.js';
 import { AverageMeter } from '../metrics/average-meter.js';
@@ -189,7 +190,7 @@ export class TrainingRun {
     await this.save();
     return new DatasetError(
       `${error.message} (in epoch ${this.epoch + 1}, after step ${globalStep}; what was reached is saved: ` +
-        `with the file as it was, go on with --resume ${dir})`,
+        `with the file as it was, go on with --resume ${shellWord(dir)})`,
       { cause: error },
     );
   }

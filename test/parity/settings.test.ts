@@ -98,13 +98,13 @@ describe('class weights', () => {
     return path.join(dir, 'weights.json');
   };
 
-  const readText = (name: string): Promise<string> => readFile(name, 'utf8');
+  const read = (name: string): Promise<Uint8Array> => readFile(name);
 
   test('none, auto (as compute_class_weight("balanced")), and a file', async () => {
-    expect(await resolveClassWeights('none', dataset, readText)).toBeUndefined();
-    expect(await resolveClassWeights('auto', dataset, readText)).toEqual([2 / 3, 2, 1]);
+    expect(await resolveClassWeights('none', dataset, read)).toBeUndefined();
+    expect(await resolveClassWeights('auto', dataset, read)).toEqual([2 / 3, 2, 1]);
     const given = await file('{"c": 3, "a": 1, "b": 0.5}');
-    expect(await resolveClassWeights(given, dataset, readText)).toEqual([1, 0.5, 3]);
+    expect(await resolveClassWeights(given, dataset, read)).toEqual([1, 0.5, 3]);
   });
 
   test.each([
@@ -113,10 +113,40 @@ describe('class weights', () => {
     ['{"a": 1, "b": 1}', 'found null for "c"'],
     ['{"a": 1, "b": 1, "c": -1}', 'found -1 for "c"'],
     ['{"a": 1, "b": 1, "c": 1, "d": 1}', 'the class "d", which is unknown'],
+    ['{"a": 1, "b": 1, "c": 1, "a": 2}', 'found "a" twice in one object'],
   ])('refuses %s', async (content, message) => {
-    const attempt = resolveClassWeights(await file(content), dataset, readText);
+    const attempt = resolveClassWeights(await file(content), dataset, read);
     await expect(attempt).rejects.toThrow(ConfigError);
     await expect(attempt).rejects.toThrow(message);
+  });
+});
+
+describe('class weights of names with accents, from Windows', () => {
+  const dataset = {
+    length: 2,
+    classes: ['caf\u00e9', 'the\u0301'],
+    get: (label: number) => ({ image: '', label }),
+  };
+  const text = '{"cafe\u0301": 2, "th\u00e9": 3}';
+
+  test.each([
+    ['UTF-8', Buffer.from(text)],
+    ['UTF-8 with a byte order mark', Buffer.from(`\uFEFF${text}`)],
+    ['UTF-16', Buffer.from(`\uFEFF${text}`, 'utf16le')],
+  ])('%s', async (_, bytes) => {
+    const found = await resolveClassWeights('w.json', dataset, () => Promise.resolve(bytes));
+    expect(found).toEqual([2, 3]);
+  });
+
+  test('both forms of one name are refused', async () => {
+    const twice = Buffer.from('{"cafe\u0301": 2, "caf\u00e9": 3, "th\u00e9": 1}');
+    const attempt = resolveClassWeights('w.json', dataset, () => Promise.resolve(twice));
+    await expect(attempt).rejects.toThrow('found the class "café" twice');
+  });
+
+  test('a missing file is not called bad JSON', async () => {
+    const attempt = resolveClassWeights('none.json', dataset, (name) => readFile(name));
+    await expect(attempt).rejects.toThrow('found no file that can be read');
   });
 });
 

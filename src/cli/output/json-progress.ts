@@ -1,6 +1,7 @@
 /** Progress for programs: each event of a run as one line of JSON. */
 
 import type { TrainEvent } from '../../common/events.js';
+import { jsonLine } from '../../common/text.js';
 import type { TextStream } from './progress.js';
 
 /** Milliseconds between two events of progress; the last `step` of a pass is always shown. */
@@ -22,7 +23,7 @@ export class JsonProgress {
     const last = event.type === 'step' && event.batch === event.batches;
     if (frequent && !last && this.now() - this.#shownAt < INTERVAL) return;
     if (frequent) this.#shownAt = this.now();
-    this.output.write(`${JSON.stringify(event)}\n`);
+    this.output.write(`${jsonLine(event)}\n`);
   }
 
   /** There is never a live line to remove. */

@@ -1,6 +1,7 @@
 /** Output of a command: for people, for programs (`--json`), or problems only (`--quiet`). */
 
 import { DistributedError } from '../../common/errors.js';
+import { shellWord, visible } from '../../common/text.js';
 import type { TrainEvent } from '../../common/events.js';
 import { isMainProcess, launchInfoFromEnv } from '../../distributed/launcher.js';
 import { boolean } from '../../config/options.js';
@@ -54,7 +55,7 @@ export function openOutput(given: Arguments, out: TextStream, problems: TextStre
   if (!isMainProcess())
     return { listener: { handle: nothing, clear: nothing }, info: nothing, warn: nothing };
   const lineTo = (stream: TextStream) => (text: string) => {
-    stream.write(`${text}\n`);
+    stream.write(`${visible(text)}\n`);
   };
   const silent = { info: nothing, warn: lineTo(problems) };
   if (json === true) return { listener: new JsonProgress(out), ...silent };
@@ -70,9 +71,9 @@ export function openOutput(given: Arguments, out: TextStream, problems: TextStre
   return { listener: new Progress(shown), info: lineTo(out), warn: lineTo(out) };
 }
 
-/** Prints a line to standard output. */
+/** Prints a line for people to standard output. Names in it cannot break the line or steer the terminal. */
 export function printLine(line: string): void {
-  process.stdout.write(`${line}\n`);
+  process.stdout.write(`${visible(line)}\n`);
 }
 
 /** Returns how to call a command: by the repository's npm script, or by the package's own name. */
@@ -83,7 +84,7 @@ export function commandLine(command: string, rest: string): string {
 
 /** Returns a word as it can be typed on a command line. */
 export function quote(word: string): string {
-  return /^[\w./\\:-]+$/.test(word) ? word : JSON.stringify(word);
+  return shellWord(word, process.platform === 'win32');
 }
 
 /** Joins the MPI job, if there is one, before anything can fail: the other ranks must hear of a failure. */

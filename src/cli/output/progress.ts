@@ -11,6 +11,7 @@ import type {
   TrainResult,
 } from '../../common/events.js';
 import { formatBar, formatDuration, formatRate, formatShare } from '../../common/format.js';
+import { visible } from '../../common/text.js';
 import { TimeLeft } from './eta.js';
 
 /** Stream that takes the text, such as `process.stdout`. */
@@ -208,7 +209,12 @@ export class Progress {
 
   private print(...lines: string[]): void {
     this.clear();
-    this.output.write(lines.map((line) => `${line}\n`).join(''));
+    this.output.write(lines.map((line) => `${visible(line)}\n`).join(''));
+  }
+
+  private printGreen(line: string): void {
+    this.clear();
+    this.output.write(`\u001B[32m${visible(line)}\u001B[39m\n`);
   }
 
   private draw(line: string): void {
@@ -241,6 +247,7 @@ export class Progress {
     const better = record.phase === 'val' && (this.best === null || isBetter(record, this.best));
     if (better) this.best = record;
     const line = phaseLine(record, this.epochs, better);
-    this.print(this.colour && better ? `\u001B[32m${line}\u001B[39m` : line);
+    if (this.colour && better) this.printGreen(line);
+    else this.print(line);
   }
 }

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError } from '../../../src/common/errors.js';
 import { findImages } from '../../../src/inference/find-images.js';
 
@@ -103,4 +103,37 @@ test('relative patterns keep their form', async () => {
 test.each(['none/*.png', 'a/*.gif', 'a/[.png'])('no match of %s is an error', async (pattern) => {
   await expect(found(pattern)).rejects.toThrow(ConfigError);
   await expect(found(pattern)).rejects.toThrow('expected a match of the pattern in');
+});
+
+describe('a list on standard input (holds: text in and out)', () => {
+  const text = 'caf\u00e9/1.png\nb 2.png\n';
+  const names = ['caf\u00e9/1.png', 'b 2.png'];
+
+  test.each([
+    ['UTF-8', Buffer.from(text), names],
+    ['UTF-8 with a byte order mark', Buffer.from(`\uFEFF${text}`), names],
+    ['UTF-16 with a byte order mark', Buffer.from(`\uFEFF${text}`, 'utf16le'), names],
+    ['UTF-16 without one', Buffer.from(text, 'utf16le'), names],
+    ['line breaks of Windows', Buffer.from(text.replaceAll('\n', '\r\n')), names],
+    [
+      'names ended by NUL, with a line break in one',
+      Buffer.from('a\nb.png\0c.png\0'),
+      ['a\nb.png', 'c.png'],
+    ],
+    ['nothing', Buffer.from(''), []],
+  ])('%s', async (_, bytes, expected) => {
+    const found: string[] = [];
+    for await (const { name } of findImages(['-'], Readable.from([bytes]))) found.push(name);
+    expect(found).toEqual(expected);
+  });
+
+  test.each([
+    ['a PGM that is text', Buffer.from('P2\n# a comment\n2 1\n255\n0 9\n')],
+    ['a JPEG', Buffer.of(0xff, 0xd8, 0xff, 0xe0, 0, 0x10)],
+    ['an icon, whose bytes could be text', Buffer.of(0, 0, 1, 0, 1, 0)],
+  ])('%s is an image', async (_, bytes) => {
+    const found = [];
+    for await (const one of findImages(['-'], Readable.from([bytes]))) found.push(one);
+    expect(found).toEqual([{ name: '-', image: Uint8Array.from(bytes) }]);
+  });
 });
