@@ -5,7 +5,7 @@ import { ConfigError } from '../common/errors.js';
 import type { Dataset } from '../data/dataset.js';
 import type { Compression } from '../onnx/compress-weights.js';
 import { CHECKPOINTS, RUN_FOLDER } from './classifier-options.js';
-import { boolean, choice, number, resolveOptions } from './options.js';
+import { boolean, choice, number, resolveOptions, type Resolved } from './options.js';
 import { type Naming, Validator } from './validator.js';
 
 /** Forms of smaller weights. */
@@ -85,19 +85,11 @@ export interface ExportOptions {
 }
 
 /** Options with every default filled in. */
-export interface ResolvedExportOptions {
-  readonly run: string;
-  readonly checkpoint: (typeof CHECKPOINTS)[number];
+export type ResolvedExportOptions = Resolved<typeof EXPORT_OPTIONS> & {
   readonly out: string;
-  readonly artifacts?: string | undefined;
-  readonly rawImages: boolean;
-  readonly probabilities: boolean;
   readonly compression: Compression | undefined;
-  readonly maxAccuracyDrop: number;
-  readonly data?: string | undefined;
-  readonly skipReplay: boolean;
   readonly valDataset: Dataset | undefined;
-}
+};
 
 const NAMES = [...Object.keys(EXPORT_OPTIONS), 'compression', 'valDataset'];
 

@@ -128,7 +128,7 @@ async function predictions(options: PredictOptions): Promise<unknown[]> {
 }
 
 /** Images in a report: those of training, and the mistakes. */
-async function pictures(run: string): Promise<string[]> {
+async function imagesOf(run: string): Promise<string[]> {
   const page = await readFile(path.join(run, 'report.html'), 'utf8');
   return page.match(/data:image\/jpeg;base64,[\w+/=]+/g) ?? [];
 }
@@ -144,7 +144,7 @@ describe.each(USES)('%s', (use: Use) => {
 
   test.each<[string, (run: string, set: string) => Promise<unknown>]>([
     ['training and validation', (run) => metrics(run)],
-    ['the images of the report', (run) => pictures(run)],
+    ['the images of the report', (run) => imagesOf(run)],
     ['evaluate', (run, set) => evaluate({ run, data: path.join(dir, set), workers: 1 })],
     ['predict', (run, set) => predictions({ run, images: val(set), workers: 1 })],
     [

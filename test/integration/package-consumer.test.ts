@@ -25,7 +25,7 @@ let tarball: string;
 const PROGRAM = `
 import { train, type Dataset, type Sample, type TrainResult } from 'ort-finetune';
 
-class Pictures implements Dataset {
+class Textures implements Dataset {
   readonly classes = ['brick', 'gravel'];
   constructor(readonly folder: string, readonly length: number) {}
   async get(index: number): Promise<Sample> {
@@ -37,8 +37,8 @@ class Pictures implements Dataset {
 
 const textures = 'node_modules/ort-finetune/samples/textures';
 const result: TrainResult = await train({
-  trainDataset: new Pictures(\`\${textures}/train\`, 8),
-  valDataset: new Pictures(\`\${textures}/val\`, 4),
+  trainDataset: new Textures(\`\${textures}/train\`, 8),
+  valDataset: new Textures(\`\${textures}/val\`, 4),
   artifacts: 'tiny',
   weights: 'random',
   epochs: 1,

@@ -90,7 +90,7 @@ async function addBroken(): Promise<Record<string, RegExp>> {
     'empty.jpg': ['', /an empty file/],
     'huge.png': [huge, /more than \d+ pixels/],
     'page.jpg': ['<!doctype html>', /not JPEG, PNG/],
-    'picture.bmp': ['BM1234567890', /a BMP file, which is not supported/],
+    'windows.bmp': ['BM1234567890', /a BMP file, which is not supported/],
     'vector.jpg': [svg, /not JPEG, PNG/],
   };
   const expected: Record<string, RegExp> = {
@@ -159,7 +159,7 @@ describe('broken images', () => {
 });
 
 describe('what is unusual is told, and does not stop the run', () => {
-  test('the same picture in training and validation, and in two classes', async () => {
+  test('the same image in training and validation, and in two classes', async () => {
     await copyFile(inTrain('2.png'), path.join(data, 'val', 'blue', 'copy.png'));
     await copyFile(inTrain('3.png'), path.join(data, 'train', 'blue', 'other.png'));
     const told = warnings(await collected()).join('\n');

@@ -54,19 +54,19 @@ describe('batches', () => {
     expect(epochs[2]).toEqual(epochs[0]);
   });
 
-  test('another epoch and another seed crop the same picture otherwise', async () => {
+  test('another epoch and another seed crop the same image otherwise', async () => {
     const dataset = new Files(PATHS.slice(0, 1));
     const one = loader({ dataset });
     const other = loader({ dataset, seed: 8 });
-    const pictures = [
+    const batches = [
       ...bytes(await collect(one.epoch(0))),
       ...bytes(await collect(one.epoch(1))),
       ...bytes(await collect(other.epoch(0))),
     ];
-    expect(new Set(pictures).size).toBe(3);
+    expect(new Set(batches).size).toBe(3);
   });
 
-  test('a picture’s crop does not depend on where in the epoch it comes', async () => {
+  test('an image’s crop does not depend on where in the epoch it comes', async () => {
     const one = loader({ batchSize: 1 });
     const shuffled = await collect(one.epoch(3));
     const straight = await collect(one.epoch(3, { shuffle: false }));

@@ -30,7 +30,7 @@ describe('epochOrder', () => {
     expect(epochOrder(0, { seed: 0, epoch: 0, shuffle: true })).toHaveLength(0);
   });
 
-  // A resumed run of a later version must see the pictures in the same order.
+  // A resumed run of a later version must see the images in the same order.
   test('the order is fixed', () => {
     expect([...epochOrder(10, { seed: 0, epoch: 0, shuffle: true })]).toEqual([
       0, 2, 6, 3, 5, 7, 9, 4, 8, 1,

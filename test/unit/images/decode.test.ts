@@ -54,7 +54,7 @@ describe('what cannot be decoded', () => {
 
   test.each([
     ['empty.jpg', '', 'found an empty file'],
-    ['text.jpg', 'not a picture', 'found a file that is not JPEG'],
+    ['text.jpg', 'not an image', 'found a file that is not JPEG'],
     // sharp would draw it.
     ['svg.jpg', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', 'is not JPEG'],
     ['x.bmp', 'BM0000000000', 'found a BMP file'],

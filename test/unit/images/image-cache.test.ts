@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** Copies of the pictures, which may be deleted. */
+/** Copies of the images, which may be deleted. */
 async function copies(): Promise<string[]> {
   const folder = await mkdtemp(path.join(dir, 'copies-'));
   const files = PATHS.map((file, i) => path.join(folder, `${i}${path.extname(file)}`));

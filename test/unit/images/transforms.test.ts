@@ -24,7 +24,7 @@ const TORCHVISION = [
     left: [0.006, 0.047, 0.097, 0.25, 0.497, 0.75, 0.901, 0.953, 0.994],
   },
   {
-    // A tall picture: a tenth of the draws take the fallback.
+    // A tall image: a tenth of the draws take the fallback.
     width: 224,
     height: 900,
     area: [0.0822, 0.09, 0.0999, 0.1301, 0.1797, 0.2414, 0.3322, 0.3322, 0.3322],
@@ -115,7 +115,7 @@ describe('randomResizedCropBox', () => {
     });
   });
 
-  test('a picture of one pixel, and one a pixel wide', () => {
+  test('an image of one pixel, and one a pixel wide', () => {
     const random = new Philox(0, STREAM.crop);
     const whole = { top: 0, left: 0, height: 1, width: 1 };
     expect(randomResizedCropBox(1, 1, DEFAULT_CROP, random)).toEqual(whole);
