@@ -1,16 +1,40 @@
-"""Runs the Python example of docs/model-file.md on a file that the command line exported."""
+"""Runs the Python example of docs/model-file.md.
+
+On a file that the command line exported, it must give the answer of ``predict``. On images of every
+kind, it must give the model the pixels that training sees.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from scripts.fixtures.orientation import FILE as ORIENTATIONS
 from scripts.project import ROOT, compile_typescript
+
+DECODED = ROOT / "test/fixtures/pixels/decode"
+# Prints the pixels of the files that follow, as training sees them.
+DECODE = """
+const { decodeImage } = await import(process.argv[1]);
+const found = {};
+for (const file of process.argv.slice(3)) {
+  const { data, width, height } = await decodeImage(file, file, process.argv[2]);
+  found[file] = { width, height, rgb: Buffer.from(data).toString("base64") };
+}
+console.log(JSON.stringify(found));
+"""
+# Two AVIF decoders differ at colour edges; the document says so.
+AVIF_LEVELS = 12
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +55,16 @@ def _call(folder: Path, *words: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def test_the_example_gives_predicts_answer(run: Path, tmp_path: Path) -> None:
+def _example() -> str:
     text = (ROOT / "docs/model-file.md").read_text()
     block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert block is not None
+    return block[1]
+
+
+def test_the_example_gives_predicts_answer(run: Path, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
-    script.write_text(block[1])
+    script.write_text(_example())
     for image in sorted((ROOT / "samples/textures/val").glob("*/*-0[05].jpg")):
         command = [sys.executable, str(script), str(run / "model.onnx"), str(image)]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -46,3 +74,62 @@ def test_the_example_gives_predicts_answer(run: Path, tmp_path: Path) -> None:
         assert [name for name, _ in lines] == list(expected)
         for name, probability in lines:
             assert float(probability) == pytest.approx(expected[name], abs=2e-4)
+
+
+class _Recorder(ModuleType):
+    """Stands for onnxruntime: keeps the image that the example gives to the model."""
+
+    def __init__(self, exif: str | None) -> None:
+        super().__init__("onnxruntime")
+        self.custom_metadata_map = {"classes": '["a", "b"]'}
+        if exif is not None:
+            self.custom_metadata_map["exif"] = exif
+        self.image: NDArray[np.uint8] | None = None
+
+    def InferenceSession(self, _: str) -> _Recorder:  # noqa: N802
+        return self
+
+    def get_modelmeta(self) -> _Recorder:
+        return self
+
+    def run(self, _: None, feeds: dict[str, NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        self.image = feeds["image"]
+        return [np.zeros((1, 2), np.float32)]
+
+
+def _seen(file: Path, exif: str | None, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint8]:
+    recorder = _Recorder(exif)
+    monkeypatch.setitem(sys.modules, "onnxruntime", recorder)
+    monkeypatch.setattr(sys, "argv", ["example.py", "model.onnx", str(file)])
+    exec(compile(_example(), "example.py", "exec"), {})
+    assert recorder.image is not None
+    return recorder.image
+
+
+def _trained(files: list[Path], exif: str) -> dict[str, Any]:
+    library = (ROOT / "dist/src/internal.js").as_uri()
+    command = ["node", "--input-type=module", "-e", DECODE, library, exif, *map(str, files)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+@pytest.mark.parametrize("exif", [None, "ignore", "apply"])
+def test_the_example_sees_trainings_pixels(
+    exif: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Takes files with profiles, CMYK, alpha, palettes, 16 bits and all orientations."""
+    compile_typescript()
+    files = sorted(DECODED.iterdir())
+    for name, entry in json.loads(ORIENTATIONS.read_text()).items():
+        files.append(tmp_path / name)
+        files[-1].write_bytes(base64.b64decode(entry["file"]))
+    expected = _trained(files, exif or "ignore")
+    assert len(expected) > 80
+    for file in files:
+        found = _seen(file, exif, monkeypatch).astype(int)
+        pixels = expected[str(file)]
+        assert found.shape == (pixels["height"], pixels["width"], 3), file.name
+        levels = np.frombuffer(base64.b64decode(pixels["rgb"]), np.uint8).reshape(found.shape)
+        bound = AVIF_LEVELS if file.name.startswith("avif") else 0
+        assert int(np.abs(found - levels).max()) <= bound, file.name
