@@ -1,8 +1,9 @@
 /** Checks one image file: can it be read and decoded to its end? */
 
 import type { ImageDecoder, Platform, RgbImage } from '../platform/platform.js';
-import { decodeProblem, imageFormat } from './decode.js';
+import { decodeProblem } from './decode.js';
 import { optionalOrientation } from './orientation.js';
+import { imageFormat } from './signatures.js';
 import { badImage, type Inspection } from './worker-messages.js';
 
 /** The host's parts that a loader thread needs. */

@@ -2,7 +2,7 @@
 
 import type { ExifUse } from '../platform/platform.js';
 import { avifOrientation } from './avif-orientation.js';
-import type { ImageFormat } from './decode.js';
+import type { ImageFormat } from './signatures.js';
 import { readTiffTags } from './tiff-tags.js';
 
 const TAG_ORIENTATION = 0x0112;

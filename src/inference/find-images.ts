@@ -7,7 +7,7 @@ import { ConfigError } from '../common/errors.js';
 import { decodeText } from '../common/text.js';
 import { IMAGE_EXTENSIONS, compareCodePoints, imagesBelow } from '../data/image-folder.js';
 import type { InputImage } from '../data/dataset.js';
-import { imageFormat } from '../images/decode.js';
+import { imageFormat } from '../images/signatures.js';
 
 /**
  * Finds the images that words on the command line mean, in the order of the words. A word is a file, a folder (every

@@ -2,16 +2,14 @@
 
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
-import {
-  cmykToRgb,
-  imageFormat,
-  jpegComponents,
-  MAX_PIXELS,
-  unreadableImage,
-  type ImageFormat,
-} from '../../images/decode.js';
+import { cmykToRgb, unreadableImage } from '../../images/decode.js';
+import { decodePlain } from '../../images/formats/decode-plain.js';
+import { jpegFrame } from '../../images/jpeg-frame.js';
+import { MAX_PIXELS } from '../../images/limits.js';
+import { imageFormat, type ImageFormat } from '../../images/signatures.js';
 import { inverseOrientation, orient } from '../../images/orient.js';
 import { decodedOrientation, exifOrientation } from '../../images/orientation.js';
+import { tiffKind } from '../../images/tiff-kind.js';
 import type { ExifUse, RgbImage } from '../platform.js';
 
 const OPTIONS = {
@@ -37,12 +35,41 @@ export async function decodeImage(
   try {
     const bytes = typeof image === 'string' ? await readFile(image) : image;
     const format = imageFormat(bytes);
-    const decoded = (await isCmyk(bytes, format)) ? await decodeCmyk(bytes) : await decode(bytes);
+    const decoded = decodePlain(bytes, format) ?? (await decodeBySharp(bytes, format));
     const stored = format === 'avif' ? unturned(bytes, decoded) : decoded;
     return orient(stored, decodedOrientation(bytes, format, exif));
   } catch (cause) {
     throw unreadableImage(name, cause);
   }
+}
+
+async function decodeBySharp(bytes: Uint8Array, format: ImageFormat): Promise<RgbImage> {
+  const problem = knownProblem(bytes, format);
+  if (problem !== null) throw new Error(problem);
+  try {
+    return (await isCmyk(bytes, format)) ? await decodeCmyk(bytes) : await decode(bytes);
+  } catch (cause) {
+    throw new Error(describeFailure(cause, format), { cause });
+  }
+}
+
+/** Says why a file of a good format is refused; null if it is not. */
+function knownProblem(bytes: Uint8Array, format: ImageFormat): string | null {
+  if (format === 'tiff') return tiffKind(bytes).problem;
+  const frame = format === 'jpeg' ? jpegFrame(bytes) : null;
+  if (frame?.isLossless) return 'a lossless JPEG file, which few programs read';
+  return frame && frame.bits !== 8 ? `a JPEG file of ${frame.bits} bits per level` : null;
+}
+
+/** Says in words what a message of libvips means. */
+function describeFailure(cause: unknown, format: ImageFormat): string {
+  // libvips may repeat itself on several lines.
+  const [first = ''] = (cause as Error).message.split('\n', 1);
+  if (first.includes('exceeds pixel limit')) return `more than ${MAX_PIXELS} pixels`;
+  const detail = first
+    .replace(/^Input buffer (has corrupt header|contains unsupported image format):? ?/, '')
+    .replace(/^\w*(vips|load)\w*: /i, '');
+  return `a ${format.toUpperCase()} file that is damaged or cut off${detail && ` (${detail})`}`;
 }
 
 async function decode(bytes: Uint8Array): Promise<RgbImage> {
@@ -62,16 +89,16 @@ function unturned(bytes: Uint8Array, image: RgbImage): RgbImage {
 
 /** Decodes CMYK and converts it here, because sharp would convert it through a printer profile. */
 async function decodeCmyk(bytes: Uint8Array): Promise<RgbImage> {
-  const { data, info } = await sharp(bytes, OPTIONS)
-    .pipelineColourspace('cmyk')
-    .toColourspace('cmyk')
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true });
+  const image = sharp(bytes, OPTIONS).pipelineColourspace('cmyk').toColourspace('cmyk');
+  const { depth } = await image.metadata();
+  // Pillow takes the high byte of 16 bits.
+  const half = depth === 'ushort' ? image.linear(1 / 256) : image;
+  const { data, info } = await half.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true });
   return cmykToRgb(data, info);
 }
 
 async function isCmyk(bytes: Uint8Array, format: ImageFormat): Promise<boolean> {
   // Not metadata() for JPEG: reading the whole header takes an eighth of the time to decode a small image.
-  if (format === 'jpeg') return jpegComponents(bytes) === 4;
+  if (format === 'jpeg') return jpegFrame(bytes)?.components === 4;
   return format === 'tiff' && (await sharp(bytes, OPTIONS).metadata()).space === 'cmyk';
 }

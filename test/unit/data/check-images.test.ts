@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import sharp from 'sharp';
-import { MAX_PIXELS } from '../../../src/images/decode.js';
+import { MAX_PIXELS } from '../../../src/images/limits.js';
 import {
   BadImagesError,
   ConfigError,
@@ -89,9 +89,9 @@ async function addBroken(): Promise<Record<string, RegExp>> {
     'cut off.png': [png.subarray(0, png.length - 30), /./],
     'empty.jpg': ['', /an empty file/],
     'huge.png': [huge, /more than \d+ pixels/],
-    'page.jpg': ['<!doctype html>', /not JPEG, PNG/],
-    'windows.bmp': ['BM1234567890', /a BMP file, which is not supported/],
-    'vector.jpg': [svg, /not JPEG, PNG/],
+    'page.jpg': ['<!doctype html>', /a web page \(HTML\)/],
+    'windows.bmp': ['BM1234567890', /a BMP file that is cut off/],
+    'vector.jpg': [svg, /an SVG drawing/],
   };
   const expected: Record<string, RegExp> = {
     'dead link.jpg': /no file/,

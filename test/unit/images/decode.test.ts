@@ -1,9 +1,9 @@
-import { readFile, writeFile, mkdtemp, rm } from 'node:fs/promises';
+import { readFile, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { MAX_PIXELS } from '../../../src/images/decode.js';
+import { MAX_PIXELS } from '../../../src/images/limits.js';
 import { DatasetError } from '../../../src/common/errors.js';
 import { decodeFixture, references } from '../../parity/pixel-fixtures.js';
 import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
@@ -40,11 +40,6 @@ describe('what cannot be decoded', () => {
     return (error as DatasetError).message;
   }
 
-  async function write(name: string, content: string | Uint8Array): Promise<string> {
-    await writeFile(path.join(dir, name), content);
-    return path.join(dir, name);
-  }
-
   test('a missing file', async () => {
     const missing = path.join(dir, 'missing.jpg');
     expect(await refused(missing)).toBe(
@@ -53,32 +48,18 @@ describe('what cannot be decoded', () => {
   });
 
   test.each([
-    ['empty.jpg', '', 'found an empty file'],
-    ['text.jpg', 'not an image', 'found a file that is not JPEG'],
-    // sharp would draw it.
-    ['svg.jpg', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', 'is not JPEG'],
-    ['x.bmp', 'BM0000000000', 'found a BMP file'],
-    ['x.ppm', 'P6\n1 1\n255\n000', 'found a PPM or PGM file'],
-    ['head.jpg', '\xff\xd8\xff', 'readable image'],
-  ])('%s', async (name, content, message) => {
-    const written = await write(name, Buffer.from(content, 'latin1'));
-    const found = await refused(written);
-    expect(found).toContain(message);
-    expect(found).toContain(written);
+    ...['rgb.jpg', 'progressive.jpg', 'rgb.png', 'rgb.webp', 'lzw.tif', 'cmyk.jpg'],
+    ...['rgb.bmp', '4bit.bmp', 'rle8.bmp', '565.bmp', 'os2-8bit.bmp'],
+    ...['rgb.ppm', 'plain.pgm', 'plain.pbm', '16bit.ppm', 'transparent.gif', 'local-palette.gif'],
+  ])('%s, cut off anywhere', async (name) => {
+    const whole = await readFile(decodeFixture(name));
+    for (const share of [0.02, 0.3, 0.6, 0.9]) {
+      const length = Math.floor(whole.length * share);
+      expect(await refused(whole.subarray(0, length), `${name} cut at ${length}`)).toContain(
+        `${name} cut at ${length}`,
+      );
+    }
   });
-
-  test.each(['rgb.jpg', 'progressive.jpg', 'rgb.png', 'rgb.webp', 'lzw.tif', 'cmyk.jpg'])(
-    '%s, cut off anywhere',
-    async (name) => {
-      const whole = await readFile(decodeFixture(name));
-      for (const share of [0.02, 0.3, 0.6, 0.9]) {
-        const length = Math.floor(whole.length * share);
-        expect(await refused(whole.subarray(0, length), `${name} cut at ${length}`)).toContain(
-          `${name} cut at ${length}`,
-        );
-      }
-    },
-  );
 
   test('a damaged PNG', async () => {
     const png = await readFile(decodeFixture('rgb.png'));
