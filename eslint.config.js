@@ -113,7 +113,7 @@ export default tseslint.config(
       globals: Object.fromEntries(
         [
           ...['addEventListener', 'createImageBitmap', 'document', 'getSelection', 'location'],
-          ...['OffscreenCanvas', 'setTimeout'],
+          ...['OffscreenCanvas', 'setTimeout', 'Blob'],
         ].map((name) => [name, 'readonly']),
       ),
     },

@@ -19,7 +19,7 @@ const WEB_OPTIONS = {
     value: 'DIR',
     shownDefault: 'no page',
     help: 'also write a folder with a page that classifies images in the browser',
-    docs: 'also write a web page that classifies images in the browser; needs the package `onnxruntime-web`',
+    docs: 'also write a web page that classifies images in the browser; needs the packages `onnxruntime-web`, `@jsquash/png` and `@jsquash/webp`',
   },
 } as const;
 

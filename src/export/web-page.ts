@@ -1,6 +1,6 @@
 /** `--web`: a page that classifies images in the browser, and the runtime that it needs. */
 
-import { copyFile } from 'node:fs/promises';
+import { copyFile, mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
@@ -14,6 +14,33 @@ const RUNTIME_FILES = [
   'ort-wasm-simd-threaded.mjs',
   'ort-wasm-simd-threaded.wasm',
 ] as const;
+
+/** Files of the decoders, with their licences, by package. */
+const DECODER_FILES = {
+  '@jsquash/png': [
+    'decode.js',
+    'codec/pkg/squoosh_png.js',
+    'codec/pkg/squoosh_png_bg.wasm',
+    'LICENSE',
+    'codec/LICENSE.codec.md',
+  ],
+  '@jsquash/webp': [
+    'decode.js',
+    'utils.js',
+    'codec/dec/webp_dec.js',
+    'codec/dec/webp_dec.wasm',
+    'LICENSE',
+    'codec/LICENSE.codec.md',
+  ],
+} as const;
+
+/** Packages that the page is made of. */
+const PACKAGES = ['onnxruntime-web', '@jsquash/png', '@jsquash/webp'] as const;
+
+/** Folder of the page's own modules, which has the layout of src/. */
+const CODE = 'code';
+/** Folder of the decoders, by the name of their package. */
+const DECODERS = 'decoders';
 
 /** Texts and settings of the page. */
 export interface WebPage {
@@ -32,27 +59,73 @@ const POLICY =
   "default-src 'none'; script-src 'self' 'unsafe-inline' 'wasm-unsafe-eval'; " +
   "style-src 'unsafe-inline'; img-src blob: data:; connect-src 'self'; worker-src 'self' blob:";
 
-/**
- * Writes the page and the runtime. Replaces the files of an earlier page.
- *
- * @throws ConfigError if onnxruntime-web is not installed.
- */
-export async function writeWebPage(dir: string, page: WebPage, files: Files): Promise<void> {
-  const runtime = runtimeFolder();
-  for (const name of RUNTIME_FILES) await copyFile(path.join(runtime, name), path.join(dir, name));
-  await files.write(path.join(dir, 'index.html'), renderWebPage(page));
-}
+/** Folders of the packages in {@link PACKAGES}. */
+export type WebPackages = Readonly<Record<(typeof PACKAGES)[number], string>>;
 
-function runtimeFolder(): string {
+/**
+ * Finds the packages that the page is made of.
+ *
+ * @throws ConfigError if one is not installed.
+ */
+export function findWebPackages(): WebPackages {
+  const { resolve } = createRequire(import.meta.url);
   try {
-    const { resolve } = createRequire(import.meta.url);
-    return path.dirname(resolve('onnxruntime-web/ort-wasm-simd-threaded.wasm'));
+    return {
+      'onnxruntime-web': path.dirname(resolve('onnxruntime-web/ort-wasm-simd-threaded.wasm')),
+      '@jsquash/png': path.dirname(resolve('@jsquash/png/decode.js')),
+      '@jsquash/webp': path.dirname(resolve('@jsquash/webp/decode.js')),
+    };
   } catch (cause) {
     throw new ConfigError(
-      'expected the package onnxruntime-web for --web, found none; npm install onnxruntime-web',
+      `expected the packages ${PACKAGES.join(', ')} for --web, found not all of them; ` +
+        `npm install ${PACKAGES.join(' ')}`,
       { cause },
     );
   }
+}
+
+/** Writes the page, its modules, decoders and the runtime. Replaces the files of an earlier page. */
+export async function writeWebPage(
+  dir: string,
+  page: WebPage,
+  { files, packages }: { readonly files: Files; readonly packages: WebPackages },
+): Promise<void> {
+  const copies = RUNTIME_FILES.map((name) => [path.join(packages['onnxruntime-web'], name), name]);
+  for (const name of ['@jsquash/png', '@jsquash/webp'] as const) {
+    for (const file of DECODER_FILES[name]) {
+      copies.push([path.join(packages[name], file), path.join(DECODERS, name, file)]);
+    }
+  }
+  for (const [from = '', to = ''] of copies) {
+    await mkdir(path.dirname(path.join(dir, to)), { recursive: true });
+    await copyFile(from, path.join(dir, to));
+  }
+  for (const [name, text] of pageModules()) {
+    await mkdir(path.dirname(path.join(dir, CODE, name)), { recursive: true });
+    // The source maps are not part of the page.
+    const code = text.replace(/^\/\/# sourceMappingURL=.*$/m, '');
+    await files.write(path.join(dir, CODE, name), code);
+  }
+  await files.write(path.join(dir, 'index.html'), renderWebPage(page));
+}
+
+/**
+ * Collects decode.js and the modules of src/ that it imports, as they were compiled. All of them are portable, so a
+ * browser runs them as they are.
+ *
+ * @returns the modules' texts by their path below src/.
+ */
+function pageModules(): Map<string, string> {
+  const modules = new Map([['export/web/decode.js', packageText('src/export/web/decode.js')]]);
+  for (const [importer, text] of modules) {
+    for (const [, specifier = ''] of text.matchAll(
+      /^(?:import|export) [^;]*?from '(\.[^']+)';/gm,
+    )) {
+      const name = path.posix.join(path.posix.dirname(importer), specifier);
+      if (!modules.has(name)) modules.set(name, packageText(`dist/src/${name}`));
+    }
+  }
+  return modules;
 }
 
 /** Returns a file of src/export/web/, which the package contains, as part of the page. */
@@ -88,6 +161,7 @@ ${embedded('page.css')}</style>
 </main>
 ${jsonScript('names', classes)}
 ${jsonScript('settings', { exif })}
+<script type="importmap">{"imports": {"@jsquash/": "./${DECODERS}/@jsquash/"}}</script>
 <script type="module">
 ${embedded('page.js')}</script>
 </body>

@@ -31,9 +31,10 @@ test('the package holds what it needs and nothing else', () => {
         'distributed/mpi-worker.js',
       ],
     ].map((name) => `dist/src/${name}`),
-    ...['report/page.css', 'report/reload.js', 'export/web/page.css', 'export/web/page.js'].map(
-      (name) => `src/${name}`,
-    ),
+    ...[
+      ...['report/page.css', 'report/reload.js'],
+      ...['export/web/page.css', 'export/web/page.js', 'export/web/decode.js'],
+    ].map((name) => `src/${name}`),
     ...artifacts,
   ];
   for (const name of needed) expect(names).toContain(name);

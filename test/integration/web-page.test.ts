@@ -2,10 +2,9 @@
 
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { Classifier } from '../../src/platform/node/library.js';
@@ -16,6 +15,8 @@ import { renderWebPage } from '../../src/export/web-page.js';
 import { Page } from '../support/browser.js';
 import { findChromium } from '../support/chromium.js';
 import { makeData } from '../support/run-process.js';
+import { alphaPng, phonePhoto } from '../support/image-files.js';
+import { serveFolder, type FolderServer } from '../support/serve-folder.js';
 import { TINY } from '../support/paths.js';
 
 const chromium = findChromium();
@@ -30,9 +31,8 @@ test('class names are text, whatever is in them', () => {
 
 (chromium === null ? describe.skip : describe)('in Chromium', () => {
   let dir: string;
-  let server: Server;
+  let server: FolderServer;
   let page: Page;
-  let origin: string;
   /** Returns the answer of `predict` for an image, with the same model. */
   let expected: (image: string) => Promise<[string, number][]>;
 
@@ -60,17 +60,10 @@ test('class names are text, whatever is in them', () => {
         await classifier.close();
       }
     };
-    const types: Record<string, string> = { html: 'text/html', mjs: 'text/javascript' };
-    server = createServer(({ url }, response) => {
-      const name = url === '/' ? 'index.html' : path.basename(url ?? '');
-      const type = types[name.split('.').at(-1) ?? ''] ?? 'application/octet-stream';
-      response.setHeader('content-type', type).end(readFileSync(path.join(web, name)));
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    server = await serveFolder(web);
     page = await Page.launch(chromium ?? '');
     await page.show(900, 900);
-    await page.open(origin);
+    await page.open(server.origin);
     await page.until(`document.querySelector('#state').textContent === 'Ready.'`);
   });
   afterAll(async () => {
@@ -86,22 +79,37 @@ test('class names are text, whatever is in them', () => {
     );
   const classified = `document.querySelector('#state').textContent.startsWith('Classified')`;
 
+  const choose = async (image: string): Promise<[string, number][]> => {
+    await page.choose('#file', [image]);
+    await page.until(classified);
+    return rows();
+  };
+  const compare = (shown: [string, number][], wanted: [string, number][]): void => {
+    expect(shown.map(([label]) => label)).toEqual(wanted.map(([label]) => label));
+    shown.forEach(([, share], i) => {
+      expect(Math.abs(share - (wanted[i]?.[1] ?? NaN))).toBeLessThan(0.001);
+    });
+  };
+
   test.each(['red/0.png', 'blue/2.png'])(
     'a chosen image (%s) gets the classes of predict',
     async (name) => {
       const image = path.join(dir, 'data', 'val', name);
-      await page.choose('#file', [image]);
-      await page.until(classified);
-      const [shown, wanted] = [await rows(), await expected(image)];
-      expect(shown.map(([label]) => label)).toEqual(wanted.map(([label]) => label));
-      shown.forEach(([, share], i) => {
-        expect(Math.abs(share - (wanted[i]?.[1] ?? NaN))).toBeLessThan(0.001);
-      });
+      compare(await choose(image), await expected(image));
       if (process.env.SCREENSHOTS !== undefined) {
         await writeFile(path.join(process.env.SCREENSHOTS, 'web.png'), await page.screenshot());
       }
     },
   );
+
+  test.each([
+    ['phone.jpg', phonePhoto],
+    ['alpha.png', alphaPng],
+  ])('%s gets the probabilities of predict', async (name, make) => {
+    const image = path.join(dir, name);
+    await writeFile(image, await make());
+    compare(await choose(image), await expected(image));
+  });
 
   test('a dropped image is classified; a file that is not an image is reported', async () => {
     const bytes = readFileSync(path.join(dir, 'data', 'val', 'red', '1.png')).toString('base64');
@@ -119,15 +127,47 @@ test('class names are text, whatever is in them', () => {
     await page.until(classified);
     expect(await rows()).toHaveLength(2);
     await drop('bm8gaW1hZ2U=');
-    await page.until(
-      `document.querySelector('#state').textContent.startsWith('This cannot be read')`,
-    );
+    await page.until(`document.querySelector('#state').textContent.startsWith('Not classified')`);
     expect(await rows()).toEqual([]);
+  });
+
+  test('a thin image that does not fit is refused in words; the next one is classified', async () => {
+    const thin = path.join(dir, 'thin.png');
+    const create = { width: 1, height: 2_000_000, channels: 3, background: '#36a' } as const;
+    await sharp({ create }).png().toFile(thin);
+    await page.choose('#file', [thin]);
+    const state = `document.querySelector('#state').textContent`;
+    await page.until(`${state}.startsWith('Not classified')`, 60);
+    expect(await page.evaluate(state)).toBe(
+      'Not classified: expected an image that fits into this browser, ' +
+        'found 1 x 2000000 pixels, which are too many or too thin.',
+    );
+    const next = path.join(dir, 'data', 'val', 'red', '0.png');
+    compare(await choose(next), await expected(next));
+  });
+
+  test('of two images chosen one after the other, the later one is shown', async () => {
+    const [first, second] = [1, 2].map((i) => path.join(dir, 'data', 'val', 'red', `${i}.png`));
+    const paste = (file = '', wait = ''): Promise<unknown> =>
+      page.evaluate(`(() => {
+        const letters = atob('${readFileSync(file).toString('base64')}');
+        const file = new File([Uint8Array.from(letters, (c) => c.charCodeAt(0))], 'pasted.png');
+        const read = () => Blob.prototype.arrayBuffer.call(file);
+        file.arrayBuffer = () => ${wait}.then(read);
+        const clipboardData = { files: [file] };
+        dispatchEvent(Object.assign(new Event('paste'), { clipboardData }));
+      })()`);
+    await paste(first, 'new Promise((resolve) => (globalThis.release = resolve))');
+    await paste(second, 'Promise.resolve()');
+    await page.until(classified);
+    await page.evaluate('release()');
+    await page.evaluate('new Promise((resolve) => setTimeout(resolve, 500))');
+    compare(await rows(), await expected(second ?? ''));
   });
 
   test('it requests files only from its own server', () => {
     const asked = page.requests.filter((url) => !/^(data|blob):/.test(url));
     expect(asked.length).toBeGreaterThanOrEqual(4);
-    for (const url of asked) expect(url.startsWith(origin)).toBe(true);
+    for (const url of asked) expect(url.startsWith(server.origin)).toBe(true);
   });
 });

@@ -1,7 +1,9 @@
 import * as ort from './ort.wasm.min.mjs';
+import { decode } from './code/export/web/decode.js';
 
 const $ = (id) => document.getElementById(id);
 const names = JSON.parse($('names').textContent);
+const { exif } = JSON.parse($('settings').textContent);
 const say = (text) => {
   $('state').textContent = text;
 };
@@ -13,54 +15,50 @@ session.then(
   (error) => say('The model cannot be loaded: ' + error.message),
 );
 
-/** Returns the pixels as training sees them: without rotation by EXIF, without a colour profile. */
-async function pixels(file) {
-  const options = {
-    imageOrientation: 'none',
-    colorSpaceConversion: 'none',
-    premultiplyAlpha: 'none',
-  };
-  // Chromium knows 'none', the standard calls it 'from-image' or nothing.
-  const bitmap = await createImageBitmap(file, options).catch(() => createImageBitmap(file));
-  const { width, height } = bitmap;
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext('2d', { willReadFrequently: true });
-  context.drawImage(bitmap, 0, 0);
-  const rgba = context.getImageData(0, 0, width, height).data;
-  const rgb = new Uint8Array(width * height * 3);
-  for (let from = 0, to = 0; from < rgba.length; from += 4) {
-    rgb[to++] = rgba[from];
-    rgb[to++] = rgba[from + 1];
-    rgb[to++] = rgba[from + 2];
+/** Returns the classes of an image, the most probable first. */
+async function run(loaded, { data, width, height }) {
+  try {
+    const image = new ort.Tensor('uint8', data, [height, width, 3]);
+    const { probabilities } = await loaded.run({ image });
+    return [...probabilities.data]
+      .map((share, label) => ({ share, name: names[label] }))
+      .sort((a, b) => b.share - a.share);
+  } catch (cause) {
+    // The graph resizes the whole image by its shorter side, so that a thin one may become too long.
+    const problem = `found ${width} x ${height} pixels, which are too many or too thin`;
+    throw new Error('expected an image that fits into this browser, ' + problem, { cause });
   }
-  return new ort.Tensor('uint8', rgb, [height, width, 3]);
 }
 
 let shown = '';
+let started = 0;
 async function classify(file) {
-  try {
-    if (shown !== '') URL.revokeObjectURL(shown);
-    shown = URL.createObjectURL(file);
-    $('image').src = shown;
-    $('image').alt = file.name ?? '';
-    $('image').hidden = false;
-    $('classes').replaceChildren();
-    say('Looking …');
-    const image = await pixels(file);
-    const loaded = await session;
-    const start = performance.now();
-    const { probabilities } = await loaded.run({ image });
-    const time = performance.now() - start;
-    const found = [...probabilities.data]
-      .map((share, label) => ({ share, name: names[label] }))
-      .sort((a, b) => b.share - a.share)
-      .slice(0, 5);
-    $('classes').replaceChildren(...found.map(row));
-    say('Classified in ' + Math.round(time) + ' ms.');
-  } catch (error) {
+  const turn = ++started;
+  if (shown !== '') URL.revokeObjectURL(shown);
+  shown = URL.createObjectURL(file);
+  $('image').src = shown;
+  $('image').alt = file.name ?? '';
+  $('image').hidden = false;
+  $('classes').replaceChildren();
+  say('Looking …');
+  const answer = await look(file).catch((error) => error);
+  // Another image may have been chosen meanwhile.
+  if (turn !== started) return;
+  if (answer instanceof Error) {
     $('image').hidden = true;
-    say('This cannot be read as an image: ' + error.message);
+    say('Not classified: ' + answer.message + '.');
+    return;
   }
+  $('classes').replaceChildren(...answer.found.slice(0, 5).map(row));
+  say('Classified in ' + Math.round(answer.time) + ' ms.');
+}
+
+async function look(file) {
+  const image = await decode(file, exif);
+  const loaded = await session;
+  const start = performance.now();
+  const found = await run(loaded, image);
+  return { found, time: performance.now() - start };
 }
 
 function row({ name, share }) {

@@ -1,0 +1,122 @@
+/**
+ * Decodes images in a browser to the levels that training saw, which decode.ts describes. src/export/web/decode.js has
+ * the decoders that the page of `--web` hands in.
+ *
+ * Browsers differ from those rules. They turn a JPEG image by its EXIF whatever they are told, so EXIF is hidden first.
+ * A canvas multiplies colours by alpha and cannot undo that, so PNG and WebP have decoders of their own. CMYK is
+ * rounded down, so a level may be lower by one. AVIF is decoded as far as it has no transparent pixels, with the small
+ * differences that any two decoders have. TIFF is not read.
+ */
+
+import type { ExifUse, RgbImage } from '../platform/platform.js';
+import { imageFormat, MAX_PIXELS, type ImageFormat } from './decode.js';
+import { withoutExif } from './hide-exif.js';
+import { imageSize } from './image-size.js';
+import { inverseOrientation, orient } from './orient.js';
+import { decodedOrientation, exifOrientation } from './orientation.js';
+import { firstWebpFrame, onCanvas } from './webp-frame.js';
+
+/** Pixels as browsers have them: uint8 [height, width, RGBA]. */
+export interface RgbaImage {
+  readonly data: Uint8Array | Uint8ClampedArray;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Decoders that a browser has. Each rejects if the file is damaged. */
+export interface BrowserDecoders {
+  /** The browser's own decoder, its colour management off, read back from a canvas. */
+  readonly canvas: (bytes: Uint8Array<ArrayBuffer>) => Promise<CanvasImage>;
+  readonly png: (bytes: Uint8Array) => Promise<RgbaImage>;
+  /** Reads still images only. */
+  readonly webp: (bytes: Uint8Array) => Promise<RgbaImage>;
+}
+
+export interface CanvasImage extends RgbImage {
+  /** Whether no pixel is transparent, not even in part. */
+  readonly isOpaque: boolean;
+}
+
+/** Says what is wrong with an image that the browser itself can decode. */
+class Refusal extends Error {}
+
+/** From this many pixels on, a failure may be one of memory. */
+const LARGE = 2 ** 24;
+
+/**
+ * Decodes an image file.
+ *
+ * @throws Error that says in words what was found in place of an image.
+ */
+export async function decodeInBrowser(
+  bytes: Uint8Array<ArrayBuffer>,
+  exif: ExifUse,
+  decoders: BrowserDecoders,
+): Promise<RgbImage> {
+  const format = formatOf(bytes);
+  const size = imageSize(bytes, format);
+  const pixels = size === null ? 0 : size.width * size.height;
+  if (pixels > MAX_PIXELS) throw unreadable(`one of more than ${MAX_PIXELS} pixels`);
+  try {
+    const stored = await decodeStored(bytes, format, decoders);
+    return orient(stored, decodedOrientation(bytes, format, exif));
+  } catch (cause) {
+    if (cause instanceof Refusal) throw unreadable(cause.message);
+    const memory = pixels < LARGE ? '' : ', or one too large for the memory of this browser';
+    throw unreadable(`a damaged ${format.toUpperCase()} file${memory}`, cause);
+  }
+}
+
+function formatOf(bytes: Uint8Array): ImageFormat {
+  try {
+    return imageFormat(bytes);
+  } catch (cause) {
+    throw unreadable((cause as Error).message, cause);
+  }
+}
+
+/** Returns the pixels in the order of the file: not turned by any orientation. */
+async function decodeStored(
+  bytes: Uint8Array<ArrayBuffer>,
+  format: ImageFormat,
+  { canvas, png, webp }: BrowserDecoders,
+): Promise<RgbImage> {
+  switch (format) {
+    case 'jpeg':
+      return canvas(withoutExif(bytes));
+    case 'gif':
+      return canvas(bytes);
+    case 'png':
+      return withoutAlpha(await png(bytes));
+    case 'webp': {
+      const frame = firstWebpFrame(bytes);
+      const image = withoutAlpha(await webp(frame?.bytes ?? bytes));
+      return frame === null ? image : onCanvas(image, frame);
+    }
+    case 'avif': {
+      const image = await canvas(bytes);
+      if (!image.isOpaque) {
+        throw new Refusal('an AVIF file with transparent pixels, whose colours browsers change');
+      }
+      // Its turn is not in EXIF and cannot be hidden, so it is undone.
+      return orient(image, inverseOrientation(exifOrientation(bytes) ?? 1));
+    }
+    default:
+      throw new Refusal(`a ${format.toUpperCase()} file`);
+  }
+}
+
+/** Returns the colours of RGBA as they are, without blending them. */
+function withoutAlpha({ data: rgba, width, height }: RgbaImage): RgbImage {
+  const data = new Uint8Array(width * height * 3);
+  for (let from = 0, to = 0; to < data.length; from += 4) {
+    data[to++] = rgba[from] ?? 0;
+    data[to++] = rgba[from + 1] ?? 0;
+    data[to++] = rgba[from + 2] ?? 0;
+  }
+  return { data, width, height };
+}
+
+function unreadable(problem: string, cause?: unknown): Error {
+  return new Error(`expected a JPEG, PNG, WebP, GIF or AVIF image, found ${problem}`, { cause });
+}

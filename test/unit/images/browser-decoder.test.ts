@@ -1,0 +1,109 @@
+/** Holds: the same pixels in every way in; here the parts of the page's decoder that need no browser. */
+
+import { readFileSync } from 'node:fs';
+import sharp from 'sharp';
+import { describe, expect, test } from '@jest/globals';
+import { decodeInBrowser, type BrowserDecoders } from '../../../src/images/browser-decoder.js';
+import type { ImageFormat } from '../../../src/images/decode.js';
+import { withoutExif } from '../../../src/images/hide-exif.js';
+import { imageSize } from '../../../src/images/image-size.js';
+import { firstWebpFrame } from '../../../src/images/webp-frame.js';
+import { decodeFixture } from '../../parity/pixel-fixtures.js';
+import { animatedWebp, imageFiles, phonePhoto } from '../../support/image-files.js';
+
+const fixture = (name: string): Buffer => readFileSync(decodeFixture(name));
+/** Inserts bytes after the first two of a JPEG file. */
+const inserted = (jpeg: Buffer, bytes: Buffer): Buffer =>
+  Buffer.concat([jpeg.subarray(0, 2), bytes, jpeg.subarray(2)]);
+
+describe('EXIF is hidden from decoders that obey it', () => {
+  const exif = (photo: Buffer): Buffer => {
+    const at = photo.indexOf('Exif\0\0') - 4;
+    return photo.subarray(at, at + 2 + photo.readUInt16BE(at + 2));
+  };
+  test.each<[string, (photo: Buffer) => Buffer]>([
+    ['as a phone writes it', (photo) => photo],
+    ['behind fill bytes', (photo) => inserted(photo, Buffer.of(0xff, 0xff))],
+    ['behind stray bytes', (photo) => inserted(photo, Buffer.of(0, 7))],
+    ['twice', (photo) => inserted(photo, exif(photo))],
+    ['behind a comment', (photo) => inserted(photo, Buffer.of(0xff, 0xfe, 0, 4, 0xff, 0xe1))],
+  ])('%s', async (_, change) => {
+    const photo = change(await phonePhoto());
+    const before = Buffer.from(photo);
+    const hidden = withoutExif(photo);
+    expect((await sharp(hidden).metadata()).orientation).toBeUndefined();
+    // libjpeg only warns about stray bytes.
+    const pixels = (bytes: Uint8Array): Promise<Buffer> =>
+      sharp(bytes, { failOn: 'error' }).raw().toBuffer();
+    expect(await pixels(hidden)).toEqual(await pixels(photo));
+    expect(photo).toEqual(before);
+  });
+
+  test.each(['rgb.jpg', 'progressive.jpg', 'cmyk.jpg', 'stray-bytes.jpg', 'trailing-bytes.jpg'])(
+    '%s has none and stays as it is',
+    (name) => {
+      expect(Buffer.from(withoutExif(fixture(name)))).toEqual(fixture(name));
+    },
+  );
+
+  test('files that are cut off anywhere do no harm', async () => {
+    const photo = await phonePhoto();
+    for (let length = 0; length < 200; length++) {
+      expect(withoutExif(photo.subarray(0, length))).toHaveLength(length);
+    }
+  });
+});
+
+describe('the size in the header', () => {
+  test.each(Object.entries(imageFiles))('%s', async (name, make) => {
+    const bytes = await make();
+    const format = name.split(/\W/, 1)[0]?.toLowerCase() as ImageFormat;
+    const { width, height, pageHeight = height } = await sharp(bytes).metadata();
+    expect(imageSize(bytes, format)).toEqual({ width, height: pageHeight });
+    expect(imageSize(bytes.subarray(0, 13), format)).toEqual(
+      // GIF has its size in the first bytes.
+      format === 'gif' ? { width, height: pageHeight } : null,
+    );
+  });
+
+  test.each<[number, number]>([
+    [1, 1],
+    [16_383, 2],
+    [300, 257],
+  ])('%i x %i, WebP of each kind', async (width, height) => {
+    const create = { width, height, channels: 4, background: '#36a8' } as const;
+    const still = sharp({ create });
+    const opaque = still.clone().removeAlpha();
+    const files = [still.webp(), still.webp({ lossless: true }), opaque.webp()];
+    for (const file of files) {
+      expect(imageSize(await file.toBuffer(), 'webp')).toEqual({ width, height });
+    }
+  });
+});
+
+describe('the first frame of an animated WebP', () => {
+  test('is a still image, with its place', async () => {
+    const still = await sharp(fixture('rgba.webp')).webp({ lossless: true }).toBuffer();
+    const frame = firstWebpFrame(animatedWebp(still, { left: 4, top: 6, width: 40, height: 30 }));
+    expect(frame).toMatchObject({ left: 4, top: 6, canvas: { width: 40, height: 30 } });
+    const pixels = (bytes: Uint8Array): Promise<Buffer> => sharp(bytes).raw().toBuffer();
+    expect(await pixels(frame?.bytes ?? still.subarray(0, 0))).toEqual(await pixels(still));
+  });
+
+  test('a still image has none; a cut-off animation has none that is whole', () => {
+    expect(firstWebpFrame(fixture('rgba.webp'))).toBeNull();
+    expect(() => firstWebpFrame(fixture('animated.webp').subarray(0, 90))).toThrow('first frame');
+  });
+});
+
+test.each<[string, string]>([
+  ['rgb.png', 'a damaged PNG file'],
+  ['rgb.jpg', 'a damaged JPEG file'],
+  ['gray.tif', 'a TIFF file'],
+])('a decoder that fails on %s: the error says what was found', async (name, found) => {
+  const fail = (): Promise<never> => Promise.reject(new Error('unreachable'));
+  const decoders: BrowserDecoders = { canvas: fail, png: fail, webp: fail };
+  await expect(decodeInBrowser(Uint8Array.from(fixture(name)), 'ignore', decoders)).rejects.toThrow(
+    `expected a JPEG, PNG, WebP, GIF or AVIF image, found ${found}`,
+  );
+});
