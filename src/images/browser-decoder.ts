@@ -5,15 +5,17 @@
  * Browsers differ from those rules. They turn a JPEG image by its EXIF whatever they are told, so EXIF is hidden first.
  * A canvas multiplies colours by alpha and cannot undo that, so PNG and WebP have decoders of their own. CMYK is
  * rounded down, so a level may be lower by one. AVIF is decoded as far as it has no transparent pixels, with the small
- * differences that any two decoders have. TIFF is not read.
+ * differences that any two decoders have. GIF, BMP and PNM have readers in formats/. TIFF is not read.
  */
 
 import type { ExifUse, RgbImage } from '../platform/platform.js';
-import { imageFormat, MAX_PIXELS, type ImageFormat } from './decode.js';
+import { decodePlain } from './formats/decode-plain.js';
 import { withoutExif } from './hide-exif.js';
 import { imageSize } from './image-size.js';
+import { checkSize } from './limits.js';
 import { inverseOrientation, orient } from './orient.js';
 import { decodedOrientation, exifOrientation } from './orientation.js';
+import { imageFormat, type ImageFormat } from './signatures.js';
 import { firstWebpFrame, onCanvas } from './webp-frame.js';
 
 /** Pixels as browsers have them: uint8 [height, width, RGBA]. */
@@ -37,8 +39,12 @@ export interface CanvasImage extends RgbImage {
   readonly isOpaque: boolean;
 }
 
-/** Says what is wrong with an image that the browser itself can decode. */
-class Refusal extends Error {}
+/** Says what was found in place of an image. */
+class Refusal extends Error {
+  constructor(problem: string, options?: ErrorOptions) {
+    super(`expected a JPEG, PNG, WebP, GIF, AVIF, BMP or PNM image, found ${problem}`, options);
+  }
+}
 
 /** From this many pixels on, a failure may be one of memory. */
 const LARGE = 2 ** 24;
@@ -53,25 +59,31 @@ export async function decodeInBrowser(
   exif: ExifUse,
   decoders: BrowserDecoders,
 ): Promise<RgbImage> {
-  const format = formatOf(bytes);
+  const format = orRefuse(() => imageFormat(bytes));
   const size = imageSize(bytes, format);
-  const pixels = size === null ? 0 : size.width * size.height;
-  if (pixels > MAX_PIXELS) throw unreadable(`one of more than ${MAX_PIXELS} pixels`);
+  if (size) {
+    orRefuse(() => {
+      checkSize(size.width, size.height);
+    });
+  }
   try {
     const stored = await decodeStored(bytes, format, decoders);
     return orient(stored, decodedOrientation(bytes, format, exif));
   } catch (cause) {
-    if (cause instanceof Refusal) throw unreadable(cause.message);
-    const memory = pixels < LARGE ? '' : ', or one too large for the memory of this browser';
-    throw unreadable(`a damaged ${format.toUpperCase()} file${memory}`, cause);
+    if (cause instanceof Refusal) throw cause;
+    const isLarge = size !== null && size.width * size.height >= LARGE;
+    const problem = `a ${format.toUpperCase()} file that is damaged, cut off or of a rare kind`;
+    const memory = isLarge ? ', or too large for the memory of this browser' : '';
+    throw new Refusal(problem + memory, { cause });
   }
 }
 
-function formatOf(bytes: Uint8Array): ImageFormat {
+/** Runs a step whose error says what the file is. */
+function orRefuse<Result>(step: () => Result): Result {
   try {
-    return imageFormat(bytes);
+    return step();
   } catch (cause) {
-    throw unreadable((cause as Error).message, cause);
+    throw new Refusal((cause as Error).message, { cause });
   }
 }
 
@@ -84,8 +96,6 @@ async function decodeStored(
   switch (format) {
     case 'jpeg':
       return canvas(withoutExif(bytes));
-    case 'gif':
-      return canvas(bytes);
     case 'png':
       return withoutAlpha(await png(bytes));
     case 'webp': {
@@ -101,8 +111,11 @@ async function decodeStored(
       // Its turn is not in EXIF and cannot be hidden, so it is undone.
       return orient(image, inverseOrientation(exifOrientation(bytes) ?? 1));
     }
-    default:
-      throw new Refusal(`a ${format.toUpperCase()} file`);
+    default: {
+      const image = orRefuse(() => decodePlain(bytes, format));
+      if (image === null) throw new Refusal(`a ${format.toUpperCase()} file`);
+      return image;
+    }
   }
 }
 
@@ -115,8 +128,4 @@ function withoutAlpha({ data: rgba, width, height }: RgbaImage): RgbImage {
     data[to++] = rgba[from + 2] ?? 0;
   }
   return { data, width, height };
-}
-
-function unreadable(problem: string, cause?: unknown): Error {
-  return new Error(`expected a JPEG, PNG, WebP, GIF or AVIF image, found ${problem}`, { cause });
 }

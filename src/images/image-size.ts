@@ -1,6 +1,7 @@
 /** Reads the size of an image from its header, before anything of that size is decoded. */
 
-import type { ImageFormat } from './decode.js';
+import { jpegFrame } from './jpeg-frame.js';
+import type { ImageFormat } from './signatures.js';
 
 /** Size in pixels, as stored: before any turn by EXIF. */
 export interface ImageSize {
@@ -9,7 +10,7 @@ export interface ImageSize {
 }
 
 /**
- * Returns the size of a JPEG, PNG, GIF or WebP image; of an animation, that of its canvas.
+ * Returns the size of a JPEG, PNG or WebP image; of an animation, that of its canvas.
  *
  * @returns null for other formats, and if the file ends before its size.
  */
@@ -17,26 +18,12 @@ export function imageSize(bytes: Uint8Array, format: ImageFormat): ImageSize | n
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   try {
     if (format === 'png') return { width: view.getUint32(16), height: view.getUint32(20) };
-    if (format === 'gif')
-      return { width: view.getUint16(6, true), height: view.getUint16(8, true) };
-    if (format === 'jpeg') return jpegSize(view);
     if (format === 'webp') return webpSize(view);
-    return null;
+    const frame = format === 'jpeg' ? jpegFrame(bytes) : null;
+    return frame && { width: frame.width, height: frame.height };
   } catch {
     // The file is cut off. Whoever decodes it says so.
     return null;
-  }
-}
-
-function jpegSize(view: DataView): ImageSize {
-  for (let at = 2; ;) {
-    const marker = view.getUint8(at) === 0xff ? view.getUint8(at + 1) : 0;
-    // SOF0 to SOF15; the three others between them are tables.
-    if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
-      return { width: view.getUint16(at + 7), height: view.getUint16(at + 5) };
-    }
-    // A stray or a fill byte, which libjpeg skips, too.
-    at += marker === 0 || marker === 0xff ? 1 : 2 + view.getUint16(at + 2);
   }
 }
 

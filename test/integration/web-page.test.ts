@@ -8,6 +8,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { Classifier } from '../../src/platform/node/library.js';
+import { decodeImage } from '../../src/platform/node/sharp-decoder.js';
 import { nodePlatform } from '../../src/platform/node/node-platform.js';
 import { exportWebPage } from '../../src/export/export-web.js';
 import { predict, train } from '../../src/index.js';
@@ -64,7 +65,7 @@ test('class names are text, whatever is in them', () => {
     page = await Page.launch(chromium ?? '');
     await page.show(900, 900);
     await page.open(server.origin);
-    await page.until(`document.querySelector('#state').textContent === 'Ready.'`);
+    await page.until(ready);
   });
   afterAll(async () => {
     await page.close();
@@ -72,6 +73,7 @@ test('class names are text, whatever is in them', () => {
     await rm(dir, { recursive: true });
   });
 
+  const ready = `document.querySelector('#state').textContent === 'Ready.'`;
   const rows = (): Promise<[string, number][]> =>
     page.evaluate(
       `[...document.querySelectorAll('#classes li')].map((li) =>
@@ -109,6 +111,24 @@ test('class names are text, whatever is in them', () => {
     const image = path.join(dir, name);
     await writeFile(image, await make());
     compare(await choose(image), await expected(image));
+  });
+
+  test('a page of a run with --exif apply turns the phone’s photo upright', async () => {
+    const upright = path.join(dir, 'upright.png');
+    const photo = path.join(dir, 'phone-apply.jpg');
+    await writeFile(photo, await phonePhoto());
+    const { data, width, height } = await decodeImage(photo, photo, 'apply');
+    await sharp(data, { raw: { width, height, channels: 3 } })
+      .png()
+      .toFile(upright);
+    const options = { title: 'turned', classes: ['blue', 'red'], exif: 'apply' } as const;
+    await writeFile(path.join(dir, 'web', 'apply.html'), renderWebPage(options));
+    await page.open(`${server.origin}apply.html`);
+    await page.until(ready);
+    compare(await choose(photo), await expected(upright));
+    await page.open(server.origin);
+    await page.until(ready);
+    compare(await choose(photo), await expected(photo));
   });
 
   test('a dropped image is classified; a file that is not an image is reported', async () => {

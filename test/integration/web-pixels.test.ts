@@ -92,28 +92,28 @@ function worst(actual: RgbImage, expected: RgbImage): number {
     expect(await page.hash(file)).toBe(createHash('sha256').update(data).digest('hex'));
   });
 
-  const png = readFileSync(decodeFixture('rgb.png'));
+  const fixture = (name: string): Buffer => readFileSync(decodeFixture(name));
+  const png = fixture('rgb.png');
   const refused: readonly [string, Uint8Array | (() => Promise<Uint8Array>), string][] = [
     ['nothing', Buffer.of(), 'an empty file'],
-    ['a text', Buffer.from('no image at all'), 'a file that is not JPEG'],
-    ['a PDF document', Buffer.from('%PDF-1.7\n%\xe2\xe3'), 'a file that is not JPEG'],
+    ['a text', Buffer.from('no image at all'), 'a text file'],
+    ['a PDF document', Buffer.from('%PDF-1.7\n%\xe2\xe3'), 'a PDF document'],
+    ['a drawing', Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'), 'an SVG drawing'],
+    ['a phone’s HEIC', Buffer.from('\0\0\0\x18ftypheic\0\0\0\0', 'latin1'), 'a HEIC file'],
+    ['a TIFF', fixture('rgb.tif'), 'a TIFF file'],
+    ['half of a JPEG', fixture('rgb.jpg').subarray(0, 500), 'a JPEG file that is damaged'],
+    ['half of a PNG', png.subarray(0, png.length / 2), 'a PNG file that is damaged'],
+    ['half of a WebP', fixture('rgb.webp').subarray(0, 80), 'a WEBP file that is damaged'],
     [
-      'a drawing',
-      Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>'),
-      'a file that is not JPEG',
+      'half of an animation',
+      fixture('animated.webp').subarray(0, 99),
+      'a WEBP file that is damaged',
     ],
-    [
-      'a phone’s HEIC',
-      Buffer.from('\0\0\0\x18ftypheic\0\0\0\0', 'latin1'),
-      'a file that is not JPEG',
-    ],
-    ['a TIFF', readFileSync(decodeFixture('rgb.tif')), 'a TIFF file'],
-    ['half of a JPEG', readFileSync(decodeFixture('rgb.jpg')).subarray(0, 500), 'a damaged JPEG'],
-    ['half of a PNG', png.subarray(0, png.length / 2), 'a damaged PNG file'],
-    ['half of a WebP', readFileSync(decodeFixture('rgb.webp')).subarray(0, 80), 'a damaged WEBP'],
-    ['half of an animation', readFileSync(decodeFixture('animated.webp')).subarray(0, 99), 'WEBP'],
-    ['a header alone', Buffer.from('GIF89a'), 'a damaged GIF file'],
-    ['a bomb', enlarged(png, 20_000, 10_000), 'one of more than 178956970 pixels'],
+    ['half of a GIF', fixture('palette.gif').subarray(0, 150), 'a GIF file that is cut off'],
+    ['half of a BMP', fixture('rgb.bmp').subarray(0, 300), 'a BMP file that is cut off'],
+    ['half of a PPM', fixture('rgb.ppm').subarray(0, 300), 'a PPM file that is cut off'],
+    ['a PNG of no pixels', enlarged(png, 0, 7), 'an image of 0 x 7 pixels'],
+    ['a bomb', enlarged(png, 20_000, 10_000), 'more than 178956970 pixels'],
     ['a header that promises much', enlarged(png, 9000, 9000), 'too large for the memory'],
     ['a half-transparent AVIF', transparentAvif, 'an AVIF file with transparent pixels'],
   ];
@@ -123,7 +123,7 @@ function worst(actual: RgbImage, expected: RgbImage): number {
       () => 'decoded',
       (error: unknown) => (error as Error).message,
     );
-    expect(message).toContain('expected a JPEG, PNG, WebP, GIF or AVIF image, found ');
+    expect(message).toContain('expected a JPEG, PNG, WebP, GIF, AVIF, BMP or PNM image, found ');
     expect(message).toContain(problem);
     // The next image is decoded all the same.
     expect(worst(await page.decode(png), await decodeImage(png))).toBe(0);

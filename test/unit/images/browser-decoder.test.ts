@@ -4,9 +4,9 @@ import { readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, test } from '@jest/globals';
 import { decodeInBrowser, type BrowserDecoders } from '../../../src/images/browser-decoder.js';
-import type { ImageFormat } from '../../../src/images/decode.js';
 import { withoutExif } from '../../../src/images/hide-exif.js';
 import { imageSize } from '../../../src/images/image-size.js';
+import type { ImageFormat } from '../../../src/images/signatures.js';
 import { firstWebpFrame } from '../../../src/images/webp-frame.js';
 import { decodeFixture } from '../../parity/pixel-fixtures.js';
 import { animatedWebp, imageFiles, phonePhoto } from '../../support/image-files.js';
@@ -55,15 +55,13 @@ describe('EXIF is hidden from decoders that obey it', () => {
 });
 
 describe('the size in the header', () => {
-  test.each(Object.entries(imageFiles))('%s', async (name, make) => {
+  const sized = Object.entries(imageFiles).filter(([name]) => !name.startsWith('GIF'));
+  test.each(sized)('%s', async (name, make) => {
     const bytes = await make();
     const format = name.split(/\W/, 1)[0]?.toLowerCase() as ImageFormat;
     const { width, height, pageHeight = height } = await sharp(bytes).metadata();
     expect(imageSize(bytes, format)).toEqual({ width, height: pageHeight });
-    expect(imageSize(bytes.subarray(0, 13), format)).toEqual(
-      // GIF has its size in the first bytes.
-      format === 'gif' ? { width, height: pageHeight } : null,
-    );
+    expect(imageSize(bytes.subarray(0, 13), format)).toBeNull();
   });
 
   test.each<[number, number]>([
@@ -97,13 +95,13 @@ describe('the first frame of an animated WebP', () => {
 });
 
 test.each<[string, string]>([
-  ['rgb.png', 'a damaged PNG file'],
-  ['rgb.jpg', 'a damaged JPEG file'],
+  ['rgb.png', 'a PNG file that is damaged'],
+  ['rgb.jpg', 'a JPEG file that is damaged'],
   ['gray.tif', 'a TIFF file'],
 ])('a decoder that fails on %s: the error says what was found', async (name, found) => {
   const fail = (): Promise<never> => Promise.reject(new Error('unreachable'));
   const decoders: BrowserDecoders = { canvas: fail, png: fail, webp: fail };
   await expect(decodeInBrowser(Uint8Array.from(fixture(name)), 'ignore', decoders)).rejects.toThrow(
-    `expected a JPEG, PNG, WebP, GIF or AVIF image, found ${found}`,
+    `expected a JPEG, PNG, WebP, GIF, AVIF, BMP or PNM image, found ${found}`,
   );
 });
