@@ -74,4 +74,5 @@ export type { ExportOptions } from './config/export-options.js';
 export type { Replay } from './export/verify-export.js';
 export type { CheckpointName } from './checkpoint/run-folder.js';
 export type { State, Tensor } from './common/tensor.js';
+export type { ExifUse } from './platform/platform.js';
 export type { Compression } from './onnx/compress-weights.js';

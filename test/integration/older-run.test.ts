@@ -5,6 +5,7 @@ import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
+import { describeModel } from '../../src/inference/model-file.js';
 import { exportInference, train } from '../../src/index.js';
 import { readSafetensors } from '../../src/platform/node/defaults.js';
 import { ROOT, SAMPLES, TINY } from '../support/paths.js';
@@ -74,4 +75,9 @@ test('it is exported, and the file gives the same top classes', async () => {
   });
   expect(exported.file).toBe(out);
   expect(exported.replay).toMatchObject({ images: 40, differing: 0 });
+  // That version had no choice: it ignored the orientation in EXIF.
+  expect([exported.exif, describeModel(out, await readFile(out)).exif]).toEqual([
+    'ignore',
+    'ignore',
+  ]);
 });
