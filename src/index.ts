@@ -51,11 +51,16 @@ export {
 } from './config/train-settings.js';
 export type { TrainOptions } from './config/train-options.js';
 export type { Naming } from './config/validator.js';
-export { ImageFolder, type FileSample } from './data/image-folder.js';
+export { ImageFolder, type FileSample, type ImageFolderOptions } from './data/image-folder.js';
+export type { LeftOut } from './data/remarks.js';
 export { type Dataset, type Sample } from './data/dataset.js';
 export * from './common/errors.js';
 export type * from './common/events.js';
-export { evaluateFolder, type EvaluationResult } from './inference/evaluate.js';
+export {
+  evaluateFolder,
+  type EvaluationResult,
+  type FolderEvaluation,
+} from './inference/evaluate.js';
 export type { ExportResult } from './export/export-inference.js';
 export type { FindLrResult } from './train/find-lr.js';
 export type { FindLrOptions } from './config/find-lr-options.js';

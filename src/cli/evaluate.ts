@@ -10,7 +10,7 @@ import {
   resolveEvaluateOptions,
 } from '../config/evaluate-options.js';
 import { boolean } from '../config/options.js';
-import type { EvaluationResult } from '../inference/evaluate.js';
+import type { EvaluationResult, FolderEvaluation } from '../inference/evaluate.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { FORMAT_CONFLICTS, outputFormat } from './output/output.js';
 
@@ -46,11 +46,21 @@ async function evaluateCommand(given: Arguments): Promise<void> {
     json: () => `${jsonLine(result)}\n`,
     csv: () => evaluationCsv(result),
     text: () =>
-      evaluationText(result)
+      [...usedFolder(result, options.data), ...evaluationText(result)]
         .map((line) => `${line}\n`)
         .join(''),
   };
+  // Programs find the remarks in the result.
+  if (format !== 'json') {
+    for (const { message } of result.remarks)
+      process.stderr.write(`warning: ${visible(message)}\n`);
+  }
   process.stdout.write(text[format]());
+}
+
+/** Returns a line with the folder that was used, unless it is the one that was given. */
+function usedFolder({ data }: FolderEvaluation, given: unknown): string[] {
+  return data === given ? [] : [`Data   ${visible(data)}`];
 }
 
 /** Returns lines for people: figures, one line per class, the confusion matrix of up to 20 classes. */

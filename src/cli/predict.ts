@@ -1,6 +1,7 @@
 /** The command `predict`. */
 
 import { csvLine } from '../common/csv.js';
+import type { DataRemark, WarningEvent } from '../common/events.js';
 import { formatShare } from '../common/format.js';
 import { jsonLine, visible } from '../common/text.js';
 import { CLASSIFIER_OPTIONS, NETWORK_OPTIONS } from '../config/classifier-options.js';
@@ -50,7 +51,9 @@ async function predictCommand(given: Arguments): Promise<number> {
   const { predict } = await import('../inference/predict.js');
   let head = format === 'csv' ? CSV_HEAD : '';
   let failures = 0;
-  const images = findImages(words, process.stdin);
+  const images = findImages(words, process.stdin, (remark) => {
+    printRemark(remark, format);
+  });
   const call = { ...options, images } as unknown as PredictOptions;
   for await (const prediction of predict(call, 'flag', nodePlatform)) {
     if (prediction.error !== undefined) failures++;
@@ -61,6 +64,13 @@ async function predictCommand(given: Arguments): Promise<number> {
   }
   process.stdout.write(head);
   return failures > 0 ? 1 : 0;
+}
+
+/** Prints what is left out: for programs a line of JSON as `train --json` has it. */
+function printRemark(remark: DataRemark, format: Format): void {
+  const event: WarningEvent = { type: 'warning', ...remark };
+  if (format === 'json') process.stdout.write(`${jsonLine(event)}\n`);
+  else process.stderr.write(`warning: ${visible(remark.message)}\n`);
 }
 
 function print(prediction: Prediction, format: Format): void {

@@ -129,8 +129,41 @@ export interface CheckedEvent {
   readonly exif: OrientedImages;
 }
 
-/** A problem that the user should know of and that does not stop the run. */
-export interface WarningEvent {
+/**
+ * Kind of a {@link DataRemark}. Left out: `hidden` files and folders, each `leftover` of a system or program, images in
+ * a `format` that is not read, files that are `not-image`, images in no class folder (`no-class`), a `folder` beside the
+ * data, the `test` folder, `broken` images. Used: files that are images by their `content` only, `same-class` folders.
+ * `empty-class`: a class without an image.
+ */
+export type RemarkReason =
+  | 'hidden'
+  | 'leftover'
+  | 'format'
+  | 'not-image'
+  | 'no-class'
+  | 'folder'
+  | 'test'
+  | 'content'
+  | 'broken'
+  | 'same-class'
+  | 'empty-class';
+
+/** Everything of one kind that is left out of the data, or is used in an unexpected way (docs/data.md). */
+export interface DataRemark {
+  /** Sentence for people, with the count and the examples. */
+  readonly message: string;
+  readonly reason: RemarkReason;
+  /** Number of files and folders. */
+  readonly count: number;
+  /** Up to five paths below the data folder, with slashes. A folder's ends with a slash. */
+  readonly examples: readonly string[];
+}
+
+/**
+ * A problem that the user should know of and that does not stop the run. One about the data has the fields of a
+ * {@link DataRemark}.
+ */
+export interface WarningEvent extends Partial<Omit<DataRemark, 'message'>> {
   readonly type: 'warning';
   readonly message: string;
 }

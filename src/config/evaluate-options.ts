@@ -14,15 +14,15 @@ export const EVALUATE_OPTIONS = {
   data: {
     kind: 'folder',
     expected: 'a folder of labelled images',
-    help: 'folder with CLASS/*, or with train/ and val/CLASS/*',
-    docs: 'folder with `CLASS/*`, or with `train/` and `val/CLASS/*`',
+    help: 'folder with CLASS/*, or with val/CLASS/* or test/CLASS/*',
+    docs: 'folder with `CLASS/*`; or with split folders ([data.md](data.md#layouts)): `val/CLASS/*` is used, without it `test/CLASS/*`',
     required: true,
   },
 } as const;
 
 /** Options of `evaluate()`: a `run` or a `model`, and `data`. */
 export type EvaluateOptions = ClassifierSource & {
-  /** Folder with `CLASS/*`, or with `train/` and `val/CLASS/*`, of which `val` is used. */
+  /** Folder with `CLASS/*`; or with split folders, of which `val` is used, or else `test` (docs/data.md). */
   readonly data: string;
   /** Called after each image with the number of images classified so far. */
   readonly onImage?: (done: number) => void;

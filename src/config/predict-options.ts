@@ -1,6 +1,7 @@
 /** Options of `predict`. */
 
 import { ConfigError } from '../common/errors.js';
+import type { DataRemark } from '../common/events.js';
 import type { InputImage } from '../data/dataset.js';
 import {
   type ClassifierSource,
@@ -30,16 +31,19 @@ export type PredictOptions = ClassifierSource & {
   readonly images: PredictImages;
   /** Number of classes per image, the most probable first. Default 5. */
   readonly top?: number;
+  /** Called with what is left out of a folder or pattern: once for each kind of thing. */
+  readonly onRemark?: (remark: DataRemark) => void;
 };
 
 /** Names of the options of {@link PredictOptions}. */
-const OPTIONS = [...SOURCE_NAMES, 'images', 'top'] as const;
+const OPTIONS = [...SOURCE_NAMES, 'images', 'top', 'onRemark'] as const;
 
 /** Options with every default filled in. */
 export interface ResolvedPredictOptions {
   readonly source: ResolvedSource;
   readonly images: Exclude<PredictImages, string>;
   readonly top: number;
+  readonly onRemark: ((remark: DataRemark) => void) | undefined;
 }
 
 /**
@@ -59,7 +63,9 @@ export function resolvePredictOptions(
   const images = typeof given === 'string' && given !== '' ? [given] : given;
   if (!isImages(images)) throw noImages(images, validator, naming);
   const { top } = resolveOptions(PREDICT_OPTIONS, options, validator);
-  return { images, top, source: resolveSource(options, validator) };
+  if (options.onRemark !== undefined) validator.callback('onRemark', options.onRemark);
+  const onRemark = options.onRemark as ResolvedPredictOptions['onRemark'];
+  return { images, top, onRemark, source: resolveSource(options, validator) };
 }
 
 function isImages(value: unknown): value is Exclude<PredictImages, string> {

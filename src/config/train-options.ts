@@ -15,7 +15,7 @@ export const RUN_OPTIONS = {
     kind: 'folder',
     expected: 'a folder with train/CLASS/* and val/CLASS/*, or CLASS/*',
     help: 'folder with train/CLASS/* and val/CLASS/*, or CLASS/*',
-    docs: 'folder with `train/CLASS/*` and `val/CLASS/*`, or with `train/CLASS/*` or `CLASS/*` alone, which is then split',
+    docs: 'folder with `train/CLASS/*` and `val/CLASS/*`, or with `train/CLASS/*` or `CLASS/*` alone, which is then split; [data.md](data.md) has all layouts and names',
     required: true,
     findLr: true,
     local: true,
@@ -58,7 +58,10 @@ export const RUN_OPTIONS = {
 
 /** Options of `train()`: `data`, or both data sets, and any settings that differ from the defaults. */
 export interface TrainOptions extends Partial<TrainSettings> {
-  /** Folder with `train/CLASS/*` and `val/CLASS/*`; without `val`, or with `CLASS/*` only, it is split. */
+  /**
+   * Folder with `train/CLASS/*` and `val/CLASS/*`; without `val`, or with `CLASS/*` only, it is split. docs/data.md has
+   * all layouts and names.
+   */
   readonly data?: string;
   /** Replaces `data/train`. Its `classes` are the model's. */
   readonly trainDataset?: Dataset;

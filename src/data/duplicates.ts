@@ -2,6 +2,7 @@
 
 import { listSome } from '../common/format.js';
 import type { DataFile } from './dataset.js';
+import { composed } from '../common/text.js';
 
 /** Returns warnings about files of the same bytes in both splits, or in two classes of one split. */
 export function duplicateWarnings(files: readonly DataFile[]): string[] {
@@ -13,9 +14,12 @@ export function duplicateWarnings(files: readonly DataFile[]): string[] {
       first.set(sha256, name);
       continue;
     }
-    const [[split, label], [otherSplit, otherLabel]] = [name.split('/'), other.split('/')];
+    const [[split, label = ''], [otherSplit, otherLabel = '']] = [
+      name.split('/'),
+      other.split('/'),
+    ];
     if (split !== otherSplit) pairs.leak.push(`${other} = ${name}`);
-    else if (label !== otherLabel) pairs.label.push(`${other} = ${name}`);
+    else if (composed(label) !== composed(otherLabel)) pairs.label.push(`${other} = ${name}`);
   }
   const warning = (found: readonly string[], text: string): string[] => {
     if (found.length === 0) return [];

@@ -1,37 +1,47 @@
 /** A data set of class folders, and which files count as images. */
 
-import type { Dirent } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from '../common/errors.js';
 import { listSome } from '../common/format.js';
+import { composed } from '../common/text.js';
 import type { Dataset, Sample } from './dataset.js';
+import { compareCodePoints, IMAGE_EXTENSIONS_TEXT } from './file-names.js';
+import { groupRemarks, type LeftOut } from './remarks.js';
+import { imagesBelow, listFolder, reached, systemReason, type Listing } from './walk-images.js';
 
 /** A sample that is an image file. */
 export interface FileSample extends Sample {
   readonly image: string;
 }
 
-/** File name extensions of images, those of torchvision's ImageFolder. Upper and lower case are the same. */
-export const IMAGE_EXTENSIONS = [
-  '.jpg',
-  '.jpeg',
-  '.png',
-  '.ppm',
-  '.bmp',
-  '.pgm',
-  '.tif',
-  '.tiff',
-  '.webp',
-] as const;
+/** Options of {@link ImageFolder.open}. */
+export interface ImageFolderOptions {
+  /**
+   * Class names to use, for example those of the training set for validation. A folder of another name is an error; a
+   * class without a folder has no samples. Default: the folders' names, of which there must be two or more, each with
+   * an image.
+   */
+  readonly classes?: readonly string[];
+  /** Names of folders that are not classes. */
+  readonly except?: readonly string[];
+}
+
+/** Findings in a folder beside the samples. */
+interface Found {
+  readonly leftOut: readonly LeftOut[];
+  /** Paths of the samples that are known to be images by their first bytes only. */
+  readonly byContent: readonly string[];
+}
 
 /**
  * Images in class folders, as in torchvision's ImageFolder: every folder in `dir` is a class, every image below it a
  * sample. Classes and samples are in torchvision's order, by code point.
  *
- * Three things differ from torchvision. Hidden folders in `dir` (`.ipynb_checkpoints`) are not classes. A folder that
- * links to itself is an error, because the walk would not end. So is a link in `dir` that leads nowhere, because a
- * class would be missing without a message.
+ * Some things differ from torchvision (docs/data.md has the rules). More kinds of images are taken. Hidden files and
+ * folders, and leftovers of systems and programs, are left out at every depth. Names that differ only in their Unicode
+ * form (composed and decomposed accents) are the same class. A folder that links to itself is an error, because the
+ * walk would not end. So is a link in `dir` that leads nowhere, because a class would be missing without a message.
  *
  * @example
  * const train = await ImageFolder.open('images/train');
@@ -43,12 +53,26 @@ export class ImageFolder implements Dataset {
     readonly dir: string,
     readonly classes: readonly string[],
     readonly samples: readonly FileSample[],
-    /** Warnings: hidden folders, classes without images, files that are not images. */
-    readonly remarks: readonly string[],
+    private readonly found: Found,
   ) {}
 
   get length(): number {
     return this.samples.length;
+  }
+
+  /** Everything below the folder that is left out or used in an unexpected way, and why. */
+  get leftOut(): readonly LeftOut[] {
+    return this.found.leftOut;
+  }
+
+  /** Paths of the samples that are known to be images by their first bytes, and not by their names. */
+  get byContent(): readonly string[] {
+    return this.found.byContent;
+  }
+
+  /** Warnings: one sentence for each kind of thing that is left out or used in an unexpected way. */
+  get remarks(): readonly string[] {
+    return groupRemarks(this.dir, this.found.leftOut).map(({ message }) => message);
   }
 
   /** @throws RangeError for an index outside 0 to `length - 1`. */
@@ -61,56 +85,42 @@ export class ImageFolder implements Dataset {
   /** Returns a copy without the samples of these paths. */
   without(paths: ReadonlySet<string>): ImageFolder {
     const kept = this.samples.filter(({ image }) => !paths.has(image));
-    return new ImageFolder(this.dir, this.classes, kept, this.remarks);
+    return new ImageFolder(this.dir, this.classes, kept, this.found);
   }
 
   /**
-   * Lists the images of a folder. No image is read.
+   * Lists the images of a folder. Reads the first bytes of files without a known extension, and nothing of images.
    *
    * @param dir folder that holds the class folders.
-   * @param options.classes class names to use, for example those of the training set for validation. A folder of
-   *   another name is an error; a class without a folder has no samples. Default: the folders' names, of which there
-   *   must be two or more, each with an image.
    * @throws DatasetError if the folder does not have this layout.
    */
-  static async open(
-    dir: string,
-    options: { readonly classes?: readonly string[] } = {},
-  ): Promise<ImageFolder> {
-    const { folders, hidden } = await classFolders(dir);
-    const classes = options.classes ?? folders;
+  static async open(dir: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
+    const listing = await listClassFolders(dir, options.except ?? []);
+    const { folders } = listing;
     if (options.classes) checkKnown(dir, folders, options.classes);
     else checkClasses(dir, folders);
+    const classes = options.classes ?? classNames(folders);
     const samples: FileSample[] = [];
+    const byContent: string[] = [];
+    const leftOut = [...listing.leftOut];
     const empty: string[] = [];
-    const others: string[] = [];
     for (const [label, name] of classes.entries()) {
-      const { files, rest } = folders.includes(name)
-        ? await imagesBelow(path.join(dir, name))
-        : { files: [], rest: [] };
-      others.push(...rest);
-      if (files.length === 0) empty.push(name);
-      for (const image of files) samples.push({ image, label });
+      const own = folders.filter((folder) => composed(folder) === composed(name));
+      const before = samples.length;
+      for (const [i, folder] of own.entries()) {
+        const at = path.join(dir, folder);
+        if (i > 0) leftOut.push({ path: at + path.sep, reason: 'same-class' });
+        const below = await imagesBelow(at);
+        leftOut.push(...below.leftOut);
+        byContent.push(...below.byContent);
+        for (const image of below.files) samples.push({ image, label });
+      }
+      if (samples.length === before) empty.push(name);
     }
-    if (empty.length > 0 && !options.classes) {
-      throw new DatasetError(
-        `expected images (${IMAGE_EXTENSIONS.join(' ')}) in every class folder of ${dir}, found ` +
-          `none in ${list(empty)}; add images or remove the folder`,
-      );
-    }
-    if (samples.length === 0) {
-      throw new DatasetError(
-        `expected images (${IMAGE_EXTENSIONS.join(' ')}) in class folders of ${dir}, found none; ` +
-          `put them in ${path.join(dir, classes[0] ?? 'CLASS')} and its siblings`,
-      );
-    }
-    const remark = (names: readonly string[], text: string): string[] =>
-      names.length === 0 ? [] : [`${dir}: ${text} ${list(names)}`];
-    return new ImageFolder(dir, classes, samples, [
-      ...remark(hidden, 'hidden folders are not classes:'),
-      ...remark(empty, 'there is no image of'),
-      ...remark(others, `${others.length} files that are not images by their names are left out:`),
-    ]);
+    checkImages(dir, { classes, empty, isGiven: options.classes !== undefined });
+    for (const name of empty) leftOut.push({ path: path.join(dir, name), reason: 'empty-class' });
+    for (const file of byContent) leftOut.push({ path: file, reason: 'content' });
+    return new ImageFolder(dir, classes, samples, { leftOut, byContent });
   }
 }
 
@@ -124,52 +134,44 @@ export function sampleNames(dataset: Dataset): string[] {
   return Array.from({ length: dataset.length }, (_, index) => `sample ${index}`);
 }
 
-/** Compares strings by code point, as Python's `sorted` does. JavaScript's own order is by UTF-16 unit. */
-export function compareCodePoints(a: string, b: string): number {
-  for (let i = 0; i < a.length && i < b.length;) {
-    const left = a.codePointAt(i) ?? 0;
-    const right = b.codePointAt(i) ?? 0;
-    if (left !== right) return left - right;
-    i += left > 0xffff ? 2 : 1;
-  }
-  return a.length - b.length;
-}
-
-async function classFolders(dir: string): Promise<{ folders: string[]; hidden: string[] }> {
-  const entries = await readdir(dir).catch((cause: unknown) => {
+/** Lists the folders of a data folder that are classes. */
+async function listClassFolders(
+  dir: string,
+  except: readonly string[],
+): Promise<Pick<Listing, 'folders' | 'leftOut'>> {
+  const listing = await listFolder(dir).catch((cause: unknown) => {
     throw new DatasetError(
-      `expected a folder with one folder per class at ${dir}, found ${reason(cause)}; ` +
+      `expected a folder with one folder per class at ${dir}, found ${systemReason(cause)}; ` +
         `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
       { cause },
     );
   });
-  const folders: string[] = [];
-  const hidden: string[] = [];
-  for (const name of entries.sort(compareCodePoints)) {
-    if (name.startsWith('.')) {
-      const found = await stat(path.join(dir, name)).catch(() => null);
-      if (found?.isDirectory()) hidden.push(name);
-      continue;
-    }
-    const found = await reached(path.join(dir, name), stat);
-    if (found.isDirectory()) folders.push(name);
-  }
-  return { folders, hidden };
+  // Throws for the first one: a class may be behind it.
+  for (const name of listing.deadLinks) await reached(path.join(dir, name), stat);
+  const beside = listing.images.map((name) => path.join(dir, name));
+  return {
+    folders: listing.folders.filter((name) => !except.includes(name)),
+    leftOut: [
+      ...listing.leftOut,
+      ...beside.map((file): LeftOut => ({ path: file, reason: 'no-class' })),
+    ],
+  };
 }
 
-/** Calls `look` on a path below the data folder. @throws DatasetError if the path cannot be read. */
-async function reached<T>(at: string, look: (at: string) => Promise<T>): Promise<T> {
-  return look(at).catch((cause: unknown) => {
-    throw new DatasetError(
-      `expected to look into ${at}, found ${reason(cause)}; repair the link or the permissions, or remove it`,
-      { cause },
-    );
-  });
+/** Returns the class names of folders; of several that differ only in their Unicode form, the composed one. */
+function classNames(folders: readonly string[]): string[] {
+  const names = new Map<string, string>();
+  for (const name of folders) {
+    const key = composed(name);
+    if (!names.has(key) || name === key) names.set(key, name);
+  }
+  return [...names.values()].sort(compareCodePoints);
 }
 
 function checkClasses(dir: string, folders: readonly string[]): void {
-  if (folders.length >= 2) return;
-  const found = folders.length === 0 ? 'none' : `only ${list(folders)}`;
+  const names = classNames(folders);
+  if (names.length >= 2) return;
+  const found = names.length === 0 ? 'none' : `only ${list(names)}`;
   throw new DatasetError(
     `expected two or more class folders in ${dir}, found ${found}; ` +
       `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
@@ -177,7 +179,8 @@ function checkClasses(dir: string, folders: readonly string[]): void {
 }
 
 function checkKnown(dir: string, folders: readonly string[], classes: readonly string[]): void {
-  const unknown = folders.filter((name) => !classes.includes(name));
+  const known = new Set(classes.map(composed));
+  const unknown = folders.filter((name) => !known.has(composed(name)));
   if (unknown.length === 0) return;
   throw new DatasetError(
     `expected class folders of the training set (${list(classes)}) in ${dir}, found ` +
@@ -185,60 +188,27 @@ function checkKnown(dir: string, folders: readonly string[], classes: readonly s
   );
 }
 
-/**
- * Returns the images below a folder, by folder path and then by name, as torchvision sorts `os.walk`; and the other
- * files except hidden ones. Links are followed.
- *
- * @throws DatasetError if a folder cannot be read or links to one that holds it.
- */
-export async function imagesBelow(top: string): Promise<{ files: string[]; rest: string[] }> {
-  const rest: string[] = [];
-  const folders = new Map<string, string[]>();
-  const walk = async (dir: string, above: readonly string[]): Promise<void> => {
-    const identity = await reached(dir, (at) => stat(at, { bigint: true }));
-    const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
-    if (above.includes(key)) {
-      throw new DatasetError(
-        `expected folders without a cycle, found ${dir}, a link to a folder that holds it; ` +
-          `remove the link`,
-      );
-    }
-    const files: string[] = [];
-    for (const entry of await reached(dir, (at) => readdir(at, { withFileTypes: true }))) {
-      const file = path.join(dir, entry.name);
-      if (await leadsToFolder(entry, file)) await walk(file, [...above, key]);
-      else if (isImageFile(entry.name)) files.push(entry.name);
-      else if (!entry.name.startsWith('.')) rest.push(path.relative(path.dirname(top), file));
-    }
-    folders.set(dir, files.sort(compareCodePoints));
-  };
-  await walk(top, []);
-  const files = [...folders.keys()]
-    .sort(compareCodePoints)
-    .flatMap((dir) => (folders.get(dir) ?? []).map((name) => path.join(dir, name)));
-  return { files, rest };
+interface ClassesFound {
+  readonly classes: readonly string[];
+  /** Classes without an image. */
+  readonly empty: readonly string[];
+  /** Whether the caller gave the classes, so that some may be empty. */
+  readonly isGiven: boolean;
 }
 
-/** Returns whether an entry is a folder or a link to one. A broken link counts as a file, which fails when it is read. */
-async function leadsToFolder(entry: Dirent, file: string): Promise<boolean> {
-  if (entry.isDirectory()) return true;
-  // An entry that is neither is a link, or lies on a file system that does not tell the type.
-  return !entry.isFile() && ((await stat(file).catch(() => null))?.isDirectory() ?? false);
-}
-
-/** Returns whether a file name has the extension of an image. */
-function isImageFile(name: string): boolean {
-  const lower = name.toLowerCase();
-  return IMAGE_EXTENSIONS.some((extension) => lower.endsWith(extension));
-}
-
-function reason(cause: unknown): string {
-  const code = (cause as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT') return 'nothing';
-  if (code === 'ENOTDIR') return 'a file';
-  if (code === 'ELOOP') return 'a link that leads back to itself';
-  if (code === 'EACCES') return 'that it may not be read';
-  return String(code ?? cause);
+/** @throws DatasetError if a class without an image must have one, or none has. */
+function checkImages(dir: string, { classes, empty, isGiven }: ClassesFound): void {
+  if (empty.length > 0 && !isGiven) {
+    throw new DatasetError(
+      `expected images (${IMAGE_EXTENSIONS_TEXT}) in every class folder of ${dir}, found ` +
+        `none in ${list(empty)}; add images or remove the folder`,
+    );
+  }
+  if (empty.length < classes.length) return;
+  throw new DatasetError(
+    `expected images (${IMAGE_EXTENSIONS_TEXT}) in class folders of ${dir}, found none; ` +
+      `put them in ${path.join(dir, classes[0] ?? 'CLASS')} and its siblings`,
+  );
 }
 
 /** Returns up to five names, quoted, and how many follow. */

@@ -2,15 +2,16 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { isFolder } from '../common/paths.js';
 import { ImageFolder } from './image-folder.js';
 import type { DataFile, Dataset } from './dataset.js';
 import { BadImagesError, DatasetError, type BadImage } from '../common/errors.js';
-import type { CheckedEvent, OrientedImages, TrainEvent } from '../common/events.js';
+import type { CheckedEvent, DataRemark, OrientedImages, TrainEvent } from '../common/events.js';
 import type { LoaderPool } from '../images/worker-pool.js';
 import type { ExifUse } from '../platform/platform.js';
 import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
+import { groupRemarks, type LeftOut } from './remarks.js';
+import { findSplits, type DataLayout } from './split-folders.js';
 import { resolveClassWeights } from './class-weights.js';
 import { duplicateWarnings } from './duplicates.js';
 import { dataFingerprint, type FingerprintedData } from './fingerprint.js';
@@ -21,11 +22,11 @@ type Split = 'train' | 'val';
 export interface DataOptions {
   /** Data folder; needed unless both data sets are given. */
   readonly data?: string;
-  /** Used in place of `data/train`. */
+  /** Used in place of the data folder's training images. */
   readonly trainDataset?: Dataset;
-  /** Used in place of `data/val`. */
+  /** Used in place of the data folder's validation images. */
   readonly valDataset?: Dataset;
-  /** Share of each class that is validated on if there is no `val` folder, 0 to 1. */
+  /** Share of each class that is validated on if there is no folder for it, 0 to 1. */
   readonly valFraction: number;
   /** Whether broken images end the run or are left out. */
   readonly onBadImage: 'stop' | 'skip';
@@ -45,6 +46,8 @@ export interface RunData extends FingerprintedData {
   /** Broken images that are left out. */
   readonly skipped: readonly BadImage[];
   readonly exif: OrientedImages;
+  /** All that is left out, these images included, or used in an unexpected way. */
+  readonly remarks: readonly DataRemark[];
 }
 
 /**
@@ -58,10 +61,10 @@ export async function openData(
   pool: LoaderPool,
   emit: (event: TrainEvent) => void,
 ): Promise<RunData> {
-  const { train, val } = await openSets(options, emit);
-  const { classes } = train;
-  checkPair(train, val);
-  const found = await checkFolders({ train, val }, options, { pool, emit });
+  const sets = await openSets(options, emit);
+  const { classes } = sets.train;
+  checkPair(sets.train, sets.val);
+  const found = await checkFolders(sets, options, { pool, emit });
   const classWeights = await resolveClassWeights(options.classWeights, found.train, (file) =>
     readFile(file),
   );
@@ -69,25 +72,47 @@ export async function openData(
   return { ...data, classes, fingerprint: dataFingerprint(data) };
 }
 
-/** Opens DIR/train and DIR/val. Without DIR/val it splits DIR/train, or DIR itself. */
+/** The two data sets, and what the data folder holds beside them. */
+interface OpenSets extends Readonly<Record<Split, Dataset>> {
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Opens the training and the validation images of the data folder. If it has no folder for validation, the training
+ * images are split.
+ */
 async function openSets(
   options: DataOptions,
   emit: (event: TrainEvent) => void,
-): Promise<Record<Split, Dataset>> {
+): Promise<OpenSets> {
   const { data = '', trainDataset, valDataset, valFraction } = options;
-  const folder = (name: Split): string => path.join(data, name);
-  if (trainDataset === undefined && valDataset === undefined && !isFolder(folder('val'))) {
-    const dir = isFolder(folder('train')) ? folder('train') : data;
-    const sets = splitFolder(await ImageFolder.open(dir), valFraction);
-    const message =
-      `no ${folder('val')}: ${sets.val.length} images of ${dir} are for validation and not trained on ` +
-      '(listed in validation.txt)';
-    emit({ type: 'warning', message });
-    return sets;
+  if (trainDataset !== undefined && valDataset !== undefined) {
+    return { train: trainDataset, val: valDataset, leftOut: [] };
   }
-  const train = trainDataset ?? (await ImageFolder.open(folder('train')));
+  const layout = await findSplits(data);
+  const { leftOut } = layout;
+  const train = trainDataset ?? (await openTraining(data, layout));
   const { classes } = train;
-  return { train, val: valDataset ?? (await ImageFolder.open(folder('val'), { classes })) };
+  if (valDataset !== undefined) return { train, val: valDataset, leftOut };
+  if (layout.val !== null || !(train instanceof ImageFolder) || trainDataset !== undefined) {
+    const dir = layout.val ?? path.join(data, 'val');
+    return { train, val: await ImageFolder.open(dir, { classes }), leftOut };
+  }
+  const sets = splitFolder(train, valFraction);
+  const message =
+    `no ${path.join(data, 'val')}: ${sets.val.length} images of ${train.dir} are for validation and not trained on ` +
+    '(listed in validation.txt)';
+  emit({ type: 'warning', message });
+  return { ...sets, leftOut };
+}
+
+async function openTraining(data: string, { train, val, test }: DataLayout): Promise<ImageFolder> {
+  if (train !== null) return ImageFolder.open(train.dir, train);
+  const found = [val, test].flatMap((dir) => (dir === null ? [] : [`"${path.basename(dir)}"`]));
+  throw new DatasetError(
+    `expected a folder of training images (train) in ${data}, found only ${found.join(', ')}; ` +
+      `the layout is ${path.join(data, 'train', 'CLASS', 'IMAGE.jpg')}`,
+  );
 }
 
 function checkPair(train: Dataset, val: Dataset): void {
@@ -110,48 +135,53 @@ function checkPair(train: Dataset, val: Dataset): void {
   }
 }
 
-interface CheckedData {
-  readonly train: Dataset;
-  readonly val: Dataset;
+type CheckedData = Omit<RunData, 'classes' | 'classWeights' | 'fingerprint'> & {
   readonly files: DataFile[];
-  readonly skipped: BadImage[];
-  readonly exif: OrientedImages;
+};
+
+interface Folder {
+  readonly split: Split;
+  readonly folder: ImageFolder;
 }
 
 /** Checks the images of both folders. Returns the sets without broken images, unless these end the run. */
 async function checkFolders(
-  sets: Readonly<Record<Split, Dataset>>,
-  { onBadImage, signal, exif: use }: DataOptions,
+  sets: OpenSets,
+  options: DataOptions,
   { pool, emit }: { readonly pool: LoaderPool; readonly emit: (event: TrainEvent) => void },
 ): Promise<CheckedData> {
-  const kept = { ...sets };
+  const kept = { train: sets.train, val: sets.val };
   const files: DataFile[] = [];
-  const skipped: BadImage[] = [];
+  const bad: BadImage[] = [];
   let [cached, oriented] = [0, 0];
-  const folders = (['train', 'val'] as const).flatMap((split) => {
+  const folders = (['train', 'val'] as const).flatMap((split): Folder[] => {
     const folder = sets[split];
     return folder instanceof ImageFolder ? [{ split, folder }] : [];
   });
   const total = folders.reduce((sum, { folder }) => sum + folder.length, 0);
   let before = 0;
   for (const { split, folder } of folders) {
-    for (const message of folder.remarks) emit({ type: 'warning', message });
     const onProgress = (done: number): void => {
       emit({ type: 'preflight', done: before + done, total });
     };
-    const result = await checkImages(folder, pool, { onProgress, signal });
+    const result = await checkImages(folder, pool, { onProgress, signal: options.signal });
     before += folder.length;
     cached += result.cached;
     oriented += result.oriented;
-    skipped.push(...result.bad);
     for (const [file, sha256] of result.hashes) {
       const name = path.join(split, path.relative(folder.dir, file));
       files.push({ name: name.split(path.sep).join('/'), sha256 });
     }
+    bad.push(...result.bad);
     kept[split] = folder.without(new Set(result.bad.map((image) => image.path)));
   }
-  if (skipped.length > 0 && onBadImage === 'stop') throw new BadImagesError(skipped);
-  const exif = { images: oriented, use };
+  const { skipped, remarks } = remarksOf(sets.leftOut, folders, bad, options.data);
+  for (const remark of remarks) {
+    // The event `checked` names the broken images.
+    if (remark.reason !== 'broken') emit({ type: 'warning', ...remark });
+  }
+  if (skipped.length > 0 && options.onBadImage === 'stop') throw new BadImagesError(skipped);
+  const exif = { images: oriented, use: options.exif };
   if (folders.length > 0) {
     const classes = imagesPerClass(kept);
     emit({ type: 'checked', classes, known: cached, skipped, exif });
@@ -159,7 +189,7 @@ async function checkFolders(
   }
   const warnings = [...ignoredOrientations(exif, files.length), ...duplicateWarnings(files)];
   for (const message of warnings) emit({ type: 'warning', message });
-  return { ...kept, files, skipped, exif };
+  return { ...kept, files, skipped, exif, remarks };
 }
 
 /** Says that images are seen lying on their side, unless they are turned or there are none. */
@@ -170,6 +200,31 @@ function ignoredOrientations({ images, use }: OrientedImages, total: number): st
     `${images} of ${total} images ${have} an EXIF orientation, which is ignored as torchvision does; ` +
       `--exif apply turns ${images === 1 ? 'it' : 'them'}`,
   ];
+}
+
+/**
+ * Returns the broken images, and the remarks about them and all else that is left out. A broken file that was taken
+ * for an image by its first bytes only is not an image; it is not worth stopping for.
+ */
+function remarksOf(
+  leftOut: readonly LeftOut[],
+  folders: readonly Folder[],
+  bad: readonly BadImage[],
+  data = folders[0]?.folder.dir ?? '',
+): Pick<CheckedData, 'skipped' | 'remarks'> {
+  const broken = new Set(bad.map((image) => image.path));
+  const unsure = new Set(folders.flatMap(({ folder }) => folder.byContent));
+  const skipped = bad.filter((image) => !unsure.has(image.path));
+  const found = folders.flatMap(({ folder }) => folder.leftOut);
+  const remarks = groupRemarks(data, [
+    ...leftOut,
+    ...found.map((one): LeftOut => {
+      const isBroken = one.reason === 'content' && broken.has(one.path);
+      return isBroken ? { ...one, reason: 'not-image' } : one;
+    }),
+    ...skipped.map((image): LeftOut => ({ path: image.path, reason: 'broken' })),
+  ]);
+  return { skipped, remarks };
 }
 
 /** Returns the number of images of each class; 0 for those of data sets in code. */

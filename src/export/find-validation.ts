@@ -13,6 +13,7 @@ import { ConfigError } from '../common/errors.js';
 import type { ResolvedExportOptions } from '../config/export-options.js';
 import { type Naming, Validator } from '../config/validator.js';
 import type { Dataset, Sample } from '../data/dataset.js';
+import { findSplits } from '../data/split-folders.js';
 import type { Predictions } from '../metrics/predictions.js';
 import type { Files } from '../platform/platform.js';
 
@@ -35,7 +36,7 @@ export async function findValidation(
   files: Files,
 ): Promise<Validation | null> {
   const saved = await savedValidation(folder.dir, checkpoint, run.epoch, files);
-  const dir = validationFolder(config, data);
+  const dir = await validationFolder(config, saved, data);
   const custom = config.customDataset === true;
   if (saved !== null && valDataset !== undefined) return { dataset: valDataset, expected: saved };
   if (saved !== null && dir !== null && (!custom || data !== undefined)) {
@@ -67,11 +68,21 @@ async function savedValidation(
 }
 
 /** Returns the folder of a run's validation images; null if it is gone, or the run was trained on data sets in code. */
-function validationFolder(config: RunConfig, data?: string): string | null {
+async function validationFolder(
+  config: RunConfig,
+  saved: SavedPredictions | null,
+  data?: string,
+): Promise<string | null> {
   const root = data ?? (typeof config.data === 'string' ? config.data : null);
   if (root === null) return null;
-  const found = ['val', 'train', '.'].map((name) => path.join(root, name));
-  return found.find((dir) => existsSync(dir)) ?? null;
+  const layout = await findSplits(root).catch(() => null);
+  const usual = ['val', 'train', '.'].map((name) => path.join(root, name));
+  const dirs = [layout?.val, layout?.train?.dir, ...usual].filter((dir) => typeof dir === 'string');
+  // An earlier version may have taken its validation images from another folder than this one would.
+  const first = saved?.names[0];
+  const hasFirst = (dir: string): boolean =>
+    first !== undefined && existsSync(path.join(dir, first));
+  return dirs.find(hasFirst) ?? dirs.find((dir) => existsSync(dir)) ?? null;
 }
 
 /** Returns the images of saved predictions as a data set. */

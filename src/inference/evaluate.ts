@@ -1,11 +1,14 @@
 /** Evaluates a trained network on labelled images. */
 
 import path from 'node:path';
-import { isFolder } from '../common/paths.js';
+import { DatasetError } from '../common/errors.js';
+import type { DataRemark } from '../common/events.js';
 import { type EvaluateOptions, resolveEvaluateOptions } from '../config/evaluate-options.js';
 import type { Naming } from '../config/validator.js';
 import type { Dataset, InputImage } from '../data/dataset.js';
 import { ImageFolder } from '../data/image-folder.js';
+import { groupRemarks, type LeftOut } from '../data/remarks.js';
+import { type ClassesAt, findSplits } from '../data/split-folders.js';
 import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
 import type { Predictions } from '../metrics/predictions.js';
@@ -27,15 +30,44 @@ export interface EvaluationResult {
   readonly confusion: readonly (readonly number[])[];
 }
 
+/** Scores of a network on the images of a folder. */
+export interface FolderEvaluation extends EvaluationResult {
+  /** Folder of the class folders: that for validation, if the data folder has split folders. */
+  readonly data: string;
+  /** All that is left out, or used in an unexpected way. */
+  readonly remarks: readonly DataRemark[];
+}
+
 interface Labelled extends InputImage {
   readonly index: number;
   readonly label: number;
 }
 
-/** Returns the folder to evaluate on: `dir/val` if `dir` has `train` and `val`, else `dir`. */
-function evaluationFolder(dir: string): string {
-  const [train, val] = [path.join(dir, 'train'), path.join(dir, 'val')];
-  return isFolder(train) && isFolder(val) ? val : dir;
+/**
+ * Opens the images to evaluate on: those of `dir/CLASS`; if `dir` has split folders, those for validation, or for
+ * testing if there is nothing for validation.
+ */
+async function openEvaluationSet(
+  dir: string,
+  classes: readonly string[],
+): Promise<{ dataset: ImageFolder; remarks: DataRemark[] }> {
+  const layout = await findSplits(dir, classes);
+  const { val, test, train, isSplit } = layout;
+  const split = val ?? (isSplit ? test : null);
+  let at: ClassesAt | null = train;
+  if (split !== null) at = { dir: split, except: [] };
+  else if (isSplit) at = null;
+  if (at === null) {
+    const found = train === null ? 'several for testing' : `only "${path.basename(train.dir)}"`;
+    throw new DatasetError(
+      `expected one folder for validation (val) or testing (test) in ${dir}, found ${found}; ` +
+        'give the folder to measure on, which holds the class folders',
+    );
+  }
+  const dataset = await ImageFolder.open(at.dir, { classes, except: at.except });
+  const isUsed = ({ path: name }: LeftOut): boolean => path.resolve(name) === path.resolve(at.dir);
+  const leftOut = [...layout.leftOut.filter((one) => !isUsed(one)), ...dataset.leftOut];
+  return { dataset, remarks: groupRemarks(dir, leftOut) };
 }
 
 /**
@@ -87,7 +119,8 @@ function scoresOf(predictions: Predictions, names: readonly string[]): Evaluatio
 /**
  * Evaluates an open classifier on the images of a folder; {@link evaluate} opens one itself.
  *
- * @param dir folder with `CLASS/*`, or with `train/` and `val/CLASS/*`, of which `val` is used.
+ * @param dir folder with `CLASS/*`; or with split folders, of which the one for validation is used, or else the one for
+ *   testing (docs/data.md).
  * @param onImage called after each image with the number of images classified so far.
  * @throws DatasetError for an unknown class, or the first image that cannot be read.
  * @example
@@ -99,10 +132,11 @@ export async function evaluateFolder(
   classifier: Classifier,
   dir: string,
   onImage?: (done: number) => void,
-): Promise<EvaluationResult> {
+): Promise<FolderEvaluation> {
   const { classes } = classifier;
-  const dataset = await ImageFolder.open(evaluationFolder(dir), { classes });
-  return scoresOf(await classifyDataset(classifier, dataset, onImage), classes);
+  const { dataset, remarks } = await openEvaluationSet(dir, classes);
+  const scores = scoresOf(await classifyDataset(classifier, dataset, onImage), classes);
+  return { ...scores, data: dataset.dir, remarks };
 }
 
 /**
@@ -114,7 +148,7 @@ export async function evaluate(
   options: EvaluateOptions,
   naming: Naming,
   platform: Platform,
-): Promise<EvaluationResult> {
+): Promise<FolderEvaluation> {
   const { source, data, onImage } = resolveEvaluateOptions(options, naming);
   const classifier = await loadClassifier(source, platform);
   try {

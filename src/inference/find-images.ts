@@ -2,12 +2,19 @@
 
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { escapePath, glob } from 'tinyglobby';
+import { glob } from 'tinyglobby';
 import { ConfigError } from '../common/errors.js';
+import type { DataRemark } from '../common/events.js';
 import { decodeText } from '../common/text.js';
-import { IMAGE_EXTENSIONS, compareCodePoints, imagesBelow } from '../data/image-folder.js';
 import type { InputImage } from '../data/dataset.js';
+import { compareCodePoints, IMAGE_EXTENSIONS_TEXT, leftoverReason } from '../data/file-names.js';
+import { groupRemarks, type LeftOut } from '../data/remarks.js';
+import { imagesBelow } from '../data/walk-images.js';
 import { imageFormat } from '../images/signatures.js';
+import { globPart, isPattern } from './glob-part.js';
+
+/** Called with what is left out of a folder or pattern: once for each kind of thing. */
+type OnRemark = (remark: DataRemark) => void;
 
 /**
  * Finds the images that words on the command line mean, in the order of the words. A word is a file, a folder (every
@@ -19,10 +26,11 @@ import { imageFormat } from '../images/signatures.js';
 export async function* findImages(
   words: readonly string[],
   input: AsyncIterable<Uint8Array>,
+  onRemark?: OnRemark,
 ): AsyncGenerator<InputImage> {
   for (const word of words) {
     if (word === '-') yield* fromInput(input);
-    else yield* imagesOf(word);
+    else yield* imagesOf(word, onRemark);
   }
 }
 
@@ -31,20 +39,26 @@ export async function* findImages(
  *
  * @throws ConfigError for a pattern or folder without an image.
  */
-export async function* imagesOf(word: string): AsyncGenerator<InputImage> {
-  for (const name of await filesOf(word)) yield { name, image: name };
+export async function* imagesOf(word: string, onRemark?: OnRemark): AsyncGenerator<InputImage> {
+  for (const name of await filesOf(word, onRemark)) yield { name, image: name };
 }
 
-async function filesOf(word: string): Promise<string[]> {
+async function filesOf(
+  word: string,
+  onRemark: OnRemark = () => undefined,
+): Promise<readonly string[]> {
   const found = await stat(word).catch(() => null);
   if (found?.isDirectory() === true) {
-    const { files } = await imagesBelow(word);
-    if (files.length > 0) return files.sort(compareCodePoints);
-    throw refused(word, `images (${IMAGE_EXTENSIONS.join(' ')})`);
+    const { files, byContent, leftOut } = await imagesBelow(word);
+    const content = byContent.map((file): LeftOut => ({ path: file, reason: 'content' }));
+    groupRemarks(word, [...leftOut, ...content]).forEach(onRemark);
+    if (files.length > 0) return [...files].sort(compareCodePoints);
+    throw refused(word, `images (${IMAGE_EXTENSIONS_TEXT})`);
   }
   // A file may have the name that a pattern would have.
   if (found !== null || !isPattern(word)) return [word];
-  const files = await matches(word);
+  const { files, folder, leftOut } = await matches(word);
+  groupRemarks(folder, leftOut).forEach(onRemark);
   if (files.length > 0) return files;
   throw refused(word, 'a match of the pattern');
 }
@@ -53,21 +67,24 @@ function refused(word: string, expected: string): ConfigError {
   return new ConfigError(`expected ${expected} in ${word}, found none; check it`);
 }
 
-function isPattern(part: string): boolean {
-  return /[*?[]/.test(part);
+interface Matches {
+  /** Paths by code point. */
+  readonly files: readonly string[];
+  /** The part of the pattern that is not one. */
+  readonly folder: string;
+  readonly leftOut: readonly LeftOut[];
 }
 
-/** Returns the files that match a pattern, by code point: `*`, `?` and `[abc]` stay within a folder, `**` does not. */
-async function matches(pattern: string): Promise<string[]> {
+/**
+ * Returns the files that match a pattern: `*`, `?` and `[abc]` stay within a folder, `**` does not. Hidden files and
+ * leftovers are left out, as in folders; hidden ones are not if a part of the pattern begins with a dot.
+ */
+async function matches(pattern: string): Promise<Matches> {
   const parts = pattern.replaceAll('\\', '/').split('/');
   const fixed = parts.slice(0, parts.findIndex(isPattern));
   const folder = fixed.length === 0 ? '.' : fixed.join('/') || '/';
-  const rest = parts
-    .slice(fixed.length)
-    // Only *, ?, [ and ] are special. Braces, parentheses and a leading ! are characters of a name.
-    .map((part) => (isPattern(part) ? part.replace(/[(){}|+@]|^!/g, '\\$&') : escapePath(part)))
-    .join('/');
-  const files = await glob(rest, {
+  const rest = parts.slice(fixed.length);
+  const found = await glob(rest.map(globPart).join('/'), {
     cwd: folder,
     dot: true,
     expandDirectories: false,
@@ -75,7 +92,22 @@ async function matches(pattern: string): Promise<string[]> {
     braceExpansion: false,
     extglob: false,
   });
-  return files.map((file) => path.join(folder, file)).sort(compareCodePoints);
+  const takesHidden = rest.some((part) => part.startsWith('.'));
+  const files: string[] = [];
+  const leftOut: LeftOut[] = [];
+  for (const file of found.sort(compareCodePoints)) {
+    const at = path.join(folder, file);
+    const reason = leftoverIn(file.split('/'));
+    if (reason === null || (reason === 'hidden' && takesHidden)) files.push(at);
+    else leftOut.push({ path: at, reason });
+  }
+  return { files, folder, leftOut };
+}
+
+/** Returns why a path is left out; null if it is not. */
+function leftoverIn(parts: readonly string[]): 'hidden' | 'leftover' | null {
+  const reasons = parts.map((part, i) => leftoverReason(part, i < parts.length - 1));
+  return reasons.find((reason) => reason === 'leftover') ?? reasons.find(Boolean) ?? null;
 }
 
 async function* fromInput(input: AsyncIterable<Uint8Array>): AsyncGenerator<InputImage> {

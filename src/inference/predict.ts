@@ -2,6 +2,7 @@
 
 import { resolvePredictOptions, type PredictOptions } from '../config/predict-options.js';
 import type { Naming } from '../config/validator.js';
+import type { DataRemark } from '../common/events.js';
 import type { InputImage } from '../data/dataset.js';
 import { topClasses } from '../metrics/logits.js';
 import type { Platform } from '../platform/platform.js';
@@ -52,10 +53,10 @@ export async function* predict(
   naming: Naming,
   platform: Platform,
 ): AsyncGenerator<Prediction> {
-  const { source, images, top } = resolvePredictOptions(options, naming);
+  const { source, images, top, onRemark } = resolvePredictOptions(options, naming);
   const classifier = await loadClassifier(source, platform);
   try {
-    yield* classifyImages(classifier, inputImages(images), top);
+    yield* classifyImages(classifier, inputImages(images, onRemark), top);
   } finally {
     await classifier.close();
   }
@@ -64,9 +65,10 @@ export async function* predict(
 /** Yields the images themselves, and those that a path, folder or pattern means. */
 async function* inputImages(
   images: Iterable<string | InputImage> | AsyncIterable<string | InputImage>,
+  onRemark: ((remark: DataRemark) => void) | undefined,
 ): AsyncGenerator<InputImage> {
   for await (const image of images) {
-    if (typeof image === 'string') yield* imagesOf(image);
+    if (typeof image === 'string') yield* imagesOf(image, onRemark);
     else yield image;
   }
 }

@@ -8,6 +8,7 @@ import type { ReportData } from './report-data.js';
 import {
   confusionSection,
   mistakesSection,
+  remarksSection,
   sampleImagesSection,
   settingsSection,
 } from './sections.js';
@@ -17,7 +18,7 @@ import { chart } from './chart.js';
 
 /** Returns the report as one HTML page. */
 export function renderReport(data: ReportData): string {
-  const { title, records, evaluation, sampleImages, settings, state } = data;
+  const { title, records, evaluation, sampleImages, remarks, settings, state } = data;
   const reload = new Html(`<script>${packageText('src/report/reload.js')}</script>`);
   return selfContainedPage(
     title,
@@ -29,6 +30,7 @@ ${evaluation === null ? html`` : confusionSection(evaluation, data.classes)}
 ${evaluation === null ? html`` : mistakesSection(evaluation)}
 ${sampleImages.length === 0 ? html`` : sampleImagesSection(sampleImages)}
 ${epochTable(data)}
+${remarks.length === 0 ? html`` : remarksSection(remarks)}
 ${settingsSection(settings)}
 </main>
 <footer>Written by ${data.producer} after each epoch. Nothing in this page is loaded from elsewhere.</footer>

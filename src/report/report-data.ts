@@ -1,6 +1,6 @@
 /** The content of a report. */
 
-import type { OrientedImages, PhaseRecord } from '../common/events.js';
+import type { DataRemark, OrientedImages, PhaseRecord } from '../common/events.js';
 
 /** An image in the page. */
 export interface ReportImage {
@@ -58,6 +58,8 @@ export interface ReportData {
   readonly evaluation: EvaluationSummary | null;
   /** Training images as the network sees them. */
   readonly sampleImages: readonly (ReportImage & { readonly label: string })[];
+  /** All that is left out of the data, or used in an unexpected way. */
+  readonly remarks: readonly DataRemark[];
   /** Content of config.json. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Name and version of this program. */

@@ -5,7 +5,7 @@ import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { confidentMistakes, predictedLabels, type Predictions } from '../metrics/predictions.js';
 import { confusionMatrix } from '../metrics/confusion-matrix.js';
 import type { Dataset } from '../data/dataset.js';
-import type { OrientedImages, PhaseRecord } from '../common/events.js';
+import type { DataRemark, OrientedImages, PhaseRecord } from '../common/events.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { DataLoader } from '../data/data-loader.js';
 import type { Files } from '../platform/platform.js';
@@ -39,6 +39,8 @@ export interface RunReportOptions {
   readonly device: string;
   /** Epochs that the run is to train. */
   readonly epochs: number;
+  /** All that is left out of the data, or used in an unexpected way. */
+  readonly remarks: readonly DataRemark[];
   /** Content of config.json. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** Called with the reason if a page cannot be written; training goes on. */
@@ -158,7 +160,7 @@ export class RunReport {
   }
 
   async #write(state: ReportData['state'], sampleImages: SampleImages): Promise<void> {
-    const { dir, artifacts, device, epochs, settings, train, val, exif } = this.options;
+    const { dir, artifacts, device, epochs, settings, remarks, train, val, exif } = this.options;
     await this.#attempt(async () => {
       const page = renderReport({
         title: path.basename(path.resolve(dir)),
@@ -174,6 +176,7 @@ export class RunReport {
         best: this.reached.best,
         evaluation: this.#evaluation,
         sampleImages,
+        remarks,
         settings,
         producer: producer(),
       });

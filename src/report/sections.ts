@@ -94,6 +94,15 @@ export function sampleImagesSection(images: ReportData['sampleImages']): Html {
   return html`<h2>What the network sees</h2><p class="note">The first training images of an epoch, cropped and flipped as they were.</p><div class="card strip">${shots}</div>`;
 }
 
+/** Names what is left out of the data, or used in an unexpected way. */
+export function remarksSection(remarks: ReportData['remarks']): Html {
+  const rows = remarks.map(
+    ({ reason, count, message }) =>
+      html`<tr><td>${reason}</td><td>${count}</td><td class="left">${message}</td></tr>`,
+  );
+  return html`<h2>Data left out, and other remarks</h2><div class="card scroll settings"><table id="remarks"><tbody>${rows}</tbody></table></div>`;
+}
+
 /** Lists the settings. */
 export function settingsSection(settings: Readonly<Record<string, unknown>>): Html {
   const rows = Object.entries(settings).map(

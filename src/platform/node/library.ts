@@ -97,7 +97,7 @@ export function exportInference(
 export function evaluate(
   options: EvaluateOptions,
   naming: Naming = 'option',
-): Promise<evaluating.EvaluationResult> {
+): Promise<evaluating.FolderEvaluation> {
   return evaluating.evaluate(options, naming, nodePlatform);
 }
 

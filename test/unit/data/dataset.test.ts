@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ImageFolder, compareCodePoints } from '../../../src/data/image-folder.js';
+import { compareCodePoints } from '../../../src/data/file-names.js';
+import { ImageFolder } from '../../../src/data/image-folder.js';
 import { DatasetError } from '../../../src/common/errors.js';
 
 let top: string;
@@ -93,11 +94,71 @@ describe('ImageFolder', () => {
     expect(data.classes).toEqual(['a', 'b']);
   });
 
+  test('everything left out is named once per kind', async () => {
+    const dir = await folder(
+      ...['a/1.jpg', 'a/.x/2.jpg', 'a/Thumbs.db', 'b/1.jpg', 'b/1.heic', 'notes.txt', 'stray.png'],
+    );
+    const data = await ImageFolder.open(dir);
+    expect(data).toHaveLength(2);
+    expect(data.remarks).toEqual(
+      [
+        '1 hidden file or folder is left out: "a/.x/"',
+        '1 leftover of a system or program is left out: "a/Thumbs.db"',
+        '1 image or film in a format that is not read is left out (convert to use): "b/1.heic"',
+        '1 file that is not an image is left out: "notes.txt"',
+        '1 image that lies in no class folder is left out: "stray.png"',
+      ].map((text) => `${dir}: ${text}`),
+    );
+  });
+
   test('a given class map: labels are its, a class may be missing', async () => {
     const dir = await folder('dog/1.jpg', 'cat/2.jpg', 'emu/');
     const data = await ImageFolder.open(dir, { classes: ['ant', 'cat', 'dog', 'emu'] });
     expect(data.classes).toEqual(['ant', 'cat', 'dog', 'emu']);
     expect(data.samples.map((s) => s.label)).toEqual([1, 2]);
+  });
+});
+
+describe('class names that differ only in their Unicode form are the same', () => {
+  const names = ['café', 'tôt', 'ひらがな', '한국'];
+  const decomposed = names.map((name) => name.normalize('NFD'));
+  const images = (folders: readonly string[], image: string): string[] =>
+    folders.map((name) => `${name}/${image}`);
+
+  test.each(names.map((name, i) => [name, decomposed[i] ?? '']))('%s', async (name, other) => {
+    expect(other).not.toBe(name);
+    const train = await ImageFolder.open(await folder(`${name}/1.jpg`, 'x/1.jpg'));
+    const dir = await folder(`${other}/1.jpg`, 'x/2.jpg');
+    const val = await ImageFolder.open(dir, { classes: train.classes });
+    expect(val.classes).toEqual(train.classes);
+    expect(val.samples.map(({ image, label }) => [path.relative(dir, image), label])).toEqual(
+      [
+        [`${other}/1.jpg`, train.classes.indexOf(name)],
+        ['x/2.jpg', train.classes.indexOf('x')],
+      ].sort((a, b) => Number(a[1]) - Number(b[1])),
+    );
+    expect(val.remarks).toEqual([]);
+  });
+
+  test('a set of one form keeps its names', async () => {
+    const data = await ImageFolder.open(await folder(...images(decomposed, '1.jpg')));
+    expect(data.classes).toEqual([...decomposed].sort(compareCodePoints));
+    expect(data.remarks).toEqual([]);
+  });
+
+  test('two folders of one set are one class, and that is said', async () => {
+    const [name = '', other = ''] = [names[0], decomposed[0]];
+    const dir = await folder(`${name}/1.jpg`, `${other}/2.jpg`, 'x/1.jpg');
+    const data = await ImageFolder.open(dir);
+    expect(data.classes).toEqual([name, 'x']);
+    expect(data.samples.map(({ label }) => label)).toEqual([0, 0, 1]);
+    expect(data.remarks.join()).toContain('differs from another in its Unicode form only');
+  });
+
+  test('an unknown class is unknown in either form', async () => {
+    const dir = await folder(`${names[1] ?? ''}/1.jpg`, 'x/1.jpg');
+    const message = await refused(ImageFolder.open(dir, { classes: ['x', names[0] ?? ''] }));
+    expect(message).toContain('found "tôt"');
   });
 });
 

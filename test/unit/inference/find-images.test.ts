@@ -1,9 +1,12 @@
+/** Holds: inputs are used, refused or named. The images that words of `predict` mean. */
+
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError } from '../../../src/common/errors.js';
+import type { DataRemark } from '../../../src/common/events.js';
 import { findImages } from '../../../src/inference/find-images.js';
 
 let dir: string;
@@ -16,6 +19,15 @@ const FILES = [
   'a/b/3.png',
   'a/b/c/4.png',
   'n/!a.png',
+  ...['p/[.jpg', 'p/].jpg', 'p/0]a.jpg', 'p/[ab', 'p/a-b.jpg', 'p/z.jpg', 'p/a"$^.jpg', 'p/^^.jpg'],
+  ...[
+    'q/1.jpg',
+    'q/._1.jpg',
+    'q/1.jpg~',
+    'q/.ipynb_checkpoints/2.jpg',
+    'q/@eaDir/3.jpg',
+    'q/Thumbs.db',
+  ],
   'z/{x,y}.png',
   'z/[1].png',
   'z/1.png',
@@ -54,14 +66,15 @@ afterAll(async () => {
 });
 
 test.each([
-  ['a/*.png', ['a/.hidden.png', 'a/1.png']],
-  ['a/*', ['a/.hidden.png', 'a/1.png', 'a/2.JPG', 'a/note.txt']],
+  ['a/*.png', ['a/1.png']],
+  ['a/.*.png', ['a/.hidden.png']],
+  ['a/*', ['a/1.png', 'a/2.JPG', 'a/note.txt']],
   ['a/?.png', ['a/1.png']],
   ['a/[12].*', ['a/1.png', 'a/2.JPG']],
   ['a/[!1].*', ['a/2.JPG']],
   ['*/1.png', ['a/1.png', 'z/1.png']],
-  ['a/**/*.png', ['a/.hidden.png', 'a/1.png', 'a/b/3.png', 'a/b/c/4.png']],
-  ['a/**', ['a/.hidden.png', 'a/1.png', 'a/2.JPG', 'a/b/3.png', 'a/b/c/4.png', 'a/note.txt']],
+  ['a/**/*.png', ['a/1.png', 'a/b/3.png', 'a/b/c/4.png']],
+  ['a/**', ['a/1.png', 'a/2.JPG', 'a/b/3.png', 'a/b/c/4.png', 'a/note.txt']],
   ['n/!*.png', ['n/!a.png']],
   ['a/**/c/*', ['a/b/c/4.png']],
   ['z/{x*.png', ['z/{x,y}.png']],
@@ -73,18 +86,92 @@ test.each([
   expect(await found(pattern)).toEqual(expected);
 });
 
+test.each([
+  ['p/[.jp*', ['p/[.jpg']],
+  ['p/0]*.jpg', ['p/0]a.jpg']],
+  ['p/?].*', []],
+  ['p/?]*', ['p/0]a.jpg']],
+  ['p/[[].jpg', ['p/[.jpg']],
+  ['p/[]].jpg', ['p/].jpg']],
+  ['p/[][].jpg', ['p/[.jpg', 'p/].jpg']],
+  ['p/[!]a-z^]*.jpg', ['p/0]a.jpg', 'p/[.jpg']],
+  ['p/[[]*b', ['p/[ab']],
+  ['p/a[-b]b*', ['p/a-b.jpg']],
+  ['p/[z]*', ['p/z.jpg']],
+  ['p/[x-z]*', ['p/z.jpg']],
+  ['p/[[:digit:]]*', ['p/0]a.jpg']],
+  ['p/?"$^.*', ['p/a"$^.jpg']],
+  ['p/^^.*', ['p/^^.jpg']],
+  ['[pq]/[!]z.jpg', []],
+  ['[p/z.j*', []],
+])(
+  'brackets of %s: pairs enclose characters, others stand for themselves',
+  async (pattern, expected) => {
+    const names = await found(pattern).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(ConfigError);
+      expect((error as Error).message).toContain('expected a match of the pattern');
+      return [];
+    });
+    expect(names).toEqual(expected);
+  },
+);
+
+test.each(['[z-a]*', 'p/[9-0].jpg', 'p/[a-cz-y]?', '[[:nothing:]]*', '[b-a]/**/*.jpg'])(
+  'the range in %s is refused plainly',
+  async (pattern) => {
+    await expect(found(pattern)).rejects.toThrow(ConfigError);
+    await expect(found(pattern)).rejects.toThrow(
+      /characters or ranges such as \[a-z\] .* found .* in \[/,
+    );
+  },
+);
+
+test('every combination of special characters is a match, no match or a refusal', async () => {
+  for (const a of '[]!^-*?az') {
+    for (const b of '[]!^-*?az') {
+      for (const c of '[]!^-*?az') {
+        const names = await found(`p/${a}${b}${c}*`).catch((error: unknown) => error);
+        if (!(names instanceof ConfigError)) expect(names).toBeInstanceOf(Array);
+      }
+    }
+  }
+});
+
+describe('hidden files and leftovers are left out, and named once', () => {
+  const expected = ['"._1.jpg"', '"1.jpg~"', '"Thumbs.db"'];
+  test.each([
+    ['q', 5],
+    ['q/*', 3],
+    ['q/**', 5],
+    ['q/**/*', 5],
+    ['q/*.jp*', 2],
+  ])('by %s', async (word, count) => {
+    const remarks: DataRemark[] = [];
+    const names: string[] = [];
+    for await (const { name } of findImages([path.join(dir, word)], noInput(), (remark) => {
+      remarks.push(remark);
+    })) {
+      names.push(path.relative(dir, name));
+    }
+    expect(names).toEqual(['q/1.jpg']);
+    expect(remarks.map(({ reason }) => reason)).toEqual(['hidden', 'leftover']);
+    expect(remarks.reduce((sum, remark) => sum + remark.count, 0)).toBe(count);
+    const told = remarks.map(({ message }) => message).join('\n');
+    for (const name of expected.slice(0, word === 'q/*.jp*' ? 2 : 3)) expect(told).toContain(name);
+  });
+
+  test('a pattern that begins with a dot means them', async () => {
+    expect(await found('q/.*.jpg')).toEqual(['q/._1.jpg']);
+    expect(await found('q/.ipynb*/*')).toEqual(['q/.ipynb_checkpoints/2.jpg']);
+  });
+});
+
 test('a file whose name is a pattern is that file, and a missing file is left to the reader', async () => {
   expect(await found('z/[1].png', 'z/none.png')).toEqual(['z/[1].png', 'z/none.png']);
 });
 
 test('a folder means every image below it, behind links, too', async () => {
-  expect(await found('a')).toEqual([
-    'a/.hidden.png',
-    'a/1.png',
-    'a/2.JPG',
-    'a/b/3.png',
-    'a/b/c/4.png',
-  ]);
+  expect(await found('a')).toEqual(['a/1.png', 'a/2.JPG', 'a/b/3.png', 'a/b/c/4.png']);
   expect(await found('z/link')).toEqual(['z/link/3.png', 'z/link/c/4.png']);
 });
 

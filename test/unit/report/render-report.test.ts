@@ -56,6 +56,7 @@ function data(more: Partial<ReportData> = {}): ReportData {
       mistakeCount: 2,
     },
     sampleImages: [{ uri: 'data:image/jpeg;base64,AAAA', name: 'b.jpg', label: EVIL }],
+    remarks: [{ message: EVIL, reason: 'hidden', count: 3, examples: [EVIL] }],
     settings: { data: EVIL, lr: 0.001 },
     producer: 'test 1',
     ...more,

@@ -1,0 +1,202 @@
+/**
+ * Tells how a data folder is laid out: class folders, or split folders (train, val, test) with class folders in them.
+ * It refuses a folder that can be read in two ways, and names both.
+ */
+
+import path from 'node:path';
+import { composed } from '../common/text.js';
+import type { LeftOut } from './remarks.js';
+import { splitRole } from './split-names.js';
+import {
+  nameOf,
+  noClassFolders,
+  only,
+  refuseFlat,
+  refuseSplitsAsClasses,
+  twoReadings,
+  type Candidate,
+  type Folders,
+} from './split-refusals.js';
+import { listFolder, reached } from './walk-images.js';
+
+/** A folder of class folders. */
+export interface ClassesAt {
+  readonly dir: string;
+  /** Names of folders in it that are not classes. */
+  readonly except: readonly string[];
+}
+
+/** Places of the parts of a data set. */
+export interface DataLayout {
+  /** Null if the folder has split folders and none is for training. */
+  readonly train: ClassesAt | null;
+  /** Folder of class folders; null if there is none. */
+  readonly val: string | null;
+  readonly test: string | null;
+  /** Whether {@link train} is a split folder, and not the data folder itself. */
+  readonly isSplit: boolean;
+  /** Files and folders that belong to none of these. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Finds the split folders of a data folder.
+ *
+ * A folder with the name of a split is one if class folders are in it. If images are directly in it, it is a class of
+ * that name, unless no other folder is a class or both train and val are so.
+ *
+ * @param classes the classes, if they are known: folders of just these names are classes.
+ * @throws DatasetError if the folder cannot be read, or can be read in two ways.
+ */
+export async function findSplits(dir: string, classes?: readonly string[]): Promise<DataLayout> {
+  const folders = await look(dir);
+  const { candidates, others } = folders;
+  const known = new Set(classes?.map(composed));
+  const names = [...others, ...candidates.map(({ name }) => name)];
+  const allKnown = classes !== undefined && names.every((name) => known.has(composed(name)));
+  const isDeep = ({ hasImages, folders: below }: Candidate): boolean =>
+    !hasImages || below.length > 0;
+  const deep = candidates.filter(isDeep);
+  if (deep.length === 0 || allKnown) {
+    if (!allKnown) refuseFlat(folders);
+    await refuseSplitsAsClasses(dir, names);
+    return { ...onlyClasses(dir), isSplit: false };
+  }
+  const train = only(folders, 'train');
+  const val = only(folders, 'val');
+  // An empty folder is a split without images only where nothing else can be a class.
+  const isSplit = others.length === 0 || (val !== null && val.folders.length > 0);
+  if (train !== null && isDeep(train) && (train.folders.length > 0 || isSplit)) {
+    return splitLayout(folders, train, val);
+  }
+  if (others.length === 0) {
+    if (train !== null) throw noClassFolders(dir, train);
+    return { ...withoutTrain(folders, val), isSplit: true };
+  }
+  return besideClasses(folders, deep);
+}
+
+function onlyClasses(dir: string): Omit<DataLayout, 'isSplit'> {
+  return { train: { dir, except: [] }, val: null, test: null, leftOut: [] };
+}
+
+/** Sorts what lies in the data folder. */
+async function look(dir: string): Promise<Folders> {
+  const listing = await listFolder(dir).catch(() => null);
+  // A folder that cannot be read gets its error when its classes are listed.
+  if (listing === null) return { dir, candidates: [], others: [], leftOut: [] };
+  const candidates: Candidate[] = [];
+  const others: string[] = [];
+  for (const name of listing.folders) {
+    const role = splitRole(name);
+    if (role === null) others.push(name);
+    else {
+      const { images, folders } = await reached(path.join(dir, name), listFolder);
+      candidates.push({ name, role, hasImages: images.length > 0, folders });
+    }
+  }
+  const at = (name: string, reason: LeftOut['reason']): LeftOut => ({
+    path: path.join(dir, name),
+    reason,
+  });
+  const leftOut = [
+    ...listing.leftOut,
+    ...listing.images.map((name) => at(name, 'no-class')),
+    ...listing.deadLinks.map((name) => at(name, 'not-image')),
+  ];
+  return { dir, candidates, others, leftOut };
+}
+
+/** Returns the layout of a data folder whose `train` holds class folders. */
+async function splitLayout(
+  folders: Folders,
+  train: Candidate,
+  val: Candidate | null,
+): Promise<DataLayout> {
+  const { dir, candidates, others } = folders;
+  const at = (name: string): string => path.join(dir, name);
+  if (val !== null && val.hasImages && val.folders.length === 0) throw noClassFolders(dir, val);
+  const tests = candidates.filter(({ role }) => role === 'test');
+  const hasTest = tests.some((test) => test.folders.length > 0);
+  if (val === null && !hasTest) {
+    const classes = await withImages(dir, others);
+    // One folder of images beside it may be anything, such as images to classify.
+    if (classes.length > (train.hasImages ? 0 : 1)) throw twoReadings(dir, train, classes);
+  }
+  await refuseSplitsAsClasses(at(train.name), train.folders);
+  const [test] = tests.filter((one) => one.folders.length > 0 || !one.hasImages);
+  return {
+    train: { dir: at(train.name), except: [] },
+    val: val && at(val.name),
+    test: test === undefined || tests.length > 1 ? null : at(test.name),
+    isSplit: true,
+    leftOut: [...folders.leftOut, ...unused(dir, tests), ...beside(dir, others)],
+  };
+}
+
+/** Returns the layout of split folders without one for training: `evaluate` can use it. */
+function withoutTrain(folders: Folders, val: Candidate | null): Omit<DataLayout, 'isSplit'> {
+  const { dir } = folders;
+  const test = only(folders, 'test');
+  for (const one of [val, test]) {
+    if (one !== null && one.hasImages && one.folders.length === 0) throw noClassFolders(dir, one);
+  }
+  return {
+    train: null,
+    val: val && path.join(dir, val.name),
+    test: test && path.join(dir, test.name),
+    leftOut: [...folders.leftOut, ...(val && test ? unused(dir, [test]) : [])],
+  };
+}
+
+/**
+ * Returns the layout of class folders that lie beside split folders: `cat`, `dog` and `test/cat`, `test/dog`. A folder
+ * of which no subfolder has the name of a class is a class itself, whose images lie deeper.
+ */
+async function besideClasses(folders: Folders, deep: readonly Candidate[]): Promise<DataLayout> {
+  const { dir, candidates, others } = folders;
+  const classes = [...others, ...candidates.filter((one) => !deep.includes(one)).map(nameOf)];
+  const known = new Set(classes.map(composed));
+  const splits = deep.filter(({ folders: below }) =>
+    below.some((name) => known.has(composed(name))),
+  );
+  const unsure = splits.find(
+    ({ folders: below }) => !below.every((name) => known.has(composed(name))),
+  );
+  if (unsure !== undefined) throw twoReadings(dir, unsure, classes);
+  const found = { ...folders, candidates: splits };
+  const [val, test] = [only(found, 'val'), only(found, 'test')];
+  await refuseSplitsAsClasses(dir, [
+    ...classes,
+    ...deep.filter((one) => !splits.includes(one)).map(nameOf),
+  ]);
+  return {
+    train: { dir, except: splits.map(nameOf) },
+    val: val && path.join(dir, val.name),
+    test: test && path.join(dir, test.name),
+    isSplit: false,
+    leftOut: test === null ? [] : unused(dir, [test]),
+  };
+}
+
+function beside(dir: string, names: readonly string[]): LeftOut[] {
+  return names.map((name) => ({ path: path.join(dir, name) + path.sep, reason: 'folder' }));
+}
+
+/** Returns the test folders, of which those without class folders cannot be evaluated. */
+function unused(dir: string, tests: readonly Candidate[]): LeftOut[] {
+  return tests.map(({ name, folders }) => ({
+    path: path.join(dir, name) + path.sep,
+    reason: folders.length > 0 ? 'test' : 'folder',
+  }));
+}
+
+/** Returns the folders in which images lie directly. */
+async function withImages(dir: string, names: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of names) {
+    const { images } = await reached(path.join(dir, name), listFolder);
+    if (images.length > 0) found.push(name);
+  }
+  return found;
+}

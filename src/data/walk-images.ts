@@ -1,0 +1,180 @@
+/**
+ * Finds images in folders: the one walker of `train`, `find-lr`, `evaluate`, `predict` and the checks. It says of
+ * everything that it does not return why.
+ */
+
+import type { Dirent } from 'node:fs';
+import { open, readdir, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { DatasetError } from '../common/errors.js';
+import { imageFormat } from '../images/signatures.js';
+import { compareCodePoints, isImageName, isOtherImageName, leftoverReason } from './file-names.js';
+import type { LeftOut } from './remarks.js';
+
+/** Number of first bytes by which a file without a known extension is judged. */
+const HEAD = 16;
+/** Files whose first bytes are read at the same time. */
+const HEADS_AT_ONCE = 32;
+
+/** Content of one folder, without that of the folders in it. Names are in order of code points. */
+export interface Listing {
+  /** Folders and links to folders, without those left out. */
+  readonly folders: readonly string[];
+  readonly images: readonly string[];
+  /** Images among them that are known by their first bytes and not by their names. */
+  readonly byContent: readonly string[];
+  /** Links that lead nowhere and are not images by their names. */
+  readonly deadLinks: readonly string[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** Images below a folder. */
+export interface FoundImages {
+  /** Paths, by folder path and then by name, as torchvision sorts `os.walk`. */
+  readonly files: readonly string[];
+  /** Images among them that are known by their first bytes and not by their names. */
+  readonly byContent: readonly string[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Lists what lies directly in a folder. Links are followed.
+ *
+ * @throws the error of the file system if the folder cannot be read.
+ */
+export async function listFolder(dir: string): Promise<Listing> {
+  const found = {
+    folders: [] as string[],
+    images: [] as string[],
+    byContent: [] as string[],
+    deadLinks: [] as string[],
+    leftOut: [] as LeftOut[],
+  };
+  const unknown: string[] = [];
+  for (const entry of await readdir(dir, { withFileTypes: true })) {
+    const { name } = entry;
+    const file = path.join(dir, name);
+    const kind = await kindOf(entry, file);
+    const leftover = leftoverReason(name, kind === 'folder');
+    if (leftover !== null) {
+      found.leftOut.push({ path: kind === 'folder' ? file + path.sep : file, reason: leftover });
+    } else if (kind === 'folder') found.folders.push(name);
+    // A broken link, or a pipe, with the name of an image fails when the images are checked.
+    else if (isImageName(name)) found.images.push(name);
+    else if (isOtherImageName(name)) found.leftOut.push({ path: file, reason: 'format' });
+    else if (kind === 'file') unknown.push(name);
+    else if (kind === 'dead') found.deadLinks.push(name);
+    else found.leftOut.push({ path: file, reason: 'not-image' });
+  }
+  for (let at = 0; at < unknown.length; at += HEADS_AT_ONCE) {
+    const some = unknown.slice(at, at + HEADS_AT_ONCE);
+    const known = await Promise.all(some.map((name) => beginsAsImage(path.join(dir, name))));
+    for (const [i, name] of some.entries()) {
+      if (known[i] === true) found.byContent.push(name);
+      else found.leftOut.push({ path: path.join(dir, name), reason: 'not-image' });
+    }
+  }
+  found.images.push(...found.byContent);
+  for (const names of [found.folders, found.images, found.byContent, found.deadLinks]) {
+    names.sort(compareCodePoints);
+  }
+  return found;
+}
+
+/**
+ * Finds the images below a folder. Links are followed.
+ *
+ * @throws DatasetError if a folder cannot be read or links to one that holds it.
+ */
+export async function imagesBelow(top: string): Promise<FoundImages> {
+  const byFolder = new Map<string, readonly string[]>();
+  const byContent: string[] = [];
+  const leftOut: LeftOut[] = [];
+  const walk = async (dir: string, above: readonly string[]): Promise<void> => {
+    const identity = await reached(dir, (at) => stat(at, { bigint: true }));
+    const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
+    if (above.includes(key)) {
+      throw new DatasetError(
+        `expected folders without a cycle, found ${dir}, a link to a folder that holds it; ` +
+          `remove the link`,
+      );
+    }
+    const listing = await reached(dir, listFolder);
+    byFolder.set(dir, listing.images);
+    byContent.push(...listing.byContent.map((name) => path.join(dir, name)));
+    leftOut.push(...listing.leftOut);
+    for (const name of listing.deadLinks) {
+      leftOut.push({ path: path.join(dir, name), reason: 'not-image' });
+    }
+    for (const name of listing.folders) await walk(path.join(dir, name), [...above, key]);
+  };
+  await walk(top, []);
+  const files = [...byFolder.keys()]
+    .sort(compareCodePoints)
+    .flatMap((dir) => (byFolder.get(dir) ?? []).map((name) => path.join(dir, name)));
+  return { files, byContent, leftOut };
+}
+
+/** Calls `look` on a path below the data folder. @throws DatasetError if the path cannot be read. */
+export async function reached<T>(at: string, look: (at: string) => Promise<T>): Promise<T> {
+  return look(at).catch((cause: unknown) => {
+    throw new DatasetError(
+      `expected to look into ${at}, found ${systemReason(cause)}; repair the link or the permissions, or remove it`,
+      { cause },
+    );
+  });
+}
+
+/** Says in a few words why the file system refused. */
+export function systemReason(cause: unknown): string {
+  const code = (cause as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT') return 'nothing';
+  if (code === 'ENOTDIR') return 'a file';
+  if (code === 'ELOOP') return 'a link that leads back to itself';
+  if (code === 'EACCES') return 'that it may not be read';
+  return String(code ?? cause);
+}
+
+type Kind = 'folder' | 'file' | 'special' | 'dead';
+
+/** Returns what an entry is, or leads to. */
+async function kindOf(entry: Dirent, file: string): Promise<Kind> {
+  if (entry.isDirectory()) return 'folder';
+  if (entry.isFile()) return 'file';
+  // An entry that is neither is a link, or lies on a file system that does not tell the type.
+  const found = await stat(file).catch(() => null);
+  if (found === null) return 'dead';
+  return found.isDirectory() ? 'folder' : found.isFile() ? 'file' : 'special';
+}
+
+/** Returns whether a regular file begins as one of the images that are read. */
+async function beginsAsImage(file: string): Promise<boolean> {
+  try {
+    const handle = await open(file);
+    try {
+      const { bytesRead, buffer } = await handle.read(Buffer.alloc(HEAD), 0, HEAD, 0);
+      return isImageHead(buffer.subarray(0, bytesRead));
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    // It may not be read, or is not an image.
+    return false;
+  }
+}
+
+/**
+ * Returns whether first bytes are an image's; throws if they are another file's. Two formats have so short a signature that a text could begin with it
+ * (`BMW`, `P1 `), so more of their headers must fit.
+ */
+function isImageHead(head: Uint8Array): boolean {
+  imageFormat(head);
+  if (head[0] === 0x42 && head[1] === 0x4d) {
+    const headerSize = (head[14] ?? 0) + 256 * (head[15] ?? 0);
+    return [12, 16, 40, 52, 56, 64, 108, 124].includes(headerSize);
+  }
+  if (head[0] === 0x50) {
+    return /^P[1-6]\s+(#|\d+\s+(#|\d))/.test(String.fromCharCode(...head));
+  }
+  return true;
+}

@@ -1,0 +1,21 @@
+/** Makes folders of files for tests. */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+
+/** Content of files by their paths below a folder; a path that ends in a slash is a folder. */
+export type FileTree = Readonly<Record<string, string | Uint8Array>> | readonly string[];
+
+/** Writes files, which are empty if only their paths are given. Returns the folder. */
+export async function writeTree(dir: string, tree: FileTree): Promise<string> {
+  const files: [string, string | Uint8Array][] = Array.isArray(tree)
+    ? (tree as readonly string[]).map((name) => [name, ''])
+    : Object.entries(tree as Readonly<Record<string, string | Uint8Array>>);
+  await mkdir(dir, { recursive: true });
+  for (const [name, content] of files) {
+    const file = path.join(dir, name);
+    await mkdir(name.endsWith('/') ? file : path.dirname(file), { recursive: true });
+    if (!name.endsWith('/')) await writeFile(file, content);
+  }
+  return dir;
+}
