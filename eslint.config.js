@@ -47,6 +47,8 @@ const PORTABLE = JSON.parse(
 );
 const NODE_MODULES = ['koffi', 'onnxruntime-node', 'sharp', 'yauzl', ...builtinModules];
 const NODE_GLOBALS = ['Buffer', 'process', 'setImmediate', 'clearImmediate'];
+const RECURSIVE_MESSAGE =
+  'A recursive mkdir may never end; use makeFolder (src/common/node/make-folder.ts).';
 const PORTABLE_MESSAGE = 'Portable code gets its host as a Platform (src/platform/platform.ts).';
 
 export default tseslint.config(
@@ -76,6 +78,14 @@ export default tseslint.config(
       'import-x/no-cycle': 'error',
       'max-lines-per-function': ['error', 60],
       'max-params': ['error', 4],
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector:
+            "CallExpression:matches([callee.name=/^mkdir(Sync)?$/], [callee.property.name=/^mkdir(Sync)?$/]):has(Property:matches([key.name='recursive'], [key.value='recursive']))",
+          message: RECURSIVE_MESSAGE,
+        },
+      ],
     },
   },
   {

@@ -1,12 +1,12 @@
 /** The folder of one run: settings, metrics and checkpoints. Every file is written whole or not at all. */
 
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { metricsCsv } from '../common/csv.js';
-import { ConfigError, UserError } from '../common/errors.js';
+import { ConfigError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
-import { messageOf } from '../common/format.js';
+import { makeFolder } from '../common/node/make-folder.js';
 import { decodeJson } from '../common/json.js';
 
 /** Name of a checkpoint: the best weights of a run, or the latest ones. */
@@ -18,6 +18,15 @@ export type RunConfig = Readonly<Record<string, unknown>> & {
   readonly classes: readonly string[];
 };
 
+/** Names of the files that training writes into the folder. */
+const WRITTEN =
+  /^(config\.json|metrics\.(jsonl|csv)|report\.html|predictions-(best|last)\.safetensors|(images|skipped)\.jsonl|validation\.txt|run\.lock.*)$/;
+/** Names of the files that training writes into checkpoints/. */
+const CHECKPOINT = /^(best|last|step-\d+)\.safetensors$/;
+
+/** Folder of the checkpoints in a run folder. */
+export const CHECKPOINTS = 'checkpoints';
+
 export class RunFolder {
   constructor(readonly dir: string) {}
 
@@ -28,12 +37,9 @@ export class RunFolder {
    */
   static async create(dir: string, config: RunConfig): Promise<RunFolder> {
     const folder = new RunFolder(dir);
-    await mkdir(folder.checkpoints, { recursive: true }).catch((cause: unknown) => {
-      const reason = messageOf(cause);
-      throw new UserError(
-        `expected to make the run folder ${dir}, failed with ${reason}; choose another with --out`,
-        { cause },
-      );
+    await makeFolder(folder.checkpoints, {
+      name: 'the run folder',
+      advice: 'choose another with --out',
     });
     await folder.sweep();
     await folder.write('config.json', JSON.stringify(config, null, 2) + '\n');
@@ -58,13 +64,17 @@ export class RunFolder {
     }
   }
 
-  /** Removes the temporary files that a killed process left. */
+  /**
+   * Removes the temporary files that a killed training left. Files of other names are not training's: an export may
+   * be writing a model just now.
+   */
   async sweep(): Promise<void> {
-    for (const folder of [this.dir, this.checkpoints]) await sweepTemporary(folder);
+    await sweepTemporary(this.dir, (name) => WRITTEN.test(name));
+    await sweepTemporary(this.checkpoints, (name) => CHECKPOINT.test(name));
   }
 
   get checkpoints(): string {
-    return path.join(this.dir, 'checkpoints');
+    return path.join(this.dir, CHECKPOINTS);
   }
 
   checkpoint(name: CheckpointName): string {

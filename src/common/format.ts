@@ -40,3 +40,9 @@ export function listSome(items: readonly string[], most = 5): string {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+/** Returns the code of a system error, for example `ENOENT`; undefined for anything else that was thrown. */
+export function codeOf(error: unknown): string | undefined {
+  const { code } = Object(error) as { readonly code?: unknown };
+  return typeof code === 'string' ? code : undefined;
+}

@@ -2,15 +2,18 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
+import { makeFolder } from '../common/node/make-folder.js';
 import type { Inspection } from '../images/worker-messages.js';
 import { cacheFolder } from '../common/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
 const CHECK_VERSION = 3;
+/** Milliseconds after which no run is still writing a temporary file of the cache, which all runs share. */
+const ABANDONED = 3_600_000;
 
 /** A file's size in bytes and its modification time in nanoseconds. */
 export interface FileStamp {
@@ -70,8 +73,8 @@ export class InspectionCache {
     const content = { version: VERSION, dir: this.dir, entries: Object.fromEntries(entries) };
     const folder = path.dirname(this.file);
     try {
-      await mkdir(folder, { recursive: true });
-      await sweepTemporary(folder);
+      await makeFolder(folder);
+      await sweepTemporary(folder, (_, age) => age > ABANDONED);
       await writeFileAtomic(this.file, JSON.stringify(content));
     } catch {
       // Without a cache, the next run checks these images again.

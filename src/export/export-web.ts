@@ -1,7 +1,7 @@
 /** Exports a run as a web page. */
 
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { makeFolder } from '../common/node/make-folder.js';
 import type { Platform } from '../platform/platform.js';
 import type { ExportOptions } from '../config/export-options.js';
 import type { Naming } from '../config/validator.js';
@@ -21,7 +21,7 @@ export async function exportWebPage(
   platform: Platform,
 ): Promise<ExportResult> {
   const packages = findWebPackages();
-  await mkdir(dir, { recursive: true });
+  await makeFolder(dir, { name: 'the folder of the web page' });
   const out = path.join(dir, WEB_MODEL);
   const form = { rawImages: true, probabilities: true } as const;
   const result = await exportInference({ ...options, ...form, out }, naming, platform);

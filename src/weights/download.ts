@@ -2,11 +2,12 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { PretrainedSpec } from '../artifacts/manifest.js';
 import { cacheFolder } from '../common/cache-folder.js';
 import { WeightsError } from '../common/errors.js';
+import { makeFolder } from '../common/node/make-folder.js';
 
 export interface FetchOptions {
   /** Folder of the cache; default {@link cacheFolder}. */
@@ -44,7 +45,7 @@ export async function fetchPretrained(
 
   const temporary = `${file}.${process.pid}.${randomBytes(4).toString('hex')}.part`;
   try {
-    await mkdir(folder, { recursive: true });
+    await makeFolder(folder);
     await sweepParts(file);
     const handle = await open(temporary, 'wx');
     let found: string;

@@ -11,6 +11,11 @@ import { ROOT } from '../support/paths.js';
 const run = promisify(execFile);
 const lines = (count: number, line: string): string => `${line}\n`.repeat(count);
 
+/** Declares functions of node:fs, whose types the small project lacks. */
+const MAKES_FOLDERS = `export declare function mkdir(dir: string, options?: object): void;
+export declare const host: { deep: boolean; fs: { mkdirSync: typeof mkdir } };
+`;
+
 /** Files of a small project, by path: their text, and the rules that they break. */
 const PLANTED: Readonly<Record<string, { text: string; rules?: readonly string[] }>> = {
   'src/common/clean.ts': { text: 'export const one = (): number => 1;\n' },
@@ -82,6 +87,21 @@ const PLANTED: Readonly<Record<string, { text: string; rules?: readonly string[]
     text: 'export const sum = (a: number, b: number, c: number, d: number, e: number): number =>\n  a + b + c + d + e;\n',
     rules: ['max-params'],
   },
+  'src/checkpoint/one-folder.ts': {
+    text: `${MAKES_FOLDERS}mkdir('one');\nhost.fs.mkdirSync('two', { mode: 0o700 });\n`,
+  },
+  'src/checkpoint/recursive.ts': {
+    text: `${MAKES_FOLDERS}mkdir('one', { recursive: true });\n`,
+    rules: ['no-restricted-syntax'],
+  },
+  'src/checkpoint/recursive-sync.ts': {
+    text: `${MAKES_FOLDERS}host.fs.mkdirSync('two', { mode: 0o700, recursive: true });\n`,
+    rules: ['no-restricted-syntax'],
+  },
+  'src/checkpoint/perhaps-recursive.ts': {
+    text: `${MAKES_FOLDERS}host.fs.mkdirSync('two', { 'recursive': host.deep });\n`,
+    rules: ['no-restricted-syntax'],
+  },
   'src/common/three-hundred-lines.ts': { text: lines(300, '// a line') },
   'src/common/three-hundred-and-one-lines.ts': {
     text: lines(301, '// a line'),
@@ -123,7 +143,7 @@ async function output(program: string, ...words: string[]): Promise<string> {
   }
 }
 
-test('eslint holds the layers, circles, portable files, and the length of files, functions and parameter lists', async () => {
+test('eslint holds the layers, circles, portable files, folders made one by one, and the length of files, functions and parameter lists', async () => {
   const config = path.join(ROOT, 'eslint.config.js');
   const given = ['--config', config, '--format', 'json', 'src'];
   const results = JSON.parse(await output('node_modules/eslint/bin/eslint.js', ...given)) as {

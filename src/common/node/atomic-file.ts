@@ -1,7 +1,7 @@
 /** Files that are written whole or not at all, on Node.js. */
 
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { FileContent } from '../../platform/platform.js';
 import { UserError } from '../errors.js';
@@ -42,7 +42,7 @@ export async function writeFileAtomic(file: string, data: FileContent): Promise<
   }
 }
 
-const TEMPORARY = /^\..+\.\d+\.[0-9a-f]{8}\.tmp$/;
+const TEMPORARY = /^\.(.+)\.\d+\.[0-9a-f]{8}\.tmp$/;
 
 /** Returns a hidden name beside `file` that nobody else uses. */
 export function temporaryName(file: string): string {
@@ -50,11 +50,24 @@ export function temporaryName(file: string): string {
   return path.join(path.dirname(file), `.${path.basename(file)}.${suffix}`);
 }
 
-/** Removes the temporary files that killed processes left in a folder. */
-export async function sweepTemporary(folder: string): Promise<void> {
+/**
+ * Removes the temporary files that killed processes left in a folder.
+ *
+ * @param isLeft says of a file whether nobody is writing it any more.
+ * @param isLeft.name name of the file that it was to become.
+ * @param isLeft.age milliseconds since it was written to.
+ */
+export async function sweepTemporary(
+  folder: string,
+  isLeft: (name: string, age: number) => boolean,
+): Promise<void> {
   const names = await readdir(folder).catch(() => []);
-  for (const name of names.filter((entry) => TEMPORARY.test(entry))) {
-    await rm(path.join(folder, name), { force: true });
+  for (const entry of names) {
+    const name = TEMPORARY.exec(entry)?.[1];
+    const file = path.join(folder, entry);
+    const found = name === undefined ? null : await stat(file).catch(() => null);
+    if (name === undefined || found === null) continue;
+    if (isLeft(name, Date.now() - found.mtimeMs)) await rm(file, { force: true });
   }
 }
 
