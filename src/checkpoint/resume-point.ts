@@ -11,6 +11,7 @@ import {
   type TrainerState,
 } from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
+import { CHECKPOINTS } from './run-folder.js';
 import type { TrainOptions } from '../config/train-options.js';
 import { ConfigError, WeightsError } from '../common/errors.js';
 import type { State } from '../common/tensor.js';
@@ -30,23 +31,21 @@ export interface ResumePoint {
 export type StoredSettings = Readonly<Partial<Record<keyof TrainOptions, unknown>>>;
 type Warn = (message: string) => void;
 
-const CHECKPOINTS = 'checkpoints';
+/** The place that `resume` names. */
+export interface ResumePlace {
+  /** A run folder, or a checkpoint. */
+  readonly target: string;
+  readonly isFolder: boolean;
+  /** Folder of the run; null for a file outside a run folder. */
+  readonly runDir: string | null;
+}
 
 /**
- * Reads the checkpoint that `resume` names: a checkpoint file, or the newest good checkpoint of a run folder. `true`
- * stands for the newest run in `runs`.
+ * Finds the run folder or the checkpoint that `resume` names. `true` stands for the newest run in `runs`.
  *
- * @param artifacts artifact folder; default: the one of the run.
- * @param warn called for each damaged checkpoint that was passed over.
  * @throws ConfigError if there is no such file or run.
- * @throws WeightsError if the file, or every checkpoint of the run, is damaged.
  */
-export async function openResumePoint(
-  resume: unknown,
-  artifacts: string | undefined,
-  warn: Warn,
-  platform: CheckpointPlatform,
-): Promise<ResumePoint> {
+export function findResumePlace(resume: unknown): ResumePlace {
   const target = resume === true ? newestRun('runs') : String(resume);
   const found = statusOf(target);
   if (found === null) {
@@ -54,12 +53,35 @@ export async function openResumePoint(
       `expected a run folder or a checkpoint to resume from, found nothing at ${path.resolve(target)}; check the path`,
     );
   }
-  if (found.isDirectory()) return newestGood(target, artifacts, warn, platform);
+  if (found.isDirectory()) return { target, isFolder: true, runDir: target };
   const above = path.dirname(path.dirname(path.resolve(target)));
   const inRun =
     path.basename(path.dirname(path.resolve(target))) === CHECKPOINTS &&
     existsSync(path.join(above, 'config.json'));
-  return load(target, inRun ? path.relative('', above) || '.' : null, artifacts, platform);
+  return { target, isFolder: false, runDir: inRun ? path.relative('', above) || '.' : null };
+}
+
+/**
+ * Reads a checkpoint file, or the newest good checkpoint of a run folder.
+ *
+ * @param artifacts artifact folder; default: the one of the run.
+ * @param warn called for each damaged checkpoint that was passed over.
+ * @throws WeightsError if the file, or every checkpoint of the run, is damaged.
+ */
+export async function openResumePoint(
+  { target, isFolder, runDir }: ResumePlace,
+  artifacts: string | undefined,
+  warn: Warn,
+  platform: CheckpointPlatform,
+): Promise<ResumePoint> {
+  return isFolder
+    ? newestGood(target, artifacts, warn, platform)
+    : load(target, runDir, artifacts, platform);
+}
+
+/** Returns whether there are checkpoints that a run could go on from, good or not. */
+export function hasCheckpoints({ runDir }: ResumePlace): boolean {
+  return runDir !== null && statusOf(path.join(runDir, CHECKPOINTS))?.isDirectory() === true;
 }
 
 /** Returns null if there is nothing; also for a path that treats a file as a folder. */

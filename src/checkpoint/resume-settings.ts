@@ -1,8 +1,9 @@
 /** Compares the settings and inputs of a resumed run with those it had, and refuses what would change its result. */
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
+import { holdsNothing } from '../config/run-dir.js';
 import type { TrainOptions } from '../config/train-options.js';
 import { SETTINGS, settingsWith, type SettingName } from '../config/train-settings.js';
 import { Validator, type Naming } from '../config/validator.js';
@@ -68,7 +69,7 @@ function isSameFile(option: SettingName, now: unknown, then: unknown): boolean {
 function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): void {
   if (typeof out !== 'string') return;
   if (runDir === null) {
-    if (!existsSync(out) || readdirSync(out).length === 0) return;
+    if (!existsSync(out) || holdsNothing(out)) return;
     throw validator.error('out', 'a new or empty folder', out, 'choose another name');
   }
   if (path.resolve(out) === path.resolve(runDir)) return;

@@ -2,8 +2,9 @@
 
 import path from 'node:path';
 import { PACKAGE_ROOT } from '../common/package-info.js';
+import { claimRunDir, removeEmpty } from '../checkpoint/run-lock.js';
 import { exportModel } from './export-inference.js';
-import { RUN_OPTIONS, nextRunDir } from '../config/train-options.js';
+import { RUN_OPTIONS } from '../config/train-options.js';
 import type { Arguments, Command } from './flags.js';
 import { commandLine, openOutput } from './output/output.js';
 import { trainWithOutput } from './train.js';
@@ -30,10 +31,15 @@ export const DEMO: Command = {
 
 async function demoCommand(given: Arguments): Promise<void> {
   const data = path.join(PACKAGE_ROOT, 'samples', 'textures');
-  const out = given.out ?? nextRunDir('demo');
+  const claimed = given.out === undefined ? await claimRunDir('demo') : [];
+  const out = given.out ?? path.relative('', claimed[0] ?? '');
   const output = openOutput({}, process.stdout, process.stderr);
   const arch = given.arch === undefined ? {} : { arch: given.arch };
-  const { runDir } = await trainWithOutput({ ...DEMO_SETTINGS, ...arch, data, out }, output);
-  for (const line of await exportModel({ run: runDir })) output.info(line);
-  output.info(`Next: your own images, ${commandLine('train', '--data DIR')}`);
+  try {
+    const { runDir } = await trainWithOutput({ ...DEMO_SETTINGS, ...arch, data, out }, output);
+    for (const line of await exportModel({ run: runDir })) output.info(line);
+    output.info(`Next: your own images, ${commandLine('train', '--data DIR')}`);
+  } finally {
+    await removeEmpty(claimed);
+  }
 }

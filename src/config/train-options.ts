@@ -1,11 +1,10 @@
 /** Options of `train`, of the library and the command line alike: types and checks. */
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import path from 'node:path';
 import { ARCHITECTURES, type Arch } from '../artifacts/manifest.js';
 import type { TrainEvent } from '../common/events.js';
 import type { Dataset } from '../data/dataset.js';
 import { checkOption, resolveOptions, type Option } from './options.js';
+import { checkOut, nextRunDir } from './run-dir.js';
 import { SETTINGS, type Attributes, type TrainSettings } from './train-settings.js';
 import { Validator, type Naming } from './validator.js';
 
@@ -91,38 +90,6 @@ export interface TrainOptions extends Partial<TrainSettings> {
 export interface ResolvedOptions
   extends TrainSettings, Omit<TrainOptions, keyof TrainSettings | 'out'> {
   readonly out: string;
-}
-
-/** Returns `runs/<name>-N`, with N one more than the highest number in `parent`. */
-export function nextRunDir(name = 'train', parent = 'runs'): string {
-  const pattern = new RegExp(`^${name}-(\\d{1,9})$`);
-  const names = existsSync(parent) ? readdirSync(parent) : [];
-  const taken = names.map((entry) => Number(pattern.exec(entry)?.[1] ?? 0));
-  return path.join(parent, `${name}-${Math.max(0, ...taken) + 1}`);
-}
-
-/** Returns the file that keeps `dir` from being made: its nearest existing parent, unless that is a folder. */
-function fileAbove(dir: string): string | null {
-  let above = path.resolve(dir);
-  while (!existsSync(above)) {
-    // The root of a Windows drive that does not exist.
-    if (path.dirname(above) === above) return null;
-    above = path.dirname(above);
-  }
-  return statSync(above).isDirectory() ? null : above;
-}
-
-function checkOut(out: string, validator: Validator): string {
-  const expected = 'a new or empty folder';
-  if (!existsSync(out)) {
-    const file = fileAbove(out);
-    if (file === null) return out;
-    throw validator.error('out', expected, out, `${file} is a file; choose another name`);
-  }
-  const advice = 'it exists already; choose another name or delete it';
-  if (!statSync(out).isDirectory()) throw validator.error('out', expected, out, advice);
-  if (readdirSync(out).length > 0) throw validator.error('out', expected, out, advice);
-  return out;
 }
 
 const { data, out, ...network } = RUN_OPTIONS;

@@ -108,14 +108,15 @@ type OpenTrainingRun = (
 
 /** Opens the run folder. A new run writes a checkpoint of step 0, so that there is always one to go on from. */
 async function openRunFolder(
-  { platform, point, config, emit }: RunSetup,
+  { platform, point, config, lock, emit }: RunSetup,
   { state, identity }: OpenRunInputs,
   open: OpenTrainingRun,
 ): Promise<TrainingRun> {
   const folder = await RunFolder.create(config.out, identity.config);
   const checkpoints = new CheckpointFolder(folder.checkpoints, config.keep, platform);
+  const guarded = guardedBy(lock, checkpoints);
   if (point === null) {
-    const run = open(folder, checkpoints, null);
+    const run = open(folder, guarded, null);
     await run.save(state);
     return run;
   }
@@ -125,9 +126,23 @@ async function openRunFolder(
     checkpoints.markLast(reached.step);
   }
   const best = await repairCheckpoints(point, { platform, config, emit });
-  const run = open(folder, checkpoints, { ...reached, best });
+  const run = open(folder, guarded, { ...reached, best });
   if (runDir === null) await run.save(state);
   return run;
+}
+
+/** Returns a store that writes only while the run folder belongs to this process. */
+function guardedBy(lock: RunSetup['lock'], store: CheckpointStore): CheckpointStore {
+  return {
+    save: async (checkpoint) => {
+      await lock?.check();
+      await store.save(checkpoint);
+    },
+    saveBest: async (checkpoint) => {
+      await lock?.check();
+      await store.saveBest(checkpoint);
+    },
+  };
 }
 
 /**

@@ -1,7 +1,15 @@
 /** Which run is trained: its settings, and the checkpoint it goes on from. */
 
-import { openResumePoint, openRunArtifacts, type ResumePoint } from '../checkpoint/resume-point.js';
+import {
+  findResumePlace,
+  hasCheckpoints,
+  openResumePoint,
+  openRunArtifacts,
+  type ResumePlace,
+  type ResumePoint,
+} from '../checkpoint/resume-point.js';
 import { resumedOptions } from '../checkpoint/resume-settings.js';
+import { RunLock } from '../checkpoint/run-lock.js';
 import type { TrainEvent } from '../common/events.js';
 import {
   resolveTrainOptions,
@@ -24,6 +32,8 @@ export interface RunSetup {
   readonly config: ResolvedOptions;
   /** Checkpoint that the run goes on from; null for a new run. */
   readonly point: ResumePoint | null;
+  /** Ownership of the run folder; null on ranks other than 0. */
+  readonly lock: RunLock | null;
   readonly emit: (event: TrainEvent) => void;
 }
 
@@ -34,7 +44,10 @@ export function warner(emit: RunSetup['emit']): (message: string) => void {
   };
 }
 
-/** Finds the run to resume, if there is one, and resolves the settings. They are the same on all ranks afterwards. */
+/**
+ * Finds the run to resume, if there is one, and resolves the settings. They are the same on all ranks afterwards. The
+ * run folder belongs to rank 0 then, until its lock is released.
+ */
 export async function setUp(
   group: ProcessGroup,
   options: TrainOptions,
@@ -43,24 +56,47 @@ export async function setUp(
 ): Promise<RunSetup> {
   const emit = (group.isMain ? options.onEvent : undefined) ?? (() => undefined);
   const hosts = await gatherHosts(group);
-  const point = await findResumePoint(group, options, platform, warner(emit));
-  const config = resolveTrainOptions(
-    point === null ? options : resumedOptions(point, options, naming),
-    naming,
-  );
-  await assertSameOnAllRanks(group, sharedSettings(config), hosts);
-  return { group, hosts, platform, config, point, emit };
+  const search = group.isMain && options.resume !== undefined;
+  const place = search ? findResumePlace(options.resume) : null;
+  // Before the checkpoint is read: a run under way would replace it meanwhile.
+  let lock = await takeRun(place);
+  try {
+    const point = await findResumePoint(group, options, { place, platform, warn: warner(emit) });
+    const merged = point === null ? options : resumedOptions(point, options, naming);
+    const config = resolveTrainOptions(merged, naming);
+    await assertSameOnAllRanks(group, sharedSettings(config), hosts);
+    if (!group.isMain) return { group, hosts, platform, config, point, lock, emit };
+    // Before the check of the images, which takes long: another run must not choose the same folder.
+    lock ??= await (merged.out === undefined ? RunLock.next() : RunLock.make(config.out));
+    if (lock.remark !== null) warner(emit)(lock.remark);
+    const own = { ...config, out: lock.dir };
+    return { group, hosts, platform, config: own, point, lock, emit };
+  } catch (error) {
+    await lock?.release();
+    throw error;
+  }
+}
+
+/** Takes the folder of the run to resume. Returns null for a new run, and for a folder without a checkpoint. */
+async function takeRun(place: ResumePlace | null): Promise<RunLock | null> {
+  if (place?.runDir == null || !hasCheckpoints(place)) return null;
+  return RunLock.take(place.runDir);
+}
+
+interface ResumeHelp {
+  /** Place to resume from; null for a new run, and on ranks other than 0. */
+  readonly place: ResumePlace | null;
+  readonly platform: Platform;
+  readonly warn: (message: string) => void;
 }
 
 /** Returns the checkpoint that rank 0 finds; the other ranks take its state over later. Null for a new run. */
 async function findResumePoint(
   group: ProcessGroup,
-  { resume, artifacts }: TrainOptions,
-  platform: Platform,
-  warn: (message: string) => void,
+  { artifacts }: TrainOptions,
+  { place, platform, warn }: ResumeHelp,
 ): Promise<ResumePoint | null> {
-  const search = group.isMain && resume !== undefined;
-  const own = search ? await openResumePoint(resume, artifacts, warn, platform) : null;
+  const own = place === null ? null : await openResumePoint(place, artifacts, warn, platform);
   const found = await broadcastJson(
     group,
     own && { file: own.file, run: own.run, runDir: own.runDir },

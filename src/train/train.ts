@@ -43,7 +43,8 @@ export async function trainInGroup(
   // From here on the other ranks rely on this one.
   group.abortOnExit = true;
   try {
-    const result = await run(await setUp(group, options, naming, platform));
+    const setup = await setUp(group, options, naming, platform);
+    const result = await run(setup).finally(() => setup.lock?.release());
     group.abortOnExit = false;
     return result;
   } catch (error) {

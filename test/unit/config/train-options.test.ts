@@ -2,11 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
-import {
-  TRAIN_OPTIONS,
-  nextRunDir,
-  resolveTrainOptions,
-} from '../../../src/config/train-options.js';
+import { nextRunDir } from '../../../src/config/run-dir.js';
+import { TRAIN_OPTIONS, resolveTrainOptions } from '../../../src/config/train-options.js';
 import { SETTINGS, TRAIN_DEFAULTS } from '../../../src/config/train-settings.js';
 import { flagName } from '../../../src/config/validator.js';
 import { ConfigError } from '../../../src/common/errors.js';
