@@ -7,6 +7,7 @@ import { ConfigError } from '../common/errors.js';
 import type { PhaseRecord } from '../common/events.js';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import { makeFolder } from '../common/node/make-folder.js';
+import { messageOf } from '../common/format.js';
 import { decodeJson } from '../common/json.js';
 
 /** Name of a checkpoint: the best weights of a run, or the latest ones. */
