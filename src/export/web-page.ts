@@ -1,11 +1,12 @@
 /** `--web`: a page that classifies images in the browser, and the runtime that it needs. */
 
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import type { ExifUse, Files } from '../platform/platform.js';
 import { html, jsonScript, Html } from '../common/html.js';
+import { makeFolder } from '../common/node/make-folder.js';
 import { packageText } from '../common/package-info.js';
 
 /** Files of onnxruntime-web for WebAssembly, which every browser runs; WebGPU and WebGL are left out. */
@@ -97,11 +98,11 @@ export async function writeWebPage(
     }
   }
   for (const [from = '', to = ''] of copies) {
-    await mkdir(path.dirname(path.join(dir, to)), { recursive: true });
+    await makeFolder(path.dirname(path.join(dir, to)));
     await copyFile(from, path.join(dir, to));
   }
   for (const [name, text] of pageModules()) {
-    await mkdir(path.dirname(path.join(dir, CODE, name)), { recursive: true });
+    await makeFolder(path.dirname(path.join(dir, CODE, name)));
     // The source maps are not part of the page.
     const code = text.replace(/^\/\/# sourceMappingURL=.*$/m, '');
     await files.write(path.join(dir, CODE, name), code);

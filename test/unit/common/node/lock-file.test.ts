@@ -112,10 +112,10 @@ describe('a stale one is taken over', () => {
   const onLinux = process.platform === 'linux' ? test : test.skip;
   onLinux('an ended process whose parent does not ask for its exit code', async () => {
     // The shell becomes sleep, which never waits for the child.
-    const parent = spawn('sh', ['-c', 'sh -c "exit 0" & echo $!; exec sleep 60']);
+    const parent = spawn('sh', ['-c', 'sleep 0.3 & echo $!; exec sleep 60']);
     const [text] = (await once(parent.stdout, 'data')) as [Buffer];
     const pid = Number(text.toString());
-    await sleep(200);
+    await sleep(1000);
     const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(' ');
     expect(fields[2]).toBe('Z');
     await plant({ pid, started: fields[21] ?? '' });
