@@ -15,6 +15,7 @@ import { imageSize } from './image-size.js';
 import { checkSize } from './limits.js';
 import { inverseOrientation, orient } from './orient.js';
 import { decodedOrientation, exifOrientation } from './orientation.js';
+import { hasIntactPixels } from './png-checksums.js';
 import { imageFormat, type ImageFormat } from './signatures.js';
 import { firstWebpFrame, onCanvas } from './webp-frame.js';
 
@@ -29,6 +30,7 @@ export interface RgbaImage {
 export interface BrowserDecoders {
   /** The browser's own decoder, its colour management off, read back from a canvas. */
   readonly canvas: (bytes: Uint8Array<ArrayBuffer>) => Promise<CanvasImage>;
+  /** Need not check the file's checksums. */
   readonly png: (bytes: Uint8Array) => Promise<RgbaImage>;
   /** Reads still images only. */
   readonly webp: (bytes: Uint8Array) => Promise<RgbaImage>;
@@ -97,6 +99,7 @@ async function decodeStored(
     case 'jpeg':
       return canvas(withoutExif(bytes));
     case 'png':
+      if (!hasIntactPixels(bytes)) throw new Error('a wrong checksum');
       return withoutAlpha(await png(bytes));
     case 'webp': {
       const frame = firstWebpFrame(bytes);

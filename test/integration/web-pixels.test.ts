@@ -103,6 +103,7 @@ function worst(actual: RgbImage, expected: RgbImage): number {
     ['a TIFF', fixture('rgb.tif'), 'a TIFF file'],
     ['half of a JPEG', fixture('rgb.jpg').subarray(0, 500), 'a JPEG file that is damaged'],
     ['half of a PNG', png.subarray(0, png.length / 2), 'a PNG file that is damaged'],
+    ['a PNG with a changed bit', changed(png, png.length / 2), 'a PNG file that is damaged'],
     ['half of a WebP', fixture('rgb.webp').subarray(0, 80), 'a WEBP file that is damaged'],
     [
       'half of an animation',
@@ -137,4 +138,11 @@ function enlarged(png: Buffer, width: number, height: number): Buffer {
   changed.writeUInt32BE(height, 20);
   changed.writeUInt32BE(crc32(changed.subarray(12, 29)), 29);
   return changed;
+}
+
+/** Returns a copy of which one bit is changed. */
+function changed(bytes: Buffer, at: number): Buffer {
+  const copy = Buffer.from(bytes);
+  copy.writeUInt8(copy.readUInt8(Math.floor(at)) ^ 8, Math.floor(at));
+  return copy;
 }

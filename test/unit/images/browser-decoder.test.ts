@@ -6,9 +6,10 @@ import { describe, expect, test } from '@jest/globals';
 import { decodeInBrowser, type BrowserDecoders } from '../../../src/images/browser-decoder.js';
 import { withoutExif } from '../../../src/images/hide-exif.js';
 import { imageSize } from '../../../src/images/image-size.js';
+import { hasIntactPixels } from '../../../src/images/png-checksums.js';
 import type { ImageFormat } from '../../../src/images/signatures.js';
 import { firstWebpFrame } from '../../../src/images/webp-frame.js';
-import { decodeFixture } from '../../parity/pixel-fixtures.js';
+import { decodeFixture, references } from '../../parity/pixel-fixtures.js';
 import { animatedWebp, imageFiles, phonePhoto } from '../../support/image-files.js';
 
 const fixture = (name: string): Buffer => readFileSync(decodeFixture(name));
@@ -91,6 +92,30 @@ describe('the first frame of an animated WebP', () => {
   test('a still image has none; a cut-off animation has none that is whole', () => {
     expect(firstWebpFrame(fixture('rgba.webp'))).toBeNull();
     expect(() => firstWebpFrame(fixture('animated.webp').subarray(0, 90))).toThrow('first frame');
+  });
+});
+
+describe('the checksums of a PNG', () => {
+  const names = Object.keys(references.decode).filter((name) => name.endsWith('.png'));
+  test.each(names)('%s is intact', (name) => {
+    expect(hasIntactPixels(fixture(name))).toBe(true);
+    expect(hasIntactPixels(Buffer.concat([fixture(name), Buffer.from('behind')]))).toBe(true);
+  });
+
+  test.each(['rgb.png', 'palette.png', 'gray-16bit.png'])('%s, each byte changed', (name) => {
+    const png = fixture(name);
+    for (let at = 8; at < png.length; at++) {
+      const copy = Buffer.from(png);
+      copy.writeUInt8(copy.readUInt8(at) ^ 1, at);
+      expect(hasIntactPixels(copy)).toBe(false);
+      expect(hasIntactPixels(png.subarray(0, at))).toBe(false);
+    }
+  });
+
+  test('chunks that the pixels do not need may be damaged, as in libpng', () => {
+    const png = fixture('gamma.png');
+    png.writeUInt8(7, png.indexOf('gAMA') + 4);
+    expect(hasIntactPixels(png)).toBe(true);
   });
 });
 
