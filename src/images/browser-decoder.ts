@@ -10,8 +10,8 @@
 
 import type { ExifUse, RgbImage } from '../platform/platform.js';
 import { decodePlain } from './formats/decode-plain.js';
-import { withoutExif } from './hide-exif.js';
 import { imageSize } from './image-size.js';
+import { hasJpegEnd, withoutExif } from './jpeg-segments.js';
 import { checkSize } from './limits.js';
 import { inverseOrientation, orient } from './orient.js';
 import { decodedOrientation, exifOrientation } from './orientation.js';
@@ -97,6 +97,7 @@ async function decodeStored(
 ): Promise<RgbImage> {
   switch (format) {
     case 'jpeg':
+      if (!hasJpegEnd(bytes)) throw new Error('no end');
       return canvas(withoutExif(bytes));
     case 'png':
       if (!hasIntactPixels(bytes)) throw new Error('a wrong checksum');

@@ -16,7 +16,7 @@ import { renderWebPage } from '../../src/export/web-page.js';
 import { Page } from '../support/browser.js';
 import { findChromium } from '../support/chromium.js';
 import { makeData } from '../support/run-process.js';
-import { alphaPng, phonePhoto } from '../support/image-files.js';
+import { alphaPng, phonePhoto, plainPpm } from '../support/image-files.js';
 import { serveFolder, type FolderServer } from '../support/serve-folder.js';
 import { TINY } from '../support/paths.js';
 
@@ -107,6 +107,7 @@ test('class names are text, whatever is in them', () => {
   test.each([
     ['phone.jpg', phonePhoto],
     ['alpha.png', alphaPng],
+    ['plain.ppm', plainPpm],
   ])('%s gets the probabilities of predict', async (name, make) => {
     const image = path.join(dir, name);
     await writeFile(image, await make());

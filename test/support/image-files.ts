@@ -147,3 +147,8 @@ export function animatedWebp(still: Buffer, { left, top, width, height }: FrameP
   ]);
   return chunk('RIFF', body);
 }
+
+/** Returns a PPM file, which browsers do not show. */
+export async function plainPpm(): Promise<Buffer> {
+  return Buffer.concat([Buffer.from(`P6 ${WIDTH} ${HEIGHT} 255\n`), await rgb().raw().toBuffer()]);
+}

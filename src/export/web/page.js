@@ -72,6 +72,8 @@ function row({ name, share }) {
   return item;
 }
 
+// Browsers do not show every image that the page can read.
+$('image').addEventListener('error', ({ target }) => (target.hidden = true));
 const take = (files) => {
   if (files?.[0]) classify(files[0]);
 };

@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { describe, expect, test } from '@jest/globals';
 import { decodeInBrowser, type BrowserDecoders } from '../../../src/images/browser-decoder.js';
-import { withoutExif } from '../../../src/images/hide-exif.js';
 import { imageSize } from '../../../src/images/image-size.js';
+import { hasJpegEnd, withoutExif } from '../../../src/images/jpeg-segments.js';
 import { hasIntactPixels } from '../../../src/images/png-checksums.js';
 import type { ImageFormat } from '../../../src/images/signatures.js';
 import { firstWebpFrame } from '../../../src/images/webp-frame.js';
@@ -53,6 +53,19 @@ describe('EXIF is hidden from decoders that obey it', () => {
       expect(withoutExif(photo.subarray(0, length))).toHaveLength(length);
     }
   });
+
+  test.each(Object.keys(references.decode).filter((name) => name.endsWith('.jpg')))(
+    '%s reaches its end, a part of it does not',
+    (name) => {
+      const jpeg = fixture(name);
+      if (jpeg[0] !== 0xff) return;
+      expect(hasJpegEnd(jpeg)).toBe(true);
+      const end = jpeg.lastIndexOf(Buffer.of(0xff, 0xd9));
+      for (let length = 2; length <= end; length++) {
+        expect(hasJpegEnd(jpeg.subarray(0, length))).toBe(false);
+      }
+    },
+  );
 });
 
 describe('the size in the header', () => {
