@@ -11,7 +11,7 @@ import type { Inspection } from '../images/worker-messages.js';
 import { cacheFolder } from '../common/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
-const CHECK_VERSION = 3;
+const CHECK_VERSION = 4;
 /** Milliseconds after which no run is still writing a temporary file of the cache, which all runs share. */
 const ABANDONED = 3_600_000;
 

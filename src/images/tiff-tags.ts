@@ -1,11 +1,11 @@
 /** Reads the numbers in the first directory of a TIFF or BigTIFF file, or of the EXIF block of another format. */
 
-/** Size in bytes of the types that hold whole numbers: byte, short, long, long8. */
-const SIZES: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4, 16: 8 };
+/** Size in bytes of the types that hold whole numbers: byte, short, long, the signed ones of them, long8. */
+const SIZES: Readonly<Record<number, number>> = { 1: 1, 3: 2, 4: 4, 6: 1, 8: 2, 9: 4, 16: 8 };
 /** Values read per tag. No tag that is asked for has more that matter. */
 const MAX_VALUES = 8;
 
-/** Values by tag number. Tags of other types than whole numbers are missing. */
+/** Values by tag number, signed ones read as unsigned. Tags of other types than whole numbers are missing. */
 export type TiffTags = ReadonlyMap<number, readonly number[]>;
 
 /**
@@ -34,7 +34,7 @@ function readDirectory(view: DataView, little: boolean, isBig: boolean): TiffTag
       const at = start + countSize + i * entrySize;
       const type = view.getUint16(at + 2, little);
       const size = SIZES[type];
-      if (size === undefined) continue;
+      if (size === undefined || tags.has(view.getUint16(at, little))) continue;
       const values = offset(at + 4);
       const place = at + entrySize - inlineSize;
       const from = values * size > inlineSize ? offset(place) : place;
