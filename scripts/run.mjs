@@ -4,10 +4,20 @@
  * npm's install scripts are off here (.npmrc), so `npm ci` does not compile the TypeScript. This program
  * compiles it if dist/ is missing or older than a source, then runs the result in this process. If there is
  * nothing to compile, it prints nothing and takes a few milliseconds. `node scripts/run.mjs build` only compiles.
+ *
+ * npm runs this program in the clone's root, whatever folder the user called it in. Relative paths are the user's, so
+ * the command runs in that folder.
  */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -50,10 +60,27 @@ function compile() {
   utimesSync(stamp, began, began);
 }
 
+/** Goes to the folder in which the user called npm, if npm has started this program. */
+function enterCallersFolder() {
+  const { INIT_CWD: folder, npm_lifecycle_script: script = '' } = process.env;
+  // Programs that npm's scripts start have these variables, too; they choose a folder themselves.
+  const byNpm = script.includes('scripts/run.mjs') && realpathSync('.') === realpathSync(root);
+  if (!byNpm || folder === undefined) return;
+  try {
+    process.chdir(folder);
+  } catch ({ message }) {
+    console.error(
+      `error: expected to run in ${folder}, where npm was called, failed with ${message}`,
+    );
+    process.exit(1);
+  }
+}
+
 if (process.argv[2] === 'build') {
   compile();
 } else {
   if (!upToDate()) compile();
+  enterCallersFolder();
   process.argv[1] = cli;
   await import(pathToFileURL(cli).href);
 }

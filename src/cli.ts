@@ -4,6 +4,7 @@
  * success, 1 for a failure at run time, 2 for a wrong call. Only this file and cli/ print.
  */
 
+import { hangupIgnored, outliveTerminal } from './cli/hangup.js';
 import { Stopped } from './cli/interrupt.js';
 import { isPrintedByRank0 } from './cli/output/output.js';
 import { parseCall } from './cli/parser.js';
@@ -49,6 +50,13 @@ process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
 process.stderr.on('error', () => {
   // There is no other stream to report this on.
 });
+
+outliveTerminal();
+if (hangupIgnored()) {
+  process.on('SIGHUP', () => {
+    // Node.js has undone what nohup asked for.
+  });
+}
 
 const words = process.argv.slice(2);
 try {

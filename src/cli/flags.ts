@@ -27,10 +27,38 @@ const COMMON_FLAGS = ['verbose', 'help', 'version'] as const;
 
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
+/**
+ * Joins each flag for a number with a value that begins with a dash: `--lr -1e-3` becomes `--lr=-1e-3`. The parser would
+ * take the value for a flag of one letter, unless it is a plain decimal number.
+ *
+ * @param words of a call, the command among them.
+ */
+export function joinNegative(
+  words: readonly string[],
+  commands: Readonly<Record<string, Pick<Command, 'options'>>>,
+): string[] {
+  const options = Object.values(commands).flatMap((command) => Object.entries(command.options));
+  const numeric = new Set(
+    options.flatMap(([name, { kind }]) => (isNumeric(kind) ? `--${flagName(name)}` : [])),
+  );
+  const end = words.includes('--') ? words.indexOf('--') : words.length;
+  const joined: string[] = [];
+  for (const [i, word] of words.entries()) {
+    const before = joined.at(-1) ?? '';
+    const isValue = i < end && /^-[^-]/.test(word) && word !== '-h';
+    if (isValue && numeric.has(before)) joined[joined.length - 1] = `${before}=${word}`;
+    else joined.push(word);
+  }
+  return joined;
+}
+
+function isNumeric(kind: Option['kind']): boolean {
+  return kind === 'integer' || kind === 'number';
+}
+
 /** Returns a flag's text as the option's kind of value. Text that is not a number stays text, for the check to refuse. */
 export function parseValue({ kind }: Option, text: unknown): unknown {
-  const wantsNumber = kind === 'integer' || kind === 'number';
-  return wantsNumber && typeof text === 'string' && NUMBER.test(text) ? Number(text) : text;
+  return isNumeric(kind) && typeof text === 'string' && NUMBER.test(text) ? Number(text) : text;
 }
 
 /** Returns the options of a table that were given as flags. They are not checked. */

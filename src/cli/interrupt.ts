@@ -1,10 +1,14 @@
-/** Ctrl-C and termination: the first signal asks a long command to stop, the second ends the process. */
+/**
+ * Ctrl-C, termination, and a terminal that closes: the first signal asks a long command to stop, the second ends the
+ * process.
+ */
 
 import { constants } from 'node:os';
 import type { TrainEvent } from '../common/events.js';
+import { hangupIgnored } from './hangup.js';
 import type { Output } from './output/output.js';
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 type StopSignal = (typeof SIGNALS)[number];
 
 /** Thrown when a signal has ended a command: not an error, but not a success either. */
@@ -60,7 +64,7 @@ export async function runInterruptible<T>(
 /** Listens for signals from {@link StopListener.listen} to {@link StopListener.dispose}. */
 class StopListener {
   readonly #controller = new AbortController();
-  readonly #handlers = SIGNALS.map(
+  readonly #handlers = SIGNALS.filter((name) => name !== 'SIGHUP' || !hangupIgnored()).map(
     (name) =>
       [
         name,
@@ -79,7 +83,7 @@ class StopListener {
     return this.#controller.signal;
   }
 
-  /** Exit code that a shell reports for a process ended by the signal: 130 or 143; null without one. */
+  /** Exit code that a shell reports for a process ended by the signal: 130, 143 or 129; null without one. */
   get exitCode(): number | null {
     return this.#received === null ? null : 128 + constants.signals[this.#received];
   }

@@ -7,7 +7,7 @@ import { packageInfo } from '../common/package-info.js';
 import { defaultText, helpText } from '../config/options.js';
 import { flagName } from '../config/validator.js';
 import { COMMANDS } from './commands.js';
-import { parseValue, refuseUnknown, type Arguments, type Command } from './flags.js';
+import { joinNegative, parseValue, refuseUnknown, type Arguments, type Command } from './flags.js';
 
 /**
  * Parses the words of a call. Prints the help or the version if they ask for it.
@@ -37,7 +37,7 @@ function expectedCommand(): string {
 }
 
 function parser(words: readonly string[]): Argv {
-  let program = yargs([...words])
+  let program = yargs(joinNegative(words, COMMANDS))
     .scriptName('ort-finetune')
     .usage('$0 <command> [flags]\n\nFine-tunes image classifiers on stock ONNX Runtime.')
     .locale('en')

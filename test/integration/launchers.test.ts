@@ -100,6 +100,68 @@ describe('run.mjs', () => {
   });
 });
 
+describe('paths are relative to the folder in which npm was called', () => {
+  const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+  const call = (cwd: string, words: string[], env: NodeJS.ProcessEnv = {}): Outcome => {
+    // This test may itself run under npm.
+    const inherited = Object.entries(process.env).filter(
+      ([name]) => !/^(npm_|INIT_CWD)/i.test(name),
+    );
+    const own = { ...Object.fromEntries(inherited), ...env };
+    return spawnSync(npm, words, { cwd, env: own, encoding: 'utf8', shell: npm !== 'npm' });
+  };
+
+  test.each([
+    ['predict', ['--run', 'none', 'textures']],
+    ['evaluate', ['--run', 'none', '--data', 'textures']],
+    ['train', ['--data', 'none']],
+    ['train', ['--resume', 'none']],
+    ['find-lr', ['--data', 'none']],
+    ['export-inference', ['--run', 'none']],
+  ])('npm run %s %j', (command, words) => {
+    const samples = path.join(ROOT, 'samples');
+    const { status, stderr } = call(samples, ['run', '-s', command, '--', ...words]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(path.join(samples, 'none'));
+  });
+
+  test('npm run predict reads images and a model there', () => {
+    const { status, stderr } = call(path.join(ROOT, 'samples'), [
+      ...['run', '-s', 'predict', '--', '--model', 'README.md', 'textures'],
+    ]);
+    expect(status).not.toBe(0);
+    expect(stderr).toContain('README.md');
+    expect(stderr).not.toContain('does not exist');
+  });
+
+  test('the root itself, another folder, and no npm', () => {
+    const folder = repository('run.mjs', {
+      'package.json':
+        '{"type":"module","scripts":{"where":"node scripts/run.mjs where","test":"node test.mjs"}}',
+      'package-lock.json': '{}',
+      'tsconfig.json': '{}',
+      'src/cli.ts': '',
+      'dist/src/cli.js': 'console.log(process.cwd());\n',
+      'dist/.compiled': '',
+      // A program of an npm script that runs the launcher itself.
+      'test.mjs':
+        "import { execFileSync } from 'node:child_process';\n" +
+        "execFileSync(process.execPath, ['scripts/run.mjs', 'where'], { stdio: 'inherit' });\n",
+      'a b/c/file': '',
+    });
+    const soon = new Date(Date.now() + 60_000);
+    utimesSync(path.join(folder, 'dist', '.compiled'), soon, soon);
+    const deep = path.join(folder, 'a b', 'c');
+    const elsewhere = realpathSync(os.tmpdir());
+    const where = ['run', '-s', 'where'];
+    expect(call(folder, where).stdout.trim()).toBe(folder);
+    expect(call(deep, where).stdout.trim()).toBe(deep);
+    expect(call(elsewhere, ['--prefix', folder, ...where]).stdout.trim()).toBe(elsewhere);
+    expect(call(deep, ['run', '-s', 'test']).stdout.trim()).toBe(folder);
+    expect(launch(folder, 'run.mjs', ['where']).stdout.trim()).toBe(elsewhere);
+  });
+});
+
 const unix = process.platform === 'win32' ? describe.skip : describe;
 
 unix('python.mjs', () => {

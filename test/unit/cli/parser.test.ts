@@ -1,7 +1,12 @@
-/** Words of a call become a command and its flags. */
+/**
+ * Words of a call become a command and its flags. Holds: a value that begins with a dash reaches the check of its flag.
+ */
 
 import { expect, test } from '@jest/globals';
+import { COMMANDS } from '../../../src/cli/commands.js';
+import { joinNegative } from '../../../src/cli/flags.js';
 import { parseCall } from '../../../src/cli/parser.js';
+import { flagName } from '../../../src/config/validator.js';
 
 test.each([
   [['train', '--quiet=false', '--json'], 'json'],
@@ -18,4 +23,48 @@ test.each([
   [['export-inference', '--fp16', '--int8'], 'expected --fp16 or --int8, got both; choose one'],
 ])('two flags that exclude each other: %p', async (words, message) => {
   await expect(parseCall(words)).rejects.toThrow(message);
+});
+
+const NUMERIC = Object.entries(COMMANDS).flatMap(([command, { options }]) =>
+  Object.entries(options).flatMap(([name, { kind }]) =>
+    kind === 'integer' || kind === 'number' ? [[command, flagName(name)] as const] : [],
+  ),
+);
+
+test('there are flags for numbers', () => {
+  expect(NUMERIC.length).toBeGreaterThan(15);
+});
+
+test.each(NUMERIC)('%s --%s takes a negative number after a space', async (command, flag) => {
+  const call = await parseCall([command, `--${flag}`, '-1e-3', '--verbose']);
+  expect(call?.given).toMatchObject({ [flag]: -0.001, verbose: true });
+  for (const text of ['-.5', '-1E-3', '-5', '-1e+20', '-inf', '-0x10']) {
+    expect(joinNegative([command, `--${flag}`, text], COMMANDS)).toEqual([
+      command,
+      `--${flag}=${text}`,
+    ]);
+  }
+});
+
+test.each([
+  ['-.5', -0.5],
+  ['-1E-3', -0.001],
+  ['-5', -5],
+  ['-1e+20', -1e20],
+  // Not a number: it stays text, for the check of the flag to refuse.
+  ['-inf', '-inf'],
+  ['-1_000', '-1_000'],
+])('--lr %s is read as %j', async (text, value) => {
+  expect((await parseCall(['train', '--lr', text]))?.given).toMatchObject({ lr: value });
+});
+
+test.each([
+  [['train', '--lr', '-h']],
+  [['train', '--lr', '--seed', '1']],
+  [['train', '--out', '-5']],
+  [['train', '--quiet', '-1e-3']],
+  [['predict', '--top=-1e-3', '-x']],
+  [['predict', '--', '--top', '-1e-3']],
+])('other words are left alone: %j', (words) => {
+  expect(joinNegative(words, COMMANDS)).toEqual(words);
 });
