@@ -6,6 +6,7 @@
 import { stat } from 'node:fs/promises';
 import type { ImageFolder } from './image-folder.js';
 import { decodeProblem } from '../images/decode.js';
+import { checkFileSize } from '../images/limits.js';
 import type { BadImage } from '../common/errors.js';
 import { InspectionCache, type FileStamp } from './inspection-cache.js';
 import type { LoaderPool } from '../images/worker-pool.js';
@@ -98,7 +99,9 @@ export async function checkImages(
 async function stampOf(file: string): Promise<FileStamp | string> {
   try {
     const found = await stat(file, { bigint: true });
-    return found.isFile() ? found : 'not a regular file';
+    if (!found.isFile()) return 'not a regular file';
+    checkFileSize(Number(found.size));
+    return found;
   } catch (cause) {
     return decodeProblem(cause);
   }

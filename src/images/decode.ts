@@ -60,3 +60,17 @@ export function unreadableImage(name: string, cause: unknown): DatasetError {
     { cause },
   );
 }
+
+/** Returns the error for an image whose pixels cannot be brought to the network's input. */
+export function unusableImage(
+  name: string,
+  { width, height }: Readonly<Record<'width' | 'height', number>>,
+  cause: unknown,
+): DatasetError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new DatasetError(
+    `expected an image that can be resized, found ${width} x ${height} pixels (${reason}): ${name}; ` +
+      'free memory, or resize the image',
+    { cause },
+  );
+}

@@ -4,8 +4,11 @@ import type { InferenceSession, Tensor } from 'onnxruntime-common';
 import { Philox, STREAM } from '../common/philox.js';
 import type { Answer, RequestHandler } from '../common/worker-client.js';
 import type { OrtModule, RgbImage } from '../platform/platform.js';
+import { unusableImage } from './decode.js';
+import { fitEvaluation, fitTraining } from './graph-input.js';
 import type { SharedImage } from './image-cache.js';
 import { inspectImage, type ImageHost } from './inspect-image.js';
+import { isSmall, KEPT_BYTES } from './limits.js';
 import { randomFlip, randomResizedCropBox } from './transforms.js';
 import type {
   Inspection,
@@ -61,16 +64,24 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
     const { inputSize } = this.setup;
     const length = 3 * inputSize * inputSize;
     const decoded = new Map<number, SharedImage>();
-    // The decoder may have a thread of its own: it decodes the next image while this one is preprocessed.
+    // The decoder may have a thread of its own: it decodes the next image while a small one is preprocessed.
     let next = this.#decode(task.items[0]);
     for (const [position, item] of task.items.entries()) {
       const image = await next;
       if (signal.aborted || !image) break;
-      next = this.#decode(task.items[position + 1]);
+      const following = task.items[position + 1];
+      if (isSmall(image)) next = this.#decode(following);
       const pixels = new Float32Array(task.buffer, position * length * 4, length);
       const output = new this.ort.Tensor('float32', pixels, [3, inputSize, inputSize]);
-      await session.run(this.#feeds(this.#copyIfShared(image), item, task), { pixels: output });
-      if (item.keep && !isShared(image)) decoded.set(position, share(image));
+      try {
+        await session.run(this.#feeds(image, item, task), { pixels: output });
+      } catch (cause) {
+        throw unusableImage(item.name, image, cause);
+      }
+      if (item.keep && !isShared(image) && image.data.byteLength <= KEPT_BYTES) {
+        decoded.set(position, share(image));
+      }
+      if (!isSmall(image)) next = this.#decode(following);
     }
     return decoded;
   }
@@ -84,31 +95,41 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
     return decoded;
   }
 
-  /** Copies shared memory, which ONNX Runtime does not take. The copy lasts until the next call. */
-  #copyIfShared(image: RgbImage | SharedImage): RgbImage {
-    if (!isShared(image)) return image;
-    const { pixels, width, height } = image;
-    const bytes = pixels.byteLength;
-    if (this.#scratch.length < bytes) this.#scratch = new Uint8Array(bytes);
-    const data = this.#scratch.subarray(0, bytes);
-    data.set(new Uint8Array(pixels));
-    return { data, width, height };
-  }
-
-  #feeds(image: RgbImage, item: LoaderItem, task: LoaderTask): Record<string, Tensor> {
+  #feeds(
+    image: RgbImage | SharedImage,
+    item: LoaderItem,
+    task: LoaderTask,
+  ): Record<string, Tensor> {
+    const whole = isShared(image) ? { ...image, data: new Uint8Array(image.pixels) } : image;
+    if (task.mode === 'evaluate') {
+      return { image: this.#tensor(fitEvaluation(whole, this.setup)) };
+    }
+    const { width, height } = image;
     const { Tensor } = this.ort;
-    const { data, width, height } = image;
-    const tensor = new Tensor('uint8', data, [height, width, 3]);
-    if (task.mode === 'evaluate') return { image: tensor };
     const random = new Philox(task.seed, STREAM.crop, task.epoch, item.index);
-    const box = randomResizedCropBox(width, height, this.setup.crop, random);
+    const drawn = randomResizedCropBox(width, height, this.setup.crop, random);
     const flip = randomFlip(this.setup.flipProbability, random);
+    const { image: fitted, box } = fitTraining({ image: whole, box: drawn }, this.setup.inputSize);
     const corners = [box.top, box.left, box.height, box.width];
     return {
-      image: tensor,
+      image: this.#tensor(fitted),
       box: new Tensor('int64', BigInt64Array.from(corners, BigInt), [4]),
       flip: new Tensor('bool', Uint8Array.of(Number(flip)), []),
     };
+  }
+
+  #tensor({ data, width, height }: RgbImage): Tensor {
+    const own = data.buffer instanceof SharedArrayBuffer ? this.#copy(data) : data;
+    return new this.ort.Tensor('uint8', own, [height, width, 3]);
+  }
+
+  /** Copies shared memory, which ONNX Runtime does not take. The copy lasts until the next call. */
+  #copy(shared: Uint8Array): Uint8Array {
+    const bytes = shared.byteLength;
+    if (this.#scratch.length < bytes) this.#scratch = new Uint8Array(bytes);
+    const data = this.#scratch.subarray(0, bytes);
+    data.set(shared);
+    return data;
   }
 
   /** Returns the session of a mode's preprocessing graph, made when it is first needed. */

@@ -13,6 +13,8 @@ export interface LoaderSetup {
   readonly graphs: Readonly<Record<LoaderMode, string>>;
   /** Side of the network's square input, in pixels. */
   readonly inputSize: number;
+  /** Evaluation: length of the shorter side before the centre crop, in pixels. */
+  readonly resizeSize: number;
   readonly crop: CropRanges;
   readonly flipProbability: number;
   /** Use of the EXIF orientation of every image. */

@@ -66,6 +66,7 @@ export class LoaderPool implements ImageDecoder {
         evaluate: artifacts.graphPath('preprocessEvaluate'),
       },
       inputSize: preprocessing.inputSize,
+      resizeSize: preprocessing.resizeSize,
       crop: { scale: preprocessing.cropScale, ratio: preprocessing.cropRatio },
       flipProbability: preprocessing.flipProbability,
       exif,

@@ -3,6 +3,7 @@
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { DatasetError } from '../common/errors.js';
 import type { InputImage } from '../data/dataset.js';
+import { fitEvaluation, type EvaluationSizes } from '../images/graph-input.js';
 import { LoaderPool } from '../images/worker-pool.js';
 import type { ImageDecoder, Platform } from '../platform/platform.js';
 import { describeModel, type ModelFile } from './model-file.js';
@@ -60,7 +61,8 @@ export class Classifier {
     this.#decoder = images;
     const { exif } = model;
     this.#pool = artifacts === null ? null : new LoaderPool({ artifacts, images, workers, exif });
-    this.#ahead = 2 * workers;
+    // Without a pool the images are decoded here, and each may take a worker's memory.
+    this.#ahead = artifacts === null ? workers : 2 * workers;
   }
 
   /**
@@ -139,7 +141,18 @@ export class Classifier {
   }
 
   async #raw({ image, name }: InputImage): Promise<Parameters<OrtWorker['run']>[1]> {
-    const { data, width, height } = await this.#decoder.decode(image, name, this.model.exif);
+    const decoded = await this.#decoder.decode(image, name, this.model.exif);
+    const sizes = evaluationSizes(this.model.preprocessing);
+    const { data, width, height } = sizes ? fitEvaluation(decoded, sizes) : decoded;
     return { image: { dtype: 'uint8', shape: [height, width, 3], data } };
   }
+}
+
+/** Returns the sizes in a model's metadata; null if it has none. */
+function evaluationSizes(preprocessing: unknown): EvaluationSizes | null {
+  if (typeof preprocessing !== 'object' || preprocessing === null) return null;
+  const { inputSize, resizeSize } = preprocessing as Record<string, unknown>;
+  return typeof inputSize === 'number' && typeof resizeSize === 'number'
+    ? { inputSize, resizeSize }
+    : null;
 }

@@ -20,10 +20,20 @@ export interface TransformCase {
   readonly levels: string;
 }
 
+/** Evaluation's crop of a thin image, see `thin_levels` of scripts/fixtures/thin_images.py. */
+export interface ThinCase {
+  readonly width: number;
+  readonly height: number;
+  readonly size: number;
+  /** As {@link TransformCase.levels}. */
+  readonly levels: string;
+}
+
 interface References {
   readonly stride: Readonly<Record<string, number>>;
   readonly decode: Readonly<Record<string, { width: number; height: number; rgb: string }>>;
   readonly transforms: readonly TransformCase[];
+  readonly thin: readonly ThinCase[];
 }
 
 export const references = JSON.parse(

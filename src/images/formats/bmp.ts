@@ -4,10 +4,10 @@
  */
 
 import type { RgbImage } from '../../platform/platform.js';
-import { checkSize } from '../limits.js';
 import { decodeRuns } from './bmp-runs.js';
 import {
   blankImage,
+  checkImageSize,
   grayPalette,
   isGray,
   paint,
@@ -38,7 +38,7 @@ export function decodeBmp(bytes: Uint8Array): RgbImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const header = readHeader(view);
   const { width, height, bits, compression } = header;
-  checkSize(width, height);
+  checkImageSize(bytes, width, height);
   const hasRuns = compression === RLE8 || compression === RLE4;
   if (bits > 8) {
     if (hasRuns) throw new Error(`${KIND} with runs of ${bits} bits per pixel`);

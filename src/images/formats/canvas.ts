@@ -1,7 +1,7 @@
 /** Helpers of the readers in this folder. Their errors are the end of "expected a readable image, found …". */
 
 import type { RgbImage } from '../../platform/platform.js';
-import { checkSize } from '../limits.js';
+import { checkSize, maxPixels } from '../limits.js';
 
 /** Red, green and blue of 256 colours: `palette[index * 3 + channel]`. */
 export type Palette = Uint8Array;
@@ -28,13 +28,16 @@ export function toPalette(colours: Uint8Array): Palette {
   return palette;
 }
 
-/**
- * Returns a black image.
- *
- * @throws Error if it would be empty or too large.
- */
+/** Bytes per pixel while a file is read: a palette index, and red, green and blue. */
+const BYTES_PER_PIXEL = 4;
+
+/** @throws Error if an image of this size, read from a file of `bytes`, is empty or too large for the memory. */
+export function checkImageSize(bytes: Uint8Array, width: number, height: number): void {
+  checkSize(width, height, maxPixels(bytes.length, BYTES_PER_PIXEL));
+}
+
+/** Returns a black image. */
 export function blankImage(width: number, height: number): RgbImage {
-  checkSize(width, height);
   return { data: new Uint8Array(width * height * 3), width, height };
 }
 

@@ -4,8 +4,15 @@
  */
 
 import type { RgbImage } from '../../platform/platform.js';
-import { checkSize } from '../limits.js';
-import { grayPalette, isGray, paint, toPalette, truncated, type Palette } from './canvas.js';
+import {
+  checkImageSize,
+  grayPalette,
+  isGray,
+  paint,
+  toPalette,
+  truncated,
+  type Palette,
+} from './canvas.js';
 import { decodeLzw } from './gif-lzw.js';
 
 const KIND = 'a GIF file';
@@ -36,7 +43,7 @@ export function decodeGif(bytes: Uint8Array): RgbImage {
   // A frame may be larger than the canvas that the header promises.
   const width = Math.max(screen.width, frame.left + frame.width);
   const height = Math.max(screen.height, frame.top + frame.height);
-  checkSize(width, height);
+  checkImageSize(bytes, width, height);
   const canvas = new Uint8Array(width * height).fill(transparent ?? 0);
   const bits = reader.byte();
   if (bits > 12) throw new Error(`${KIND} with codes of ${bits} bits`);

@@ -2,8 +2,7 @@
 
 import { roundHalfEven } from '../../common/rounding.js';
 import type { RgbImage } from '../../platform/platform.js';
-import { checkSize } from '../limits.js';
-import { blankImage, truncated } from './canvas.js';
+import { blankImage, checkImageSize, truncated } from './canvas.js';
 
 const SPACES = [0x20, 0x09, 0x0a, 0x0b, 0x0c, 0x0d];
 const [NEWLINE, RETURN, HASH] = [0x0a, 0x0d, 0x23];
@@ -15,7 +14,7 @@ export function decodePnm(bytes: Uint8Array): RgbImage {
   const kind = ['', 'a PBM file', 'a PGM file', 'a PPM file'][variant(bytes)] ?? '';
   const reader = new Tokens(bytes, kind);
   const [width, height] = [reader.number(), reader.number()];
-  checkSize(width, height);
+  checkImageSize(bytes, width, height);
   const isPlain = (bytes[1] ?? 0) <= 0x33;
   const channels = variant(bytes) === 3 ? 3 : 1;
   if (variant(bytes) === 1) {

@@ -1,11 +1,12 @@
 /** Decodes images with sharp. images/decode.ts says which pixels they give. */
 
-import { readFile } from 'node:fs/promises';
-import sharp from 'sharp';
+import { open } from 'node:fs/promises';
+import sharp, { type Sharp } from 'sharp';
 import { cmykToRgb, unreadableImage } from '../../images/decode.js';
 import { decodePlain } from '../../images/formats/decode-plain.js';
 import { jpegFrame } from '../../images/jpeg-frame.js';
-import { MAX_PIXELS } from '../../images/limits.js';
+import { decodeBytesPerPixel } from '../../images/decode-cost.js';
+import { checkFileSize, maxPixels, tooManyPixels } from '../../images/limits.js';
 import { imageFormat, type ImageFormat } from '../../images/signatures.js';
 import { inverseOrientation, orient } from '../../images/orient.js';
 import { decodedOrientation, exifOrientation } from '../../images/orientation.js';
@@ -13,7 +14,6 @@ import { tiffKind } from '../../images/tiff-kind.js';
 import type { ExifUse, RgbImage } from '../platform.js';
 
 const OPTIONS = {
-  limitInputPixels: MAX_PIXELS,
   ignoreIcc: true,
   // A cut-off or damaged file is an error. Flaws that libjpeg only warns about are not, nor are they in Pillow.
   failOn: 'error',
@@ -33,22 +33,47 @@ export async function decodeImage(
   exif: ExifUse = 'ignore',
 ): Promise<RgbImage> {
   try {
-    const bytes = typeof image === 'string' ? await readFile(image) : image;
+    const bytes = typeof image === 'string' ? await readImageFile(image) : image;
+    checkFileSize(bytes.byteLength);
     const format = imageFormat(bytes);
-    const decoded = decodePlain(bytes, format) ?? (await decodeBySharp(bytes, format));
+    const orientation = decodedOrientation(bytes, format, exif);
+    const turns = orientation !== 1 || format === 'avif';
+    const decoded = decodePlain(bytes, format) ?? (await decodeBySharp({ bytes, format, turns }));
     const stored = format === 'avif' ? unturned(bytes, decoded) : decoded;
-    return orient(stored, decodedOrientation(bytes, format, exif));
+    return orient(stored, orientation);
   } catch (cause) {
     throw unreadableImage(name, cause);
   }
 }
 
-async function decodeBySharp(bytes: Uint8Array, format: ImageFormat): Promise<RgbImage> {
+/** Reads a file unless it is too large. */
+async function readImageFile(file: string): Promise<Uint8Array> {
+  const handle = await open(file);
+  try {
+    checkFileSize((await handle.stat()).size);
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
+interface Encoded {
+  readonly bytes: Uint8Array;
+  readonly format: ImageFormat;
+  /** Whether the decoded image is turned afterwards, which takes a copy. */
+  readonly turns: boolean;
+}
+
+async function decodeBySharp({ bytes, format, turns }: Encoded): Promise<RgbImage> {
   const problem = knownProblem(bytes, format);
   if (problem !== null) throw new Error(problem);
+  const bytesPerPixel = Math.max(decodeBytesPerPixel(bytes, format), turns ? 6 : 0);
+  const limit = maxPixels(bytes.byteLength, bytesPerPixel);
+  const input = (): Sharp => sharp(bytes, { ...OPTIONS, limitInputPixels: limit });
   try {
-    return (await isCmyk(bytes, format)) ? await decodeCmyk(bytes) : await decode(bytes);
+    return (await isCmyk(bytes, format)) ? await decodeCmyk(input) : await decode(input);
   } catch (cause) {
+    if ((cause as Error).message.includes('exceeds pixel limit')) throw tooManyPixels(limit);
     throw new Error(describeFailure(cause, format), { cause });
   }
 }
@@ -65,15 +90,14 @@ function knownProblem(bytes: Uint8Array, format: ImageFormat): string | null {
 function describeFailure(cause: unknown, format: ImageFormat): string {
   // libvips may repeat itself on several lines.
   const [first = ''] = (cause as Error).message.split('\n', 1);
-  if (first.includes('exceeds pixel limit')) return `more than ${MAX_PIXELS} pixels`;
   const detail = first
     .replace(/^Input buffer (has corrupt header|contains unsupported image format):? ?/, '')
     .replace(/^\w*(vips|load)\w*: /i, '');
   return `a ${format.toUpperCase()} file that is damaged or cut off${detail && ` (${detail})`}`;
 }
 
-async function decode(bytes: Uint8Array): Promise<RgbImage> {
-  const { data, info } = await sharp(bytes, OPTIONS)
+async function decode(input: () => Sharp): Promise<RgbImage> {
+  const { data, info } = await input()
     .toColourspace('srgb')
     .removeAlpha()
     .raw({ depth: 'uchar' })
@@ -88,8 +112,8 @@ function unturned(bytes: Uint8Array, image: RgbImage): RgbImage {
 }
 
 /** Decodes CMYK and converts it here, because sharp would convert it through a printer profile. */
-async function decodeCmyk(bytes: Uint8Array): Promise<RgbImage> {
-  const image = sharp(bytes, OPTIONS).pipelineColourspace('cmyk').toColourspace('cmyk');
+async function decodeCmyk(input: () => Sharp): Promise<RgbImage> {
+  const image = input().pipelineColourspace('cmyk').toColourspace('cmyk');
   const { depth } = await image.metadata();
   // Pillow takes the high byte of 16 bits.
   const half = depth === 'ushort' ? image.linear(1 / 256) : image;
@@ -100,5 +124,7 @@ async function decodeCmyk(bytes: Uint8Array): Promise<RgbImage> {
 async function isCmyk(bytes: Uint8Array, format: ImageFormat): Promise<boolean> {
   // Not metadata() for JPEG: reading the whole header takes an eighth of the time to decode a small image.
   if (format === 'jpeg') return jpegFrame(bytes)?.components === 4;
-  return format === 'tiff' && (await sharp(bytes, OPTIONS).metadata()).space === 'cmyk';
+  if (format !== 'tiff') return false;
+  const { space } = await sharp(bytes, { ...OPTIONS, limitInputPixels: false }).metadata();
+  return space === 'cmyk';
 }

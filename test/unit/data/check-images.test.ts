@@ -17,7 +17,6 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import sharp from 'sharp';
-import { MAX_PIXELS } from '../../../src/images/limits.js';
 import {
   BadImagesError,
   ConfigError,
@@ -83,7 +82,6 @@ async function addBroken(): Promise<Record<string, RegExp>> {
     .toBuffer();
   huge.writeUInt32BE(20_000, 16);
   huge.writeUInt32BE(20_000, 20);
-  expect(20_000 ** 2).toBeGreaterThan(MAX_PIXELS);
   const files: Record<string, [string | Uint8Array, RegExp]> = {
     'cut off.jpg': [jpeg.subarray(0, jpeg.length - 100), /./],
     'cut off.png': [png.subarray(0, png.length - 30), /./],
