@@ -95,7 +95,9 @@ const LEFTOVERS: ReadonlySet<string> = new Set([
     'digikam4.db',
     'thumbnails-digikam.db',
   ],
-  ...['__pycache__', 'dropbox.cache'],
+  ...['__pycache__', 'dropbox.cache', 'adobe bridge cache.bc', 'ipod photo cache'],
+  // Archives, phones
+  ...['pax_global_header', '@longlink', 'lost.dir'],
 ]);
 
 /** Leftovers whose names vary. */
@@ -114,8 +116,18 @@ const LEFTOVER_FILES: readonly RegExp[] = [
   // Downloads and copies that did not end.
   /\.(part|partial|crdownload|download|opdownload|filepart|tmp|temp|aria2|!ut|!qb)$/,
   /^~syncthing~/,
+  /\.(ffs_(db|lock|tmp)|!sync)$/,
+  // Streams of Windows and Dropbox that became files, and names that netatalk wrote for a leading dot.
+  /:(zone\.identifier|com\.dropbox\.\w+|encryptable|\$data)$/,
+  /^:2e/,
 ];
-const LEFTOVER_FOLDERS: readonly RegExp[] = [/^s-1-5-21-[\d-]+$/, /^found\.\d{3}$/];
+const LEFTOVER_FOLDERS: readonly RegExp[] = [
+  /^s-1-5-21-[\d-]+$/,
+  /^found\.\d{3}$/,
+  /^paxheaders?(\.\d+)?$/,
+  // Safari's unfinished downloads.
+  /.\.download$/,
+];
 
 /** Returns the extension of a file name in small letters, with its dot; '' if there is none. */
 function extensionOf(name: string): string {

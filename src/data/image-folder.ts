@@ -4,11 +4,11 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from '../common/errors.js';
 import { listSome } from '../common/format.js';
-import { composed } from '../common/text.js';
 import type { Dataset, Sample } from './dataset.js';
 import { compareCodePoints, IMAGE_EXTENSIONS_TEXT } from './file-names.js';
 import { groupRemarks, type LeftOut } from './remarks.js';
 import { imagesBelow, listFolder, reached, systemReason, type Listing } from './walk-images.js';
+import { RULES, type WalkRules } from './walk-rules.js';
 
 /** A sample that is an image file. */
 export interface FileSample extends Sample {
@@ -94,30 +94,44 @@ export class ImageFolder implements Dataset {
    * @param dir folder that holds the class folders.
    * @throws DatasetError if the folder does not have this layout.
    */
-  static async open(dir: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
-    const listing = await listClassFolders(dir, options.except ?? []);
+  static open(dir: string, options: ImageFolderOptions = {}): Promise<ImageFolder> {
+    return ImageFolder.openBy(RULES, dir, options);
+  }
+
+  /**
+   * Lists the images of a folder by given rules; see {@link open}.
+   *
+   * @internal
+   */
+  static async openBy(
+    rules: WalkRules,
+    dir: string,
+    options: ImageFolderOptions = {},
+  ): Promise<ImageFolder> {
+    const listing = await listClassFolders(dir, rules, options.except ?? []);
     const { folders } = listing;
-    if (options.classes) checkKnown(dir, folders, options.classes);
-    else checkClasses(dir, folders);
-    const classes = options.classes ?? classNames(folders);
+    const { classKey } = rules;
+    const classes = options.classes ?? classNames(folders, classKey);
+    if (options.classes) checkKnown(dir, folders, { classes, classKey });
+    else checkClasses(dir, classes);
     const samples: FileSample[] = [];
     const byContent: string[] = [];
     const leftOut = [...listing.leftOut];
     const empty: string[] = [];
     for (const [label, name] of classes.entries()) {
-      const own = folders.filter((folder) => composed(folder) === composed(name));
+      const own = folders.filter((folder) => classKey(folder) === classKey(name));
       const before = samples.length;
       for (const [i, folder] of own.entries()) {
         const at = path.join(dir, folder);
         if (i > 0) leftOut.push({ path: at + path.sep, reason: 'same-class' });
-        const below = await imagesBelow(at);
+        const below = await imagesBelow(at, rules);
         leftOut.push(...below.leftOut);
         byContent.push(...below.byContent);
         for (const image of below.files) samples.push({ image, label });
       }
       if (samples.length === before) empty.push(name);
     }
-    checkImages(dir, { classes, empty, isGiven: options.classes !== undefined });
+    checkImages(dir, { classes, empty, leftOut, isGiven: options.classes !== undefined });
     for (const name of empty) leftOut.push({ path: path.join(dir, name), reason: 'empty-class' });
     for (const file of byContent) leftOut.push({ path: file, reason: 'content' });
     return new ImageFolder(dir, classes, samples, { leftOut, byContent });
@@ -137,9 +151,10 @@ export function sampleNames(dataset: Dataset): string[] {
 /** Lists the folders of a data folder that are classes. */
 async function listClassFolders(
   dir: string,
+  rules: WalkRules,
   except: readonly string[],
 ): Promise<Pick<Listing, 'folders' | 'leftOut'>> {
-  const listing = await listFolder(dir).catch((cause: unknown) => {
+  const listing = await listFolder(dir, rules).catch((cause: unknown) => {
     throw new DatasetError(
       `expected a folder with one folder per class at ${dir}, found ${systemReason(cause)}; ` +
         `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
@@ -159,17 +174,16 @@ async function listClassFolders(
 }
 
 /** Returns the class names of folders; of several that differ only in their Unicode form, the composed one. */
-function classNames(folders: readonly string[]): string[] {
+function classNames(folders: readonly string[], classKey: WalkRules['classKey']): string[] {
   const names = new Map<string, string>();
   for (const name of folders) {
-    const key = composed(name);
+    const key = classKey(name);
     if (!names.has(key) || name === key) names.set(key, name);
   }
   return [...names.values()].sort(compareCodePoints);
 }
 
-function checkClasses(dir: string, folders: readonly string[]): void {
-  const names = classNames(folders);
+function checkClasses(dir: string, names: readonly string[]): void {
   if (names.length >= 2) return;
   const found = names.length === 0 ? 'none' : `only ${list(names)}`;
   throw new DatasetError(
@@ -178,9 +192,16 @@ function checkClasses(dir: string, folders: readonly string[]): void {
   );
 }
 
-function checkKnown(dir: string, folders: readonly string[], classes: readonly string[]): void {
-  const known = new Set(classes.map(composed));
-  const unknown = folders.filter((name) => !known.has(composed(name)));
+function checkKnown(
+  dir: string,
+  folders: readonly string[],
+  {
+    classes,
+    classKey,
+  }: { readonly classes: readonly string[]; readonly classKey: WalkRules['classKey'] },
+): void {
+  const known = new Set(classes.map(classKey));
+  const unknown = folders.filter((name) => !known.has(classKey(name)));
   if (unknown.length === 0) return;
   throw new DatasetError(
     `expected class folders of the training set (${list(classes)}) in ${dir}, found ` +
@@ -192,21 +213,24 @@ interface ClassesFound {
   readonly classes: readonly string[];
   /** Classes without an image. */
   readonly empty: readonly string[];
+  readonly leftOut: readonly LeftOut[];
   /** Whether the caller gave the classes, so that some may be empty. */
   readonly isGiven: boolean;
 }
 
 /** @throws DatasetError if a class without an image must have one, or none has. */
-function checkImages(dir: string, { classes, empty, isGiven }: ClassesFound): void {
+function checkImages(dir: string, { classes, empty, leftOut, isGiven }: ClassesFound): void {
+  const remarks = groupRemarks(dir, leftOut).map(({ message }) => message.slice(dir.length + 2));
+  const found = remarks.length === 0 ? '' : ` (${remarks.join('; ')})`;
   if (empty.length > 0 && !isGiven) {
     throw new DatasetError(
       `expected images (${IMAGE_EXTENSIONS_TEXT}) in every class folder of ${dir}, found ` +
-        `none in ${list(empty)}; add images or remove the folder`,
+        `none in ${list(empty)}${found}; add images or remove the folder`,
     );
   }
   if (empty.length < classes.length) return;
   throw new DatasetError(
-    `expected images (${IMAGE_EXTENSIONS_TEXT}) in class folders of ${dir}, found none; ` +
+    `expected images (${IMAGE_EXTENSIONS_TEXT}) in class folders of ${dir}, found none${found}; ` +
       `put them in ${path.join(dir, classes[0] ?? 'CLASS')} and its siblings`,
   );
 }

@@ -12,6 +12,7 @@ import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
 import { groupRemarks, type LeftOut } from './remarks.js';
 import { findSplits, type DataLayout } from './split-folders.js';
+import { RULES, type WalkRules } from './walk-rules.js';
 import { resolveClassWeights } from './class-weights.js';
 import { duplicateWarnings } from './duplicates.js';
 import { dataFingerprint, type FingerprintedData } from './fingerprint.js';
@@ -36,6 +37,14 @@ export interface DataOptions {
   readonly exif: ExifUse;
   /** Ends the check of the images when it aborts. */
   readonly signal?: AbortSignal;
+  /** Rules of another version. Default: those of docs/data.md. */
+  readonly rules?: DataRules;
+}
+
+/** Which images are found in a data folder. */
+export interface DataRules {
+  readonly walk: WalkRules;
+  readonly layout: (data: string) => DataLayout | Promise<DataLayout>;
 }
 
 /** The data of a run, checked. */
@@ -89,14 +98,15 @@ async function openSets(
   if (trainDataset !== undefined && valDataset !== undefined) {
     return { train: trainDataset, val: valDataset, leftOut: [] };
   }
-  const layout = await findSplits(data);
+  const { walk, layout: layoutOf } = options.rules ?? { walk: RULES, layout: findSplits };
+  const layout = await layoutOf(data);
   const { leftOut } = layout;
-  const train = trainDataset ?? (await openTraining(data, layout));
+  const train = trainDataset ?? (await openTraining(data, layout, walk));
   const { classes } = train;
   if (valDataset !== undefined) return { train, val: valDataset, leftOut };
   if (layout.val !== null || !(train instanceof ImageFolder) || trainDataset !== undefined) {
     const dir = layout.val ?? path.join(data, 'val');
-    return { train, val: await ImageFolder.open(dir, { classes }), leftOut };
+    return { train, val: await ImageFolder.openBy(walk, dir, { classes }), leftOut };
   }
   const sets = splitFolder(train, valFraction);
   const message =
@@ -106,8 +116,12 @@ async function openSets(
   return { ...sets, leftOut };
 }
 
-async function openTraining(data: string, { train, val, test }: DataLayout): Promise<ImageFolder> {
-  if (train !== null) return ImageFolder.open(train.dir, train);
+async function openTraining(
+  data: string,
+  { train, val, test }: DataLayout,
+  walk: WalkRules,
+): Promise<ImageFolder> {
+  if (train !== null) return ImageFolder.openBy(walk, train.dir, train);
   const found = [val, test].flatMap((dir) => (dir === null ? [] : [`"${path.basename(dir)}"`]));
   throw new DatasetError(
     `expected a folder of training images (train) in ${data}, found only ${found.join(', ')}; ` +

@@ -8,11 +8,12 @@ import { open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from '../common/errors.js';
 import { imageFormat } from '../images/signatures.js';
-import { compareCodePoints, isImageName, isOtherImageName, leftoverReason } from './file-names.js';
+import { compareCodePoints, isOtherImageName } from './file-names.js';
 import type { LeftOut } from './remarks.js';
+import { RULES } from './walk-rules.js';
 
 /** Number of first bytes by which a file without a known extension is judged. */
-const HEAD = 16;
+const HEAD = 64;
 /** Files whose first bytes are read at the same time. */
 const HEADS_AT_ONCE = 32;
 
@@ -40,9 +41,10 @@ export interface FoundImages {
 /**
  * Lists what lies directly in a folder. Links are followed.
  *
+ * @param depth as {@link WalkRules.leftover} has it.
  * @throws the error of the file system if the folder cannot be read.
  */
-export async function listFolder(dir: string): Promise<Listing> {
+export async function listFolder(dir: string, rules = RULES, depth = 0): Promise<Listing> {
   const found = {
     folders: [] as string[],
     images: [] as string[],
@@ -55,14 +57,14 @@ export async function listFolder(dir: string): Promise<Listing> {
     const { name } = entry;
     const file = path.join(dir, name);
     const kind = await kindOf(entry, file);
-    const leftover = leftoverReason(name, kind === 'folder');
+    const leftover = rules.leftover(name, kind === 'folder', depth);
     if (leftover !== null) {
       found.leftOut.push({ path: kind === 'folder' ? file + path.sep : file, reason: leftover });
     } else if (kind === 'folder') found.folders.push(name);
     // A broken link, or a pipe, with the name of an image fails when the images are checked.
-    else if (isImageName(name)) found.images.push(name);
+    else if (rules.isImage(name)) found.images.push(name);
     else if (isOtherImageName(name)) found.leftOut.push({ path: file, reason: 'format' });
-    else if (kind === 'file') unknown.push(name);
+    else if (kind === 'file' && rules.byContent) unknown.push(name);
     else if (kind === 'dead') found.deadLinks.push(name);
     else found.leftOut.push({ path: file, reason: 'not-image' });
   }
@@ -86,20 +88,15 @@ export async function listFolder(dir: string): Promise<Listing> {
  *
  * @throws DatasetError if a folder cannot be read or links to one that holds it.
  */
-export async function imagesBelow(top: string): Promise<FoundImages> {
+export async function imagesBelow(top: string, rules = RULES): Promise<FoundImages> {
   const byFolder = new Map<string, readonly string[]>();
   const byContent: string[] = [];
   const leftOut: LeftOut[] = [];
   const walk = async (dir: string, above: readonly string[]): Promise<void> => {
     const identity = await reached(dir, (at) => stat(at, { bigint: true }));
     const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
-    if (above.includes(key)) {
-      throw new DatasetError(
-        `expected folders without a cycle, found ${dir}, a link to a folder that holds it; ` +
-          `remove the link`,
-      );
-    }
-    const listing = await reached(dir, listFolder);
+    if (above.includes(key)) throw cycle(dir);
+    const listing = await reached(dir, (at) => listFolder(at, rules, above.length + 1));
     byFolder.set(dir, listing.images);
     byContent.push(...listing.byContent.map((name) => path.join(dir, name)));
     leftOut.push(...listing.leftOut);
@@ -113,6 +110,14 @@ export async function imagesBelow(top: string): Promise<FoundImages> {
     .sort(compareCodePoints)
     .flatMap((dir) => (byFolder.get(dir) ?? []).map((name) => path.join(dir, name)));
   return { files, byContent, leftOut };
+}
+
+/** Returns the error for a link to a folder that holds it: a walk would not end. */
+export function cycle(link: string): DatasetError {
+  return new DatasetError(
+    `expected folders without a cycle, found ${link}, a link to a folder that holds it; ` +
+      `remove the link`,
+  );
 }
 
 /** Calls `look` on a path below the data folder. @throws DatasetError if the path cannot be read. */

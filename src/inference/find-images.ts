@@ -1,6 +1,6 @@
 /** The images that the words of a `predict` call mean. */
 
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { glob } from 'tinyglobby';
 import { ConfigError } from '../common/errors.js';
@@ -9,7 +9,7 @@ import { decodeText } from '../common/text.js';
 import type { InputImage } from '../data/dataset.js';
 import { compareCodePoints, IMAGE_EXTENSIONS_TEXT, leftoverReason } from '../data/file-names.js';
 import { groupRemarks, type LeftOut } from '../data/remarks.js';
-import { imagesBelow } from '../data/walk-images.js';
+import { cycle, imagesBelow } from '../data/walk-images.js';
 import { imageFormat } from '../images/signatures.js';
 import { globPart, isPattern } from './glob-part.js';
 
@@ -76,7 +76,8 @@ interface Matches {
 }
 
 /**
- * Returns the files that match a pattern: `*`, `?` and `[abc]` stay within a folder, `**` does not. Hidden files and
+ * Returns the files that match a pattern: `*`, `?` and `[abc]` stay within a folder, `**` does not. Links are followed,
+ * as in folders. Hidden files and
  * leftovers are left out, as in folders; hidden ones are not if a part of the pattern begins with a dot.
  */
 async function matches(pattern: string): Promise<Matches> {
@@ -88,10 +89,10 @@ async function matches(pattern: string): Promise<Matches> {
     cwd: folder,
     dot: true,
     expandDirectories: false,
-    followSymbolicLinks: false,
     braceExpansion: false,
     extglob: false,
   });
+  await refuseCycles(folder, found);
   const takesHidden = rest.some((part) => part.startsWith('.'));
   const files: string[] = [];
   const leftOut: LeftOut[] = [];
@@ -102,6 +103,20 @@ async function matches(pattern: string): Promise<Matches> {
     else leftOut.push({ path: at, reason });
   }
   return { files, folder, leftOut };
+}
+
+/** @throws DatasetError if one of the files lies behind a link to a folder that holds the link. */
+async function refuseCycles(top: string, files: readonly string[]): Promise<void> {
+  for (const dir of new Set(files.map((file) => path.posix.dirname(file)))) {
+    const above = new Set<string>();
+    let at = top;
+    for (const part of ['.', ...dir.split('/')]) {
+      at = path.join(at, part);
+      const real = await realpath(at);
+      if (above.has(real) && part !== '.' && part !== '..') throw cycle(at);
+      above.add(real);
+    }
+  }
 }
 
 /** Returns why a path is left out; null if it is not. */

@@ -128,8 +128,9 @@ async function openInputs(
   const graph = trainingGraph(config);
   if (group.size === 1) TrainSession.prepare(runtime, artifacts, graph);
   // Loading sharp is slow; ONNX Runtime optimises the graph meanwhile.
-  const { openData } = await import('../data/open-datasets.js');
-  const data = await localMainFirst(group, hosts, () => openData(config, pool, emit));
+  const { openRunData } = await import('../data/resumed-data.js');
+  const then = point?.run.fingerprints.data ?? null;
+  const data = await localMainFirst(group, hosts, () => openRunData(config, then, pool, emit));
   const identity = identify(setup, artifacts, data, provider);
   const { classes } = data;
   await assertSameOnAllRanks(group, { classes, provider, ...identity.fingerprints }, hosts);

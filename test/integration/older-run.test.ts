@@ -64,6 +64,23 @@ test('it is resumed in the middle of an epoch and ends as the run that was not s
   });
 });
 
+test('it is resumed on its own images although this version would take more', async () => {
+  const run = path.join(dir, 'again');
+  const data = path.join(dir, 'data');
+  await cp(path.join(FIXTURE, 'run'), run, { recursive: true });
+  await cp(SAMPLES, data, { recursive: true });
+  const image = path.join(SAMPLES, 'val', 'brick', 'brick-09.jpg');
+  await cp(image, path.join(data, 'train', 'brick', 'one-more.jfif'));
+  await cp(path.join(SAMPLES, 'val'), path.join(data, 'Validation'), { recursive: true });
+  const warnings: string[] = [];
+  const onEvent = (event: TrainEvent): void => {
+    if (event.type === 'warning') warnings.push(event.message);
+  };
+  const { bestAccuracy } = await train({ resume: run, data, artifacts: TINY, onEvent });
+  expect(bestAccuracy).toBe(1);
+  expect(warnings.join()).toContain('the run goes on with the images');
+});
+
 test('it is exported, and the file gives the same top classes', async () => {
   const out = path.join(dir, 'model.onnx');
   const exported = await exportInference({

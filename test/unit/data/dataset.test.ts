@@ -182,7 +182,9 @@ describe('what is refused, and what the message says', () => {
 
   test('a class without an image', async () => {
     const message = await refused(ImageFolder.open(await folder('a/1.jpg', 'b/', 'c/1.txt')));
-    expect(message).toContain('found none in "b", "c"; add images or remove the folder');
+    expect(message).toContain(
+      'found none in "b", "c" (1 file that is not an image is left out: "c/1.txt"); add images or remove the folder',
+    );
   });
 
   test('no image at all, with a given class map', async () => {

@@ -107,7 +107,14 @@ describe('is left out at every depth, with the reason', () => {
         'a.jpg_original',
         'a.jpg.bak',
       ],
-      ...['a.jpg.part', 'a.jpg.crdownload', 'MVI_1.THM', 'FOUND.001/a.jpg'],
+      ...[
+        'a.jpg.part',
+        'a.jpg.crdownload',
+        'MVI_1.THM',
+        'FOUND.001/a.jpg',
+        'PaxHeaders.7/a.jpg',
+        'a.jpg:Zone.Identifier',
+      ],
     ].map((name): [string, string] => [name, 'leftover']),
     ...['a.heic', 'a.HEIF', 'a.jxl', 'a.cr2', 'a.NEF', 'a.dng', 'a.svg', 'a.psd', 'a.mp4'].map(
       (name): [string, string] => [name, 'format'],

@@ -175,6 +175,19 @@ test('a folder means every image below it, behind links, too', async () => {
   expect(await found('z/link')).toEqual(['z/link/3.png', 'z/link/c/4.png']);
 });
 
+test('patterns follow links as folders do, and refuse a cycle', async () => {
+  expect(await found('z/**/[34].png')).toEqual(['z/link/3.png', 'z/link/c/4.png']);
+  expect(await found('z/*/3.png')).toEqual(['z/link/3.png']);
+  expect(await found('*/../a/1.png')).toEqual(['a/1.png']);
+  const loop = path.join(dir, 'loop');
+  await mkdir(path.join(loop, 'in'), { recursive: true });
+  await writeFile(path.join(loop, '1.png'), '');
+  await symlink(loop, path.join(loop, 'in', 'up'), 'junction');
+  await expect(found('loop/**/*.png')).rejects.toThrow(/without a cycle, found .*in.up, a link/);
+  await expect(found('loop')).rejects.toThrow(/without a cycle, found .*in.up, a link/);
+  await rm(loop, { recursive: true });
+});
+
 test('relative patterns keep their form', async () => {
   const before = process.cwd();
   process.chdir(dir);
