@@ -3,7 +3,7 @@
 import path from 'node:path';
 import type { DataRemark, RemarkReason } from '../common/events.js';
 import { listSome } from '../common/format.js';
-import { visible } from '../common/text.js';
+import { shellWord, visible } from '../common/text.js';
 
 /** A file or folder that a remark is about. */
 export interface LeftOut {
@@ -15,7 +15,8 @@ export interface LeftOut {
 /** Examples in a remark. */
 const EXAMPLES = 5;
 
-type Text = (count: string, one: boolean) => string;
+/** Returns a sentence from the number of things, whether it is one, and the path of the first as a word of the shell. */
+type Text = (count: string, one: boolean, first: string) => string;
 const leftOut = (one: boolean): string => (one ? 'is left out' : 'are left out');
 
 /** Returns how often something is there: `1 file`, `3 files`. */
@@ -40,9 +41,10 @@ const TEXTS: Readonly<Record<RemarkReason, Text>> = {
     leftOut,
   ),
   folder: some('folder beside the data', 'folders beside the data', leftOut),
-  test: some('test folder', 'test folders', (one) => {
-    return `${leftOut(one)} (to measure on ${one ? 'it' : 'one'}, give its path to evaluate --data)`;
-  }),
+  test: (count, one, first) => {
+    const noun = one ? 'test folder' : 'test folders';
+    return `${count} ${noun} ${leftOut(one)} (evaluate --data ${first} measures on ${one ? 'it' : 'the first'})`;
+  },
   content: some('file', 'files', (one) => {
     return `without a known extension ${one ? 'is an image by its' : 'are images by their'} first bytes and used`;
   }),
@@ -64,7 +66,9 @@ export function groupRemarks(base: string, found: readonly LeftOut[]): DataRemar
     const paths = new Set(found.filter((one) => one.reason === reason).map((one) => one.path));
     if (paths.size === 0) continue;
     const names = [...paths].map((name) => relativeName(base, name));
-    const text = TEXTS[reason](String(paths.size), paths.size === 1);
+    const [first = ''] = paths;
+    const word = shellWord(path.join(first, '.'), process.platform === 'win32');
+    const text = TEXTS[reason](String(paths.size), paths.size === 1, word);
     const message = `${base}: ${text}: ${listSome(names.map(quoted), EXAMPLES)}`;
     remarks.push({ message, reason, count: paths.size, examples: names.slice(0, EXAMPLES) });
   }
