@@ -1,33 +1,22 @@
 /**
  * The safetensors format: an 8-byte little-endian header length, a JSON header, then the tensors' bytes
- * without holes. Files may come from anywhere, so reading is strict: everything is checked against the
- * file's size before memory is allocated for it.
+ * without holes. Files may come from anywhere, so reading is strict.
  */
 
-import { FormatProblem, parseFile } from './byte-source.js';
-import { duplicateKey } from '../common/json.js';
+import { decodeElements, elementCount, formatShape, type Tensor } from '../common/tensor.js';
 import type { ByteSource, Files } from '../platform/platform.js';
+import { parseFile } from './byte-source.js';
+import type { TensorGroup } from './contents.js';
 import {
-  decodeElements,
-  ELEMENT_BYTES,
-  elementCount,
-  type ElementType,
-  formatShape,
-  type Tensor,
-} from '../common/tensor.js';
+  dtypeOf,
+  ELEMENT_TYPES,
+  type Entry,
+  LENGTH_BYTES,
+  readHeader,
+  typeProblem,
+} from './safetensors-header.js';
 
-/** Longest header accepted, in bytes; the limit of the format's reference implementation. */
-const MAX_HEADER_BYTES = 100_000_000;
-const LENGTH_BYTES = 8;
 const SPACE = 0x20;
-
-const ELEMENT_TYPES: ReadonlyMap<unknown, ElementType> = new Map([
-  ['F16', 'float16'],
-  ['BF16', 'bfloat16'],
-  ['F32', 'float32'],
-  ['F64', 'float64'],
-  ['I64', 'int64'],
-]);
 
 const EXPECTATION = { expected: 'a safetensors file', advice: 'fetch it or save it again' };
 
@@ -36,15 +25,6 @@ export interface Safetensors {
   readonly tensors: Map<string, Tensor>;
   /** The header's `__metadata__`. */
   readonly metadata: Map<string, string>;
-}
-
-/** A tensor as the header describes it; `begin` and `end` are byte offsets into the data. */
-interface Entry {
-  readonly name: string;
-  readonly type: ElementType;
-  readonly shape: readonly number[];
-  readonly begin: number;
-  readonly end: number;
 }
 
 /**
@@ -57,124 +37,51 @@ export async function readSafetensors(
   input: string | Uint8Array,
   files: Files,
 ): Promise<Safetensors> {
-  return parseFile(input, files, EXPECTATION, parse);
+  return openSafetensors(input, files, async (group, metadata) => ({
+    tensors: await group.read(group.tensors.keys()),
+    metadata,
+  }));
 }
 
-async function parse(source: ByteSource): Promise<Safetensors> {
-  if (source.size < LENGTH_BYTES) throw new FormatProblem(`only ${source.size} bytes`);
-  const prefix = await source.read(0, LENGTH_BYTES);
-  const declared = new DataView(prefix.buffer).getBigUint64(0, true);
-  const limit = Math.min(MAX_HEADER_BYTES, source.size - LENGTH_BYTES);
-  if (declared > BigInt(limit)) {
-    throw new FormatProblem(`a header of ${declared.toString()} bytes where at most ${limit} fit`);
-  }
-  const header = parseHeader(await source.read(LENGTH_BYTES, Number(declared)));
-  const dataStart = LENGTH_BYTES + Number(declared);
-  const { entries, metadata } = readEntries(header);
-  checkLayout(entries, source.size - dataStart);
-  const tensors = new Map<string, Tensor>();
-  for (const { name, type, shape, begin, end } of entries) {
-    const data = decodeElements(type, await source.read(dataStart + begin, end - begin));
-    tensors.set(name, { dtype: type === 'int64' ? 'int64' : 'float32', shape, data });
-  }
-  return { tensors, metadata };
-}
-
-function parseHeader(bytes: Uint8Array): object {
-  let header: unknown;
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    header = JSON.parse(text);
-  } catch {
-    throw new FormatProblem('a header that is not JSON');
-  }
-  // JSON.parse takes the last of two equal keys, another reader may take the first.
-  const duplicate = duplicateKey(text);
-  if (duplicate !== null) {
-    throw new FormatProblem(`${JSON.stringify(duplicate)} twice in the header`);
-  }
-  return asObject(header, 'a header');
-}
-
-function asObject(value: unknown, what: string): object {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FormatProblem(`${what} that is not a JSON object`);
-  }
-  return value;
-}
-
-function readEntries(header: object): { entries: Entry[]; metadata: Map<string, string> } {
-  const entries: Entry[] = [];
-  const metadata = new Map<string, string>();
-  // Safe for hostile names: JSON.parse makes "__proto__" an own property like any other.
-  for (const [name, value] of Object.entries(header) as [string, unknown][]) {
-    if (name !== '__metadata__') {
-      entries.push(readEntry(name, value));
-      continue;
-    }
-    for (const [key, text] of Object.entries(asObject(value, 'metadata')) as [string, unknown][]) {
-      if (typeof text !== 'string') {
-        throw new FormatProblem(`metadata ${JSON.stringify(key)} that is not a string`);
-      }
-      metadata.set(key, text);
-    }
-  }
-  entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
-  return { entries, metadata };
-}
-
-function readEntry(name: string, value: unknown): Entry {
-  const what = `tensor ${JSON.stringify(name)}`;
-  const fields = new Map<string, unknown>(Object.entries(asObject(value, what)));
-  const dtype = fields.get('dtype');
-  const type = ELEMENT_TYPES.get(dtype);
-  if (type === undefined) {
-    const known = [...ELEMENT_TYPES.keys()].join(', ');
-    // Not String(dtype): it throws for some hostile values, such as deeply nested arrays.
-    const found = typeof dtype === 'string' ? `of type ${dtype}` : 'without a type';
-    throw new FormatProblem(`${what} ${found} (${known} can be read)`);
-  }
-  const shape = naturals(fields.get('shape'), `${what} whose shape`);
-  const offsets = naturals(fields.get('data_offsets'), `${what} whose data_offsets`);
-  const [begin, end] = offsets;
-  if (begin === undefined || end === undefined || offsets.length !== 2 || begin > end) {
-    throw new FormatProblem(`${what} whose data_offsets are ${JSON.stringify(offsets)}`);
-  }
-  if (fields.size !== 3) {
-    throw new FormatProblem(`${what} with other fields than dtype, shape and data_offsets`);
-  }
-  const count = elementCount(shape);
-  if (count === null || count * ELEMENT_BYTES[type] !== end - begin) {
-    throw new FormatProblem(
-      `${what} of shape ${formatShape(shape)}, type ${type} in ${end - begin} bytes`,
+/**
+ * Opens a safetensors file, and closes it after `use`.
+ *
+ * @param input path, or the file's bytes.
+ * @param use takes the list of the tensors, and reads some of them.
+ * @throws WeightsError as {@link readSafetensors}; for tensors of other types only if `use` reads them.
+ */
+export async function openSafetensors<T>(
+  input: string | Uint8Array,
+  files: Files,
+  use: (group: TensorGroup, metadata: Map<string, string>) => Promise<T>,
+): Promise<T> {
+  return parseFile(input, files, EXPECTATION, async (source) => {
+    const { entries, metadata, dataStart } = await readHeader(source);
+    const byName = new Map(entries.map((entry) => [entry.name, entry]));
+    const tensors = new Map(
+      entries.map(({ name, type, shape }) => [name, { dtype: dtypeOf(type), shape }]),
     );
-  }
-  return { name, type, shape, begin, end };
+    const read: TensorGroup['read'] = async (names) => {
+      const found = new Map<string, Tensor>();
+      for (const name of names) {
+        const entry = byName.get(name);
+        if (entry !== undefined) found.set(name, await readTensor(source, dataStart, entry));
+      }
+      return found;
+    };
+    return use({ path: [], beside: [], tensors, read }, metadata);
+  });
 }
 
-function naturals(value: unknown, what: string): number[] {
-  const isNatural = (item: unknown): boolean => Number.isSafeInteger(item) && (item as number) >= 0;
-  if (!Array.isArray(value) || !value.every(isNatural)) {
-    throw new FormatProblem(`${what} is not a list of natural numbers`);
-  }
-  return value as number[];
-}
-
-/** Checks that the tensors follow one another without hole or overlap and fill the file. */
-function checkLayout(entries: readonly Entry[], dataBytes: number): void {
-  let position = 0;
-  for (const { name, begin, end } of entries) {
-    if (begin !== position) {
-      throw new FormatProblem(
-        `tensor ${JSON.stringify(name)} at offset ${begin}, where the one before it ends at ${position}`,
-      );
-    }
-    position = end;
-  }
-  if (position !== dataBytes) {
-    throw new FormatProblem(`${dataBytes} bytes of data where its header describes ${position}`);
-  }
+async function readTensor(
+  source: ByteSource,
+  dataStart: number,
+  { name, type, shape, begin, end }: Entry,
+): Promise<Tensor> {
+  const readable = ELEMENT_TYPES.get(type);
+  if (readable === undefined) throw typeProblem(`tensor ${JSON.stringify(name)}`, type);
+  const data = decodeElements(readable, await source.read(dataStart + begin, end - begin));
+  return { dtype: readable === 'int64' ? 'int64' : 'float32', shape, data };
 }
 
 /**

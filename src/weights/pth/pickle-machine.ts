@@ -22,7 +22,7 @@ export class PickleTuple {
 
 export type PickleDict = Map<PickleValue, PickleValue>;
 
-/** A function or class that the host allowed; `name` is `module.name`. */
+/** A function or class that a pickle names and the host allowed; `name` is `module.name`. */
 export class PickleGlobal {
   constructor(readonly name: string) {}
 }
@@ -33,11 +33,24 @@ export abstract class PickleObject {
   abstract readonly kind: string;
 }
 
+/**
+ * An object of a class that is not known, such as `argparse.Namespace`. It keeps the name of its class and nothing
+ * else: its arguments, attributes and items are dropped, so it can do nothing.
+ */
+export class ForeignObject extends PickleObject {
+  override readonly kind = 'foreign';
+
+  /** @param className `module.name` of the class, or of the function whose result it would be. */
+  constructor(readonly className: string) {
+    super();
+  }
+}
+
 /** Gives the names in a pickle their meaning. Each method throws FormatProblem to refuse. */
 export interface PickleHost {
   /** Checks a global that the pickle names, before anything is done with it. */
   allow(name: string): void;
-  /** Computes the result of a function that {@link allow} accepted. */
+  /** Computes the result of a function that {@link allow} accepted; a {@link ForeignObject} if it is not known. */
   call(name: string, args: readonly PickleValue[]): PickleValue;
   /** Resolves a reference to data outside the pickle. */
   persistent(id: PickleValue): PickleValue;
@@ -110,16 +123,18 @@ export class PickleMachine {
     return value;
   }
 
-  /** Appends to the topmost value, which must be a list. */
+  /** Appends to the topmost value: a list, or a foreign object, which drops the items. */
   append(items: readonly PickleValue[]): void {
     const list = this.top();
+    if (list instanceof ForeignObject) return;
     if (!Array.isArray(list)) throw new FormatProblem('a pickle that appends to no list');
     for (const item of items) list.push(item);
   }
 
-  /** Sets key, value, key, value ... in the topmost value, which must be a dictionary. */
+  /** Sets key, value, key, value ... in the topmost value: a dictionary, or a foreign object, which drops them. */
   setItems(items: readonly PickleValue[]): void {
     const dict = this.top();
+    if (dict instanceof ForeignObject) return;
     if (!(dict instanceof Map) || items.length % 2 !== 0) {
       throw new FormatProblem('a pickle that sets items of no dictionary');
     }
@@ -159,6 +174,11 @@ export class PickleMachine {
     return this.#view.getUint32(this.skip(4), true);
   }
 
+  /** Reads a length; it is exact up to 2^53, and no pickle is as long. */
+  uint64(): number {
+    return Number(this.#view.getBigUint64(this.skip(8), true));
+  }
+
   int32(): number {
     return this.#view.getInt32(this.skip(4), true);
   }
@@ -192,6 +212,12 @@ export class PickleMachine {
     const text = this.text(end - this.position);
     this.position = end + 1;
     return text;
+  }
+
+  /** Skips `length` bytes of data that are not needed, and pushes an object in their place. */
+  pushForeign(className: string, length = 0): void {
+    this.skip(length);
+    this.push(new ForeignObject(className));
   }
 
   /** Skips `length` bytes and returns the position of the first. */

@@ -4,29 +4,21 @@
  */
 
 import type { ByteSource, Platform, Zip, ZipEntry } from '../../platform/platform.js';
+import { listSome } from '../../common/format.js';
+import type { Tensor } from '../../common/tensor.js';
 import { FormatProblem, parseFile } from '../byte-source.js';
+import { printable, type TensorGroup } from '../contents.js';
+import type { ForeignObject, PickleValue } from './pickle-machine.js';
+import { type LocateStorage, readTensors, type StorageData } from './read-tensors.js';
+import { findStateDicts, listEntries, type StateDict } from './state-dicts.js';
+import { TorchHost, type TorchStorage, type TorchTensor } from './torch-objects.js';
 import { unpickle } from './unpickle.js';
-import { type PickleValue } from './pickle-machine.js';
-import {
-  decodeElements,
-  ELEMENT_BYTES,
-  elementCount,
-  type ElementType,
-  type Tensor,
-} from '../../common/tensor.js';
-import { TorchHost, type TorchStorage, TorchTensor } from './torch-objects.js';
 
 /** First bytes of a zip archive, as a little-endian uint32. */
 const ZIP_MAGIC = 0x04034b50;
 
 /** Longest pickle accepted, in bytes. It holds names and shapes only: 100 kB for the largest ResNet. */
 const MAX_PICKLE_BYTES = 2 ** 24;
-
-/**
- * Largest size of the tensors, as a multiple of the file's. float16 doubles in size and tied weights are
- * copied, so legitimate files grow; the limit refuses views that repeat a few elements endlessly (stride 0).
- */
-const MAX_EXPANSION = 8;
 
 /** The first pickle of the format before PyTorch 1.6. */
 const LEGACY_MAGIC = 0x1950a86a20f9469cfc6cn;
@@ -36,42 +28,71 @@ const LEGACY_MAGIC_BYTES = '\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19';
 const LEGACY_MAGIC_WITHIN = 32;
 const LEGACY_VERSION = 1001;
 
-/** Keys under which training scripts often store the state_dict. */
-const WRAPPERS = ['state_dict', 'model_state_dict', 'model'];
-
 const EXPECTATION = {
   expected: "a state_dict saved by PyTorch's torch.save",
   advice: 'save it again with torch.save(model.state_dict(), FILE)',
 };
 
-/** Reads the bytes of a storage, and checks them if the file has a checksum. */
-interface StorageData {
-  readonly bytes: number;
-  read(): Promise<Uint8Array>;
-}
-
 /** A file whose pickles are read, but not yet its storages. */
 interface OpenedPth {
   readonly root: PickleValue;
-  readonly locate: (storage: TorchStorage) => Promise<StorageData>;
+  readonly locate: LocateStorage;
 }
 
 /**
- * Reads the tensors of a state_dict, or of the one under the key `state_dict`, `model_state_dict` or `model`.
- * float16, bfloat16 and float64 become float32; int64 stays; entries that are not tensors are left out.
+ * Opens a `.pth` file, and closes it after `use`.
  *
  * @param input path, or the file's bytes.
- * @throws WeightsError if it is missing, damaged, needs more than a state_dict's names, or holds no tensors.
+ * @param use takes the file's state_dicts, the outermost first, and reads tensors of one of them.
+ * @throws WeightsError if it is missing or damaged, holds no tensors, or attacks whoever opens it with PyTorch.
  */
-export async function readPth(
+export async function openPth<T>(
   input: string | Uint8Array,
   { files, zip }: Pick<Platform, 'files' | 'zip'>,
-): Promise<Map<string, Tensor>> {
+  use: (groups: readonly TensorGroup[]) => Promise<T>,
+): Promise<T> {
   return parseFile(input, files, EXPECTATION, async (source) => {
     const { root, locate } = (await isZip(source))
       ? await openZip(source, zip)
       : await openLegacy(source);
-    return readTensors(source, stateDict(root), locate);
+    return use(findStateDicts(root).map((found) => tensorGroup(found, source.size, locate)));
+  });
+}
+
+function tensorGroup(found: StateDict, fileBytes: number, locate: LocateStorage): TensorGroup {
+  const { path, beside, entries } = found;
+  return {
+    path,
+    beside,
+    tensors: listEntries(found),
+    read: (names) => {
+      const chosen = new Map<string, TorchTensor | ForeignObject>();
+      for (const name of names) {
+        const entry = entries.get(name);
+        if (entry !== undefined) chosen.set(name, entry);
+      }
+      return readTensors(chosen, fileBytes, locate);
+    },
+  };
+}
+
+/**
+ * Reads every tensor of the largest state_dict of a `.pth` file. Entries that are not tensors are left out.
+ *
+ * @param input path, or the file's bytes.
+ * @throws WeightsError as {@link openPth}, and if a tensor has a type that cannot be read.
+ */
+export async function readPth(
+  input: string | Uint8Array,
+  platform: Pick<Platform, 'files' | 'zip'>,
+): Promise<Map<string, Tensor>> {
+  return openPth(input, platform, async (groups) => {
+    const names = groups.map(({ tensors }) =>
+      [...tensors].filter(([, { shape }]) => shape !== null).map(([name]) => name),
+    );
+    const most = Math.max(...names.map(({ length }) => length));
+    const largest = names.findIndex(({ length }) => length === most);
+    return (await groups[largest]?.read(names[largest] ?? [])) ?? new Map<string, Tensor>();
   });
 }
 
@@ -104,7 +125,12 @@ async function openZip(source: ByteSource, archives: Zip): Promise<OpenedPth> {
   const pickles = [...zip.names].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [pickle] = pickles;
   if (pickle === undefined || pickles.length > 1) {
-    throw new FormatProblem(`a zip archive with ${pickles.length} data.pkl`);
+    const names = listSome([...zip.names].map(printable), 3);
+    throw new FormatProblem(
+      pickle === undefined
+        ? `a zip archive of another program, without data.pkl (its files: ${names})`
+        : `a zip archive with ${pickles.length} data.pkl`,
+    );
   }
   const folder = pickle.slice(0, pickle.indexOf('/'));
   const byteOrder = `${folder}/byteorder`;
@@ -156,7 +182,7 @@ async function openLegacy(source: ByteSource): Promise<OpenedPth> {
     const storage = typeof key === 'string' ? host.storages.get(key) : undefined;
     if (storage === undefined) throw new FormatProblem('a storage that no tensor uses');
     const count = new DataView((await source.read(position, 8)).buffer).getBigInt64(0, true);
-    const size = storage.count * ELEMENT_BYTES[elementType(storage)];
+    const size = storage.count * storage.elements.bytes;
     position += 8;
     if (count !== BigInt(storage.count) || position + size > source.size) {
       throw new FormatProblem(
@@ -176,98 +202,4 @@ async function openLegacy(source: ByteSource): Promise<OpenedPth> {
         : Promise.resolve(location);
     },
   };
-}
-
-/** Returns the tensors of the dictionary, or of the one it wraps. */
-function stateDict(root: PickleValue): Map<string, TorchTensor> {
-  let dict = root;
-  for (const key of WRAPPERS) {
-    const wrapped: PickleValue = dict instanceof Map ? (dict.get(key) ?? null) : null;
-    if (wrapped instanceof Map) dict = wrapped;
-  }
-  if (!(dict instanceof Map)) throw new FormatProblem('something that is not a dictionary');
-  const tensors = new Map<string, TorchTensor>();
-  for (const [name, value] of dict) {
-    if (typeof name === 'string' && value instanceof TorchTensor) tensors.set(name, value);
-  }
-  if (tensors.size === 0) {
-    const keys = [...dict.keys()].filter((key) => typeof key === 'string').slice(0, 8);
-    throw new FormatProblem(`a dictionary without tensors (its first keys: ${keys.join(', ')})`);
-  }
-  return tensors;
-}
-
-function elementType(storage: TorchStorage): ElementType {
-  if (storage.type !== null) return storage.type;
-  const known = Object.keys(ELEMENT_BYTES).join(', ');
-  throw new FormatProblem(`a ${storage.className} (${known} can be read)`);
-}
-
-async function readTensors(
-  source: ByteSource,
-  dict: ReadonlyMap<string, TorchTensor>,
-  locate: OpenedPth['locate'],
-): Promise<Map<string, Tensor>> {
-  const storages = new Set([...dict.values()].map(({ storage }) => storage));
-  let elements = 0;
-  for (const { shape } of dict.values()) elements += elementCount(shape) ?? 0;
-  for (const { count } of storages) elements += count;
-  const limit = MAX_EXPANSION * source.size;
-  if (elements > limit / ELEMENT_BYTES.float32) {
-    throw new FormatProblem(`${elements} elements in ${source.size} bytes`);
-  }
-  const loaded = new Map<TorchStorage, Float32Array | BigInt64Array>();
-  for (const storage of storages) {
-    const type = elementType(storage);
-    const location = await locate(storage);
-    if (location.bytes !== storage.count * ELEMENT_BYTES[type]) {
-      throw new FormatProblem(
-        `${location.bytes} bytes for storage ${JSON.stringify(storage.key)} of ${storage.count} ${type}`,
-      );
-    }
-    loaded.set(storage, decodeElements(type, await location.read()));
-  }
-  const tensors = new Map<string, Tensor>();
-  const handedOut = new Set<TorchStorage>();
-  for (const [name, tensor] of dict) {
-    const elementsOfStorage = loaded.get(tensor.storage);
-    if (elementsOfStorage === undefined) continue;
-    const whole = isWhole(tensor) && !handedOut.has(tensor.storage);
-    if (whole) handedOut.add(tensor.storage);
-    const data = whole ? elementsOfStorage : copyStrided(tensor, elementsOfStorage);
-    const dtype = tensor.storage.type === 'int64' ? 'int64' : 'float32';
-    tensors.set(name, { dtype, shape: tensor.shape, data });
-  }
-  return tensors;
-}
-
-/** Checks that a tensor is its whole storage in row-major order, so that no copy is needed. */
-function isWhole({ storage, offset, shape, strides }: TorchTensor): boolean {
-  let stride = 1;
-  for (let axis = shape.length - 1; axis >= 0; axis--) {
-    if (shape[axis] !== 1 && strides[axis] !== stride) return false;
-    stride *= shape[axis] ?? 1;
-  }
-  return offset === 0 && stride === storage.count;
-}
-
-/** Copies the tensor's elements in row-major order: the last index runs fastest. */
-function copyStrided<T extends Float32Array | BigInt64Array>(tensor: TorchTensor, from: T): T {
-  const { shape, strides, offset } = tensor;
-  const count = elementCount(shape) ?? 0;
-  const to = new (from.constructor as new (length: number) => T)(count);
-  const index = shape.map(() => 0);
-  let position = offset;
-  for (let i = 0; i < count; i++) {
-    to[i] = from[position] ?? 0;
-    for (let axis = shape.length - 1; axis >= 0; axis--) {
-      const next = (index[axis] ?? 0) + 1;
-      position += strides[axis] ?? 0;
-      index[axis] = next;
-      if (next !== shape[axis]) break;
-      index[axis] = 0;
-      position -= next * (strides[axis] ?? 0);
-    }
-  }
-  return to;
 }

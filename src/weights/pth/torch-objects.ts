@@ -2,6 +2,7 @@
 
 import { FormatProblem } from '../byte-source.js';
 import {
+  ForeignObject,
   type PickleDict,
   PickleGlobal,
   type PickleHost,
@@ -10,25 +11,61 @@ import {
   type PickleValue,
   setItem,
 } from './pickle-machine.js';
-import { elementCount, type ElementType, formatShape } from '../../common/tensor.js';
+import { ELEMENT_BYTES, elementCount, type ElementType, formatShape } from '../../common/tensor.js';
 
 /** Most dimensions of a tensor; more than any weight has. It bounds the work per tensor. */
 const MAX_RANK = 8;
 
-/** Element types by the name of PyTorch's storage class; null if the class is known but cannot be read. */
-const STORAGES: ReadonlyMap<string, ElementType | null> = new Map<string, ElementType | null>([
-  ['FloatStorage', 'float32'],
-  ['DoubleStorage', 'float64'],
-  ['HalfStorage', 'float16'],
-  ['BFloat16Storage', 'bfloat16'],
-  ['LongStorage', 'int64'],
-  ['IntStorage', null],
-  ['ShortStorage', null],
-  ['CharStorage', null],
-  ['ByteStorage', null],
-  ['BoolStorage', null],
+/** A storage class of PyTorch. */
+interface StorageClass {
+  /** Element type; null if its elements cannot be read. */
+  readonly type: ElementType | null;
+  /** PyTorch's name of the element type. */
+  readonly dtype: string;
+  /** Bytes per element. */
+  readonly bytes: number;
+}
+
+function readable(type: ElementType): StorageClass {
+  return { type, dtype: type, bytes: ELEMENT_BYTES[type] };
+}
+
+function unreadable(dtype: string, bytes: number): StorageClass {
+  return { type: null, dtype, bytes };
+}
+
+const STORAGES: ReadonlyMap<string, StorageClass> = new Map([
+  ['FloatStorage', readable('float32')],
+  ['DoubleStorage', readable('float64')],
+  ['HalfStorage', readable('float16')],
+  ['BFloat16Storage', readable('bfloat16')],
+  ['LongStorage', readable('int64')],
+  ['IntStorage', unreadable('int32', 4)],
+  ['ShortStorage', unreadable('int16', 2)],
+  ['CharStorage', unreadable('int8', 1)],
+  ['ByteStorage', unreadable('uint8', 1)],
+  ['BoolStorage', unreadable('bool', 1)],
+  ['QInt8Storage', unreadable('qint8', 1)],
+  ['QUInt8Storage', unreadable('quint8', 1)],
+  ['QInt32Storage', unreadable('qint32', 4)],
+  ['ComplexFloatStorage', unreadable('complex64', 8)],
+  ['ComplexDoubleStorage', unreadable('complex128', 16)],
+  // It holds elements of the newer types (float8, uint16); its size counts bytes.
+  ['UntypedStorage', unreadable('untyped', 1)],
 ]);
-const STORAGE_NAME = /^torch\.(?:cuda\.)?(\w+Storage)$/;
+const STORAGE_NAME = /^torch\.(?:cuda\.|storage\.)?(\w+Storage)$/;
+
+/**
+ * Functions that run code or commands, or destroy files. No training script writes them into a checkpoint: a file
+ * that names one is an attack on whoever opens it with PyTorch. This reader would not call them either way.
+ */
+const ATTACKS: readonly RegExp[] = [
+  /^(?:os|posix|nt)\.(?:system|popen|exec|spawn|fork|posix_spawn|kill|remove|unlink|rmdir|rename|replace|startfile)/,
+  /^(?:subprocess|runpy|pdb|bdb)\./,
+  /^(?:pty\.spawn|timeit\.|importlib\.(?:import_module|reload)|ctypes\.CDLL|code\.interact)/,
+  /^(?:socket\.(?:socket|create_connection)|shutil\.(?:rmtree|move)|webbrowser\.open)/,
+  /^(?:builtins|__builtin__)\.(?:eval|exec|execfile|compile|open|file|print|input|apply|breakpoint|__import__)$/,
+];
 
 /** A block of elements that tensors are views of. */
 export class TorchStorage extends PickleObject {
@@ -36,13 +73,13 @@ export class TorchStorage extends PickleObject {
   /**
    * @param key name of the storage's data in the file.
    * @param className PyTorch's name of the storage class.
-   * @param type null if its elements cannot be read.
+   * @param elements the class's elements.
    * @param count number of elements.
    */
   constructor(
     readonly key: string,
     readonly className: string,
-    readonly type: ElementType | null,
+    readonly elements: StorageClass,
     readonly count: number,
   ) {
     super();
@@ -78,48 +115,68 @@ export class TorchTensor extends PickleObject {
   }
 }
 
-/** Interprets the names that a state_dict's pickle needs, and refuses every other name. */
+/**
+ * Interprets the names that a state_dict's pickle needs. Results of all other functions, and objects of all other
+ * classes, are inert; see {@link ForeignObject}.
+ */
 export class TorchHost implements PickleHost {
   /** Storages by key, in the order in which the pickle names them. */
   readonly storages = new Map<string, TorchStorage>();
 
   readonly #functions = new Map<string, (args: readonly PickleValue[]) => PickleValue>([
-    ['collections.OrderedDict', orderedDict],
+    ['collections.OrderedDict', dictionary],
+    ['collections.defaultdict', () => new Map()],
+    ['builtins.dict', dictionary],
+    ['__builtin__.dict', dictionary],
     ['torch._utils._rebuild_tensor_v2', rebuildTensor],
     ['torch._utils._rebuild_tensor', rebuildTensor],
     ['torch._utils._rebuild_parameter', rebuildParameter],
+    ['torch._utils._rebuild_parameter_with_state', rebuildParameter],
     ['torch.nn.parameter.Parameter', rebuildParameter],
+    ['torch._tensor._rebuild_from_type_v2', (args) => this.#rebuildFromType(args)],
+    ['torch._utils._rebuild_tensor_v3', rebuildNewerType],
   ]);
 
   allow(name: string): void {
-    const storage = STORAGE_NAME.exec(name)?.[1];
-    if (this.#functions.has(name) || (storage !== undefined && STORAGES.has(storage))) return;
-    throw new FormatProblem(`${JSON.stringify(name)}, which a state_dict does not need`);
+    if (!ATTACKS.some((attack) => attack.test(name))) return;
+    throw new FormatProblem(
+      `a call of ${JSON.stringify(name)}, which would run as soon as PyTorch loads the file: do not trust it`,
+    );
   }
 
   call(name: string, args: readonly PickleValue[]): PickleValue {
-    const call = this.#functions.get(name);
-    if (call === undefined) throw new FormatProblem(`a pickle that calls ${JSON.stringify(name)}`);
-    return call(args);
+    return this.#functions.get(name)?.(args) ?? new ForeignObject(name);
+  }
+
+  /** Takes `(function, class, arguments, state)`: a tensor with attributes, which are dropped. */
+  #rebuildFromType([rebuild, , args]: readonly PickleValue[]): PickleValue {
+    if (!(rebuild instanceof PickleGlobal) || !(args instanceof PickleTuple)) {
+      throw new FormatProblem('a tensor made of something unknown');
+    }
+    // Not again: each level would be a call within a call.
+    if (rebuild.name.includes('_rebuild_from_type')) return new ForeignObject(rebuild.name);
+    return this.call(rebuild.name, args.items);
   }
 
   /**
    * Resolves `('storage', class, key, location, elements)`. Old files add a view: `(key, offset, elements)` or
-   * None.
+   * None. In a whole model of the old format, `('module', class, file, source)` stands for the class.
    */
   persistent(id: PickleValue): PickleValue {
-    const [tag, storageClass, key, , count, view] = id instanceof PickleTuple ? id.items : [];
+    const [tag, named, key, , count, view] = id instanceof PickleTuple ? id.items : [];
+    if (tag === 'module' && named instanceof PickleGlobal) return named;
     const className =
-      storageClass instanceof PickleGlobal ? STORAGE_NAME.exec(storageClass.name)?.[1] : undefined;
-    if (tag !== 'storage' || className === undefined || typeof key !== 'string') {
+      named instanceof PickleGlobal ? STORAGE_NAME.exec(named.name)?.[1] : undefined;
+    const elements = STORAGES.get(className ?? '');
+    if (
+      tag !== 'storage' ||
+      className === undefined ||
+      elements === undefined ||
+      typeof key !== 'string'
+    ) {
       throw new FormatProblem('a pickle that refers to something else than a storage');
     }
-    const storage = new TorchStorage(
-      key,
-      className,
-      STORAGES.get(className) ?? null,
-      natural(count, 'a storage size'),
-    );
+    const storage = new TorchStorage(key, className, elements, natural(count, 'a storage size'));
     const known = this.storages.get(key);
     if (known === undefined) this.storages.set(key, storage);
     else if (known.className !== className || known.count !== storage.count) {
@@ -138,12 +195,12 @@ function storageView(storage: TorchStorage, view: PickleTuple): StorageView {
   return new StorageView(storage, offset, count);
 }
 
-/** Makes an OrderedDict: empty for pickles of Python 3, from a list of [key, value] for those of Python 2. */
-function orderedDict(args: readonly PickleValue[]): PickleDict {
+/** Makes a dictionary: empty for pickles of Python 3, from a list of [key, value] for those of Python 2. */
+function dictionary(args: readonly PickleValue[]): PickleDict | ForeignObject {
   const dict: PickleDict = new Map();
   const [items] = args;
   if (items === undefined) return dict;
-  if (!Array.isArray(items)) throw new FormatProblem('an OrderedDict made of something unknown');
+  if (!Array.isArray(items)) return new ForeignObject('dict');
   // Empty the list, so that a pickle that uses it again and again cannot multiply the work.
   for (const pair of items.splice(0)) {
     const [key, value] = Array.isArray(pair) ? pair : pair instanceof PickleTuple ? pair.items : [];
@@ -175,11 +232,16 @@ function rebuildTensor(args: readonly PickleValue[]): TorchTensor {
   return new TorchTensor(storage, base + offset, shape, strides);
 }
 
-/** Takes `(tensor, requires_grad, hooks)`. */
-function rebuildParameter(args: readonly PickleValue[]): TorchTensor {
+/** Takes `(storage, offset, shape, strides, requires_grad, hooks, dtype, metadata)`: a type without a storage class. */
+function rebuildNewerType([, , , , , , dtype]: readonly PickleValue[]): ForeignObject {
+  return new ForeignObject(`${dtype instanceof PickleGlobal ? dtype.name : 'unknown'} tensor`);
+}
+
+/** Takes `(tensor, requires_grad, hooks)`; further arguments are not needed. */
+function rebuildParameter(args: readonly PickleValue[]): TorchTensor | ForeignObject {
   const [tensor] = args;
-  if (!(tensor instanceof TorchTensor)) throw new FormatProblem('a parameter without a tensor');
-  return tensor;
+  if (tensor instanceof TorchTensor || tensor instanceof ForeignObject) return tensor;
+  throw new FormatProblem('a parameter without a tensor');
 }
 
 function natural(value: PickleValue | undefined, what: string): number {

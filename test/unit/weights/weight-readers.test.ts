@@ -180,7 +180,7 @@ describe('pth', () => {
     ['endless', /1073741830 elements in \d+ bytes/],
     ['many_dimensions', /at most 8/],
     ['not_numbers', /not a natural number/],
-    ['int32', /IntStorage .*float16.*can be read/],
+    ['int32', /w of int32 in IntStorage .*float16.*can be read/],
     ['no_tensors', /without tensors .*epoch, net/],
     ['list', /not a dictionary/],
     ['compressed', /compressed/],
