@@ -9,6 +9,7 @@ import { requireTensor, stateLayout } from '../artifacts/state-layout.js';
 import { TrainingError, WeightsError } from '../common/errors.js';
 import { allFinite, type State, type Tensor } from '../common/tensor.js';
 import type { Hash, Platform } from '../platform/platform.js';
+import { checkValues } from '../weights/check-values.js';
 import { encodeSafetensors, readSafetensors } from '../weights/safetensors.js';
 import {
   FORMAT,
@@ -98,9 +99,9 @@ export async function readCheckpoint(
 }
 
 /**
- * Checks that a checkpoint has exactly the tensors the manifest asks for.
+ * Checks that a checkpoint has exactly the tensors the manifest asks for, with finite values.
  *
- * @throws WeightsError if it belongs to another network.
+ * @throws WeightsError if it belongs to another network, or a value is not finite.
  */
 export function checkState(
   { tensors, run }: RawCheckpoint,
@@ -116,6 +117,7 @@ export function checkState(
   for (const entry of stateLayout(manifest, run.classes.length)) {
     state.set(entry.name, requireTensor(tensors, entry, manifest.arch, file));
   }
+  checkValues(state, file);
   for (const name of tensors.keys()) {
     if (state.has(name)) continue;
     throw new WeightsError(
