@@ -165,8 +165,8 @@ async function startingState(
   return { state: await broadcastState(group, own?.state ?? null, layout), source };
 }
 
-/** Returns the state that a new run begins with. */
-export function newState(
+/** Returns the state that a new run begins with, and reports how the weight file was understood. */
+export async function newState(
   { config, emit, platform }: Pick<RunSetup, 'config' | 'emit' | 'platform'>,
   artifacts: Artifacts,
   classes: number,
@@ -182,7 +182,9 @@ export function newState(
     ...{ weights, classes, seed },
     fetchPretrained: (spec: PretrainedSpec) => fetchPretrained(spec, fetching),
   };
-  return initialState(artifacts, options, platform);
+  const { remarks, ...initial } = await initialState(artifacts, options, platform);
+  for (const remark of remarks) warner(emit)(remark);
+  return initial;
 }
 
 function openSession(

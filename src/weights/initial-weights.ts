@@ -6,14 +6,9 @@ import { requireTensor, type StateEntry, stateLayout } from '../artifacts/state-
 import { ConfigError } from '../common/errors.js';
 import { Philox, STREAM } from '../common/philox.js';
 import { elementCount, type State, type Tensor } from '../common/tensor.js';
-import type { Platform } from '../platform/platform.js';
-import { parseFile } from './byte-source.js';
 import { initialize } from './init.js';
-import { isPth, readPth } from './pth/read-pth.js';
-import { readSafetensors } from './safetensors.js';
-
-/** The host's parts that weight files are read with. */
-type WeightPlatform = Pick<Platform, 'files' | 'zip'>;
+import { openSafetensors } from './safetensors.js';
+import { loadWeights, type LoadedWeights, type WeightPlatform } from './weight-file.js';
 
 export interface InitialStateOptions {
   /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file with torchvision's names. */
@@ -30,11 +25,12 @@ export interface InitialState {
   readonly state: State;
   /** Origin of the weights, for people. */
   readonly source: string;
+  /** Sentences about how the file was understood, such as a prefix of its names that was left out. */
+  readonly remarks: readonly string[];
 }
 
 /** Tensors to start from, and their origin. */
-interface WeightSource {
-  readonly tensors: ReadonlyMap<string, Tensor>;
+interface WeightSource extends LoadedWeights {
   readonly source: string;
 }
 
@@ -42,8 +38,9 @@ interface WeightSource {
  * Builds the initial state: backbone and running statistics as `weights` says, the head fresh by its own
  * initialiser, momentum and, where a file has none, step counters zero.
  *
- * @throws WeightsError if the weights cannot be had, or a tensor outside the head is missing or has another
- *   shape; ConfigError if the network has no published weights. There is no silent fallback.
+ * @throws WeightsError if the weights cannot be had, a tensor outside the head is missing or has another shape, the
+ *   file has tensors of another network, or a value is not finite; ConfigError if the network has no published
+ *   weights. There is no silent fallback.
  */
 export async function initialState(
   artifacts: Artifacts,
@@ -61,7 +58,8 @@ export async function initialState(
       : freshTensor(entry, index, seed);
     state.set(entry.name, tensor);
   }
-  return { state, source: found?.source ?? `random (seed ${seed})` };
+  const source = found?.source ?? `random (seed ${seed})`;
+  return { state, source, remarks: found?.remarks ?? [] };
 }
 
 /** Checks whether a tensor comes from the file. Counters may be missing in older files and the build's own. */
@@ -83,47 +81,29 @@ function freshTensor(
 }
 
 async function findWeights(
-  artifacts: Artifacts,
-  { weights, fetchPretrained }: InitialStateOptions,
+  { manifest, initialCheckpoint }: Artifacts,
+  { weights, classes, fetchPretrained }: InitialStateOptions,
   platform: WeightPlatform,
 ): Promise<WeightSource> {
-  if (weights !== 'imagenet') {
-    return { tensors: await readWeightFile(weights, platform), source: weights };
-  }
-  const { arch, pretrained } = artifacts.manifest;
+  const { arch, pretrained } = manifest;
+  const load = (file: string): Promise<LoadedWeights> =>
+    loadWeights(file, { arch, layout: stateLayout(manifest, classes) }, platform);
+  if (weights !== 'imagenet') return { ...(await load(weights)), source: weights };
   if (pretrained === null) {
     throw new ConfigError(
       `expected a network with published weights for --weights imagenet, got ${arch}; use --weights FILE or --weights random`,
     );
   }
-  const built = artifacts.initialCheckpoint;
-  if (await platform.files.exists(built)) {
+  if (await platform.files.exists(initialCheckpoint)) {
     // A build may also have left weights of another origin there.
-    const { tensors, metadata } = await readSafetensors(built, platform.files);
-    if (metadata.get('source') === pretrained.name) {
-      return { tensors, source: `${pretrained.name} (${built})` };
+    const origin = await openSafetensors(initialCheckpoint, platform.files, (_, metadata) =>
+      Promise.resolve(metadata.get('source')),
+    );
+    if (origin === pretrained.name) {
+      const source = `${pretrained.name} (${initialCheckpoint})`;
+      return { ...(await load(initialCheckpoint)), source };
     }
   }
   const file = await fetchPretrained(pretrained);
-  return { tensors: await readPth(file, platform), source: `${pretrained.name} (${file})` };
-}
-
-const EXPECTATION = {
-  expected: 'weights (.safetensors or .pth)',
-  advice: 'check the path, or use --weights imagenet or --weights random',
-};
-
-/**
- * Reads the tensors of a `.safetensors` or `.pth` file, told apart by their contents.
- *
- * @throws WeightsError if it is missing, unreadable or damaged.
- */
-async function readWeightFile(
-  file: string,
-  platform: WeightPlatform,
-): Promise<Map<string, Tensor>> {
-  const torch = await parseFile(file, platform.files, EXPECTATION, isPth);
-  // A damaged .pth file should be reported as such, not as a bad safetensors file.
-  if (torch || /[^/\\]\.(pth|pt)$/i.test(file)) return readPth(file, platform);
-  return (await readSafetensors(file, platform.files)).tensors;
+  return { ...(await load(file)), source: `${pretrained.name} (${file})` };
 }
