@@ -44,7 +44,7 @@ export const SETTINGS = {
     expected: 'imagenet, random or a .safetensors or .pth file',
     value: 'W',
     help: 'initial weights: imagenet, random, or a .safetensors or .pth file',
-    docs: "initial weights: `imagenet`, `random`, or a `.safetensors` or zip-format `.pth` file with torchvision's names; the last layer always starts fresh",
+    docs: 'initial weights: `imagenet`, `random`, or a `.safetensors` or `.pth` file ([weights.md](weights.md)); the last layer always starts fresh',
     perRank: true,
     findLr: true,
     local: true,

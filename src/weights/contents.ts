@@ -1,6 +1,7 @@
 /** Contents of a weight file before its data is read: names, element types and shapes. */
 
 import type { Tensor } from '../common/tensor.js';
+import { visible } from '../common/text.js';
 
 /** An entry under a name: a tensor, or an object that is not readable as one. */
 export interface FoundTensor {
@@ -27,12 +28,7 @@ export interface TensorGroup {
 
 const LONGEST_NAME = 80;
 
-/** Returns a name from a file for messages: without control characters, and not endlessly long. */
+/** Returns a name from a file for messages: without characters that a terminal obeys, and not endlessly long. */
 export function printable(name: string): string {
-  const plain = name
-    .slice(0, LONGEST_NAME)
-    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
-      return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
-    });
-  return name.length > LONGEST_NAME ? `${plain}…` : plain;
+  return visible(name.slice(0, LONGEST_NAME)) + (name.length > LONGEST_NAME ? '…' : '');
 }

@@ -191,7 +191,7 @@ describe('refusals', () => {
       'a name with control characters',
       new Map([...own, ...named('a\n\u001B[2J\u202Eb')]),
       resnet18,
-      "expected only tensors of resnet18 in w.pth, found 1 more (a\\u{a}\\u{1b}[2J\\u{202e}b); use weights of resnet18 with torchvision's names",
+      "expected only tensors of resnet18 in w.pth, found 1 more (a\\n\\x1b[2J\\u202eb); use weights of resnet18 with torchvision's names",
     ],
     [
       'nothing',
