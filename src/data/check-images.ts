@@ -5,6 +5,7 @@
 
 import { stat } from 'node:fs/promises';
 import type { ImageFolder } from './image-folder.js';
+import type { BlankImage } from '../images/blank.js';
 import { decodeProblem } from '../images/decode.js';
 import { checkFileSize } from '../images/limits.js';
 import type { BadImage } from '../common/errors.js';
@@ -36,6 +37,8 @@ export interface CheckedImages {
   readonly cached: number;
   /** Number of good images with an EXIF orientation other than 1 that the setting `exif` decides on. */
   readonly oriented: number;
+  /** Good images with nothing to see on them, in the order of the samples. */
+  readonly blank: readonly BlankImage[];
 }
 
 interface Pending {
@@ -80,19 +83,29 @@ export async function checkImages(
     // Keep the results so far even if the check was interrupted.
     await store.save(files);
   }
+  return { ...summarise(files, found), cached: cachedCount };
+}
+
+/** Sorts the results of the check by what they mean. */
+function summarise(
+  files: readonly string[],
+  found: ReadonlyMap<string, Inspection>,
+): Omit<CheckedImages, 'cached'> {
   const hashes = new Map<string, string>();
   const bad: BadImage[] = [];
+  const blankImages: BlankImage[] = [];
   let oriented = 0;
   for (const file of files) {
-    const { sha256, problem, orientation } = found.get(file) ?? badImage(null, 'nothing');
+    const { sha256, problem, orientation, blank } = found.get(file) ?? badImage(null, 'nothing');
     if (sha256 === null || problem !== null) {
       bad.push({ path: file, reason: problem ?? 'unreadable' });
       continue;
     }
     hashes.set(file, sha256);
     if ((orientation ?? 1) !== 1) oriented++;
+    if (blank !== null) blankImages.push({ path: file, reason: blank });
   }
-  return { hashes, bad, cached: cachedCount, oriented };
+  return { hashes, bad, oriented, blank: blankImages };
 }
 
 /** Returns the size and time of a file, or why it cannot be an image. A pipe is refused because reading it may never end. */

@@ -11,7 +11,7 @@ import type { Inspection } from '../images/worker-messages.js';
 import { cacheFolder } from '../common/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
-const CHECK_VERSION = 4;
+const CHECK_VERSION = 5;
 /** Milliseconds after which no run is still writing a temporary file of the cache, which all runs share. */
 const ABANDONED = 3_600_000;
 
@@ -106,10 +106,10 @@ function isEntry(value: unknown): value is Entry {
   const [size, time, inspection] = value as unknown[];
   if (typeof size !== 'string' || typeof time !== 'string') return false;
   if (typeof inspection !== 'object' || inspection === null) return false;
-  const { sha256, problem, orientation, singleColour } = inspection as Record<string, unknown>;
+  const { sha256, problem, orientation, blank } = inspection as Record<string, unknown>;
   return (
     typeof sha256 === 'string' &&
-    [problem, singleColour].every((text) => text === null || typeof text === 'string') &&
+    [problem, blank].every((text) => text === null || typeof text === 'string') &&
     (orientation === null || typeof orientation === 'number')
   );
 }

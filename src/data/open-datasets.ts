@@ -6,6 +6,7 @@ import { ImageFolder } from './image-folder.js';
 import type { DataFile, Dataset } from './dataset.js';
 import { BadImagesError, DatasetError, type BadImage } from '../common/errors.js';
 import type { CheckedEvent, DataRemark, OrientedImages, TrainEvent } from '../common/events.js';
+import { blankWarnings, type BlankImage } from '../images/blank.js';
 import type { LoaderPool } from '../images/worker-pool.js';
 import type { ExifUse } from '../platform/platform.js';
 import { checkImages } from './check-images.js';
@@ -167,6 +168,7 @@ async function checkFolders(
   const kept = { train: sets.train, val: sets.val };
   const files: DataFile[] = [];
   const bad: BadImage[] = [];
+  const blank: BlankImage[] = [];
   let [cached, oriented] = [0, 0];
   const folders = (['train', 'val'] as const).flatMap((split): Folder[] => {
     const folder = sets[split];
@@ -187,6 +189,7 @@ async function checkFolders(
       files.push({ name: name.split(path.sep).join('/'), sha256 });
     }
     bad.push(...result.bad);
+    blank.push(...result.blank);
     kept[split] = folder.without(new Set(result.bad.map((image) => image.path)));
   }
   const { skipped, remarks } = remarksOf(sets.leftOut, folders, bad, options.data);
@@ -201,7 +204,11 @@ async function checkFolders(
     emit({ type: 'checked', classes, known: cached, skipped, exif });
     checkNotEmpty(kept, classes);
   }
-  const warnings = [...ignoredOrientations(exif, files.length), ...duplicateWarnings(files)];
+  const warnings = [
+    ...ignoredOrientations(exif, files.length),
+    ...blankWarnings(blank, files.length),
+    ...duplicateWarnings(files),
+  ];
   for (const message of warnings) emit({ type: 'warning', message });
   return { ...kept, files, skipped, exif, remarks };
 }

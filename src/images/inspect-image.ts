@@ -1,6 +1,7 @@
 /** Checks one image file: can it be read and decoded to its end? */
 
-import type { ImageDecoder, Platform, RgbImage } from '../platform/platform.js';
+import type { ImageDecoder, Platform } from '../platform/platform.js';
+import { blankReason } from './blank.js';
 import { decodeProblem } from './decode.js';
 import { optionalOrientation } from './orientation.js';
 import { imageFormat } from './signatures.js';
@@ -30,15 +31,9 @@ export async function inspectImage(
       sha256: digest,
       problem: null,
       orientation: optionalOrientation(bytes, format),
-      singleColour: isSingleColour(image) ? format.toUpperCase() : null,
+      blank: blankReason(image, bytes, format),
     };
   } catch (error) {
     return badImage(digest, decodeProblem(error instanceof Error ? error.cause : error));
   }
-}
-
-function isSingleColour({ data }: RgbImage): boolean {
-  // Almost every image differs within the first few pixels, so this costs nothing.
-  for (let at = 3; at < data.length; at++) if (data[at] !== data[at - 3]) return false;
-  return true;
 }

@@ -27,6 +27,8 @@ const COMPRESSIONS: Readonly<Record<number, string>> = {
 export interface TiffKind {
   /** Words for the kind of pixels, such as `32-bit float TIFF`. */
   readonly name: string;
+  /** Bits per level. */
+  readonly bits: number;
   /** Why the file is refused; null if it is not. */
   readonly problem: string | null;
 }
@@ -43,7 +45,7 @@ export function tiffKind(bytes: Uint8Array): TiffKind {
     compression: value(TAG.compression, 1),
     floatBits: isFloat ? bits : null,
   });
-  return { name, problem: problem === null ? null : `a ${name} file ${problem}` };
+  return { name, bits, problem: problem === null ? null : `a ${name} file ${problem}` };
 }
 
 interface Pixels {

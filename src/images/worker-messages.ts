@@ -59,13 +59,13 @@ export interface Inspection {
   readonly problem: string | null;
   /** EXIF orientation that the setting `exif` decides on, 1 to 8; null if the file has none, or is always turned. */
   readonly orientation: number | null;
-  /** Kind of file, such as `JPEG`, if all of its decoded pixels have one colour; otherwise null. */
-  readonly singleColour: string | null;
+  /** Why there is nothing to see on the decoded image, and its kind of file; null if there is something. */
+  readonly blank: string | null;
 }
 
 /** Facts about an image that cannot be used. */
 export function badImage(sha256: string | null, problem: string): Inspection {
-  return { sha256, problem, orientation: null, singleColour: null };
+  return { sha256, problem, orientation: null, blank: null };
 }
 
 /** `load` is answered with a {@link LoadedTask}, `inspect` with an {@link Inspection} per file. */

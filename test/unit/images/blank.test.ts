@@ -1,0 +1,182 @@
+/** Holds: images with nothing on them after decoding are found, and ordinary images are not. */
+
+import { describe, expect, test } from '@jest/globals';
+import sharp from 'sharp';
+import { blankReason, blankWarnings } from '../../../src/images/blank.js';
+import { imageFormat } from '../../../src/images/signatures.js';
+import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
+import { references, decodeFixture } from '../../parity/pixel-fixtures.js';
+import { readFile } from 'node:fs/promises';
+
+const [WIDTH, HEIGHT] = [24, 16];
+
+/** A little-endian TIFF of one gray strip. */
+function grayTiff(bits: number, sampleFormat: number, levels: ArrayBufferView): Buffer {
+  const data = Buffer.from(levels.buffer, levels.byteOffset, levels.byteLength);
+  const tags = [
+    ...[256, WIDTH, 257, HEIGHT, 258, bits, 259, 1, 262, 1, 273, 8],
+    ...[277, 1, 278, HEIGHT, 279, data.length, 339, sampleFormat],
+  ];
+  const directory = Buffer.alloc(2 + tags.length * 6 + 4);
+  directory.writeUInt16LE(tags.length / 2, 0);
+  for (let i = 0; i < tags.length; i += 2) {
+    const at = 2 + i * 6;
+    directory.writeUInt16LE(tags[i] ?? 0, at);
+    directory.writeUInt16LE(4, at + 2);
+    directory.writeUInt32LE(1, at + 4);
+    directory.writeUInt32LE(tags[i + 1] ?? 0, at + 8);
+  }
+  const head = Buffer.from('II*\0\0\0\0\0', 'latin1');
+  head.writeUInt32LE(8 + data.length, 4);
+  return Buffer.concat([head, data, directory]);
+}
+
+const values = (value: (i: number) => number): number[] =>
+  Array.from({ length: WIDTH * HEIGHT }, (_, i) => value(i));
+const rgb = (value: (i: number) => number): Uint8Array =>
+  Uint8Array.from({ length: WIDTH * HEIGHT * 3 }, (_, i) => value(i));
+const raw = { raw: { width: WIDTH, height: HEIGHT, channels: 3 } } as const;
+
+/** A PNG of 16 bits whose levels use only the lower ones. */
+function deepPng(bits: number): Promise<Buffer> {
+  const levels = Uint16Array.from(
+    rgb((i) => i % 256),
+    (level) => level << (bits - 8),
+  );
+  return sharp(levels, raw).toColourspace('rgb16').png().toBuffer();
+}
+
+const ramp = values((i) => i / (WIDTH * HEIGHT - 1));
+
+describe('what is blank', () => {
+  const files: [string, () => Promise<Buffer> | Buffer, string][] = [
+    [
+      'float TIFF from 0 to below 1',
+      () =>
+        grayTiff(
+          32,
+          3,
+          Float32Array.from(ramp, (v) => v * 0.9),
+        ),
+      'a single colour (32-bit float TIFF)',
+    ],
+    [
+      'float TIFF from 0 to 1',
+      () => grayTiff(32, 3, Float32Array.from(ramp)),
+      'no level above 15 of 255 (32-bit float TIFF)',
+    ],
+    [
+      'float TIFF from -1 to 0',
+      () =>
+        grayTiff(
+          32,
+          3,
+          Float32Array.from(ramp, (v) => v - 1),
+        ),
+      'a single colour (32-bit float TIFF)',
+    ],
+    [
+      '32-bit integers, all white in Pillow',
+      () =>
+        grayTiff(
+          32,
+          1,
+          Uint32Array.from(ramp, (v) => 1e9 + v * 1e9),
+        ),
+      'a single colour (32-bit TIFF)',
+    ],
+    ['10 bits in 16', () => deepPng(10), 'no level above 15 of 255 (16-bit PNG)'],
+    ['12 bits in 16', () => deepPng(12), 'no level above 15 of 255 (16-bit PNG)'],
+    [
+      '10 bits in a 16-bit TIFF',
+      () =>
+        grayTiff(
+          16,
+          1,
+          Uint16Array.from(ramp, (v) => v * 1023),
+        ),
+      'no level above 15 of 255 (16-bit TIFF)',
+    ],
+    [
+      'labels from 0 to 3 in a PNG',
+      () =>
+        sharp(
+          rgb((i) => i % 4),
+          raw,
+        )
+          .png()
+          .toBuffer(),
+      'no level above 3 of 255 (PNG)',
+    ],
+    [
+      'a plain JPEG',
+      () =>
+        sharp(
+          rgb(() => 200),
+          raw,
+        )
+          .jpeg()
+          .toBuffer(),
+      'a single colour (JPEG)',
+    ],
+  ];
+  test.each(files)('%s', async (_, make, reason) => {
+    const bytes = await make();
+    expect(blankReason(await decodeImage(bytes), bytes, imageFormat(bytes))).toBe(reason);
+  });
+});
+
+describe('what is not', () => {
+  const files: [string, () => Promise<Buffer> | Buffer][] = [
+    [
+      'a night: levels up to 4',
+      () =>
+        sharp(
+          rgb((i) => i % 5),
+          raw,
+        )
+          .png()
+          .toBuffer(),
+    ],
+    [
+      'one pixel that differs',
+      () =>
+        sharp(
+          rgb((i) => (i < 3 ? 9 : 8)),
+          raw,
+        )
+          .png()
+          .toBuffer(),
+    ],
+    ['16 bits', () => deepPng(16)],
+    ['13 bits in 16', () => deepPng(13)],
+    [
+      'float TIFF from 0 to 255',
+      () =>
+        grayTiff(
+          32,
+          3,
+          Float32Array.from(ramp, (v) => v * 255),
+        ),
+    ],
+  ];
+  test.each(files)('%s', async (_, make) => {
+    const bytes = await make();
+    expect(blankReason(await decodeImage(bytes), bytes, imageFormat(bytes))).toBeNull();
+  });
+
+  test.each(Object.keys(references.decode))('%s', async (name) => {
+    const bytes = await readFile(decodeFixture(name));
+    expect(blankReason(await decodeImage(bytes), bytes, imageFormat(bytes))).toBeNull();
+  });
+});
+
+test('one warning, with number, example and reason', () => {
+  const reason = 'a single colour (32-bit float TIFF)';
+  const images = ['a.tif', 'b.tif'].map((path) => ({ path, reason }));
+  expect(blankWarnings(images, 12)).toEqual([
+    '2 of 12 images have nothing to see on them after decoding, e.g. a.tif: ' +
+      'a single colour (32-bit float TIFF); if that is not meant, convert them to 8 bits per level',
+  ]);
+  expect(blankWarnings([], 12)).toEqual([]);
+});
