@@ -1,9 +1,15 @@
 /** The command `doctor`. */
 
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { DeviceError } from '../common/errors.js';
+import { messageOf } from '../common/format.js';
 import { boolean, resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import type { Check } from '../devices/cuda.js';
 import type { Diagnosis } from '../devices/doctor.js';
+import type { Findings } from './doctor-probe.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { printLine } from './output/output.js';
 
@@ -32,13 +38,42 @@ async function doctorCommand(given: Arguments): Promise<number> {
     optionsFrom(OPTIONS, given),
     new Validator('flag'),
   );
-  const { diagnose } = await import('../devices/doctor.js');
-  const { nodePlatform } = await import('../platform/node/node-platform.js');
-  const diagnosis = await diagnose(nodePlatform);
+  const diagnosis = await diagnoseApart(given.verbose === true);
   const json = (): string[] => JSON.stringify(diagnosis, null, 1).split('\n');
   for (const line of given.json === true ? json() : diagnosisLines(diagnosis)) printLine(line);
   const asked = diagnosis.devices.find(({ device }) => device === wanted);
   return asked?.usable === false ? 1 : 0;
+}
+
+/** Milliseconds after which the diagnosis is given up, because drivers may hang. */
+const TIMEOUT_MS = 180_000;
+
+/**
+ * Diagnoses in a process of its own (doctor-probe.ts).
+ *
+ * @param verbose whether to show what libraries print to standard error.
+ * @throws DeviceError if that process does not come to an end, with its last words.
+ */
+async function diagnoseApart(verbose: boolean): Promise<Diagnosis> {
+  const script = fileURLToPath(new URL('./doctor-probe.js', import.meta.url));
+  const options = { timeout: TIMEOUT_MS, env: { ...process.env, NODE_OPTIONS: '' } };
+  const output = await promisify(execFile)(process.execPath, [script], options).catch(
+    (cause: unknown) => {
+      throw new DeviceError(brokenText(cause), { cause });
+    },
+  );
+  if (verbose) process.stderr.write(output.stderr);
+  const findings = JSON.parse(output.stdout) as Findings;
+  if ('failed' in findings) throw new DeviceError(findings.failed);
+  return findings;
+}
+
+/** Returns the message for a process that did not come to its end. */
+function brokenText(cause: unknown): string {
+  const { stderr = '', signal } = Object(cause) as { stderr?: string; signal?: string | null };
+  const ended = signal == null ? 'it ended early' : `it ended with ${signal}`;
+  const words = stderr.trim().split('\n').slice(-3).join('; ') || messageOf(cause);
+  return `expected to examine the devices in a process of its own, found that ${ended}: ${words}; check the GPU drivers`;
 }
 
 /** Returns the diagnosis as lines for people. */

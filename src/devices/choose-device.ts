@@ -1,5 +1,6 @@
 /** Chooses the execution provider: CUDA, then WebGPU on a real GPU, then the CPU. */
 
+import os from 'node:os';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Device } from '../config/train-settings.js';
 import { missingForCuda } from './cuda.js';
@@ -65,6 +66,7 @@ export async function tryProvider(
   // Find missing libraries first: ONNX Runtime itself says only that it failed to load a shared library.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) return missing;
+  if (provider === 'webgpu') avoidWaylandNoise();
   const runtime = new OrtWorker(ort, provider, threads);
   try {
     await runtime.release(await runtime.load(artifacts.graphPath('evaluate')));
@@ -74,6 +76,16 @@ export async function tryProvider(
     const message = messageOf(error);
     return cause(message);
   }
+}
+
+/**
+ * Names a folder in which the Vulkan drivers may look for a display server. Without one, as on most servers,
+ * libwayland prints an error for each driver, though nobody asked for a display. Set here and not in the worker thread,
+ * whose environment is a copy that C does not see.
+ */
+function avoidWaylandNoise(): void {
+  if (process.platform !== 'linux' || process.env.XDG_RUNTIME_DIR?.startsWith('/') === true) return;
+  process.env.XDG_RUNTIME_DIR = os.tmpdir();
 }
 
 /** Returns the cause from a message of ONNX Runtime, which spreads over several lines and quotes its source code. */

@@ -1,3 +1,5 @@
+/** The findings of `doctor`. Holds: libraries do not print between a command's own lines. */
+
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -54,6 +56,17 @@ describe('doctor', () => {
     expect((await call(['doctor', '--device', 'cpu'], env)).code).toBe(0);
     const wrong = await call(['doctor', '--device', 'tpu']);
     expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('got "tpu"')]);
+  });
+
+  test.each([
+    ['no folder for displays', ['doctor'], { XDG_RUNTIME_DIR: '' }],
+    ['one that libwayland refuses', ['doctor', '--json'], { XDG_RUNTIME_DIR: 'relative' }],
+    ['one that is not there', ['doctor', '--device', 'cpu'], { XDG_RUNTIME_DIR: '/none' }],
+    ['loaders that tell all', ['doctor'], { VK_LOADER_DEBUG: 'all', XDG_RUNTIME_DIR: '' }],
+  ] as const)('prints no line of a library: %s', async (_, words, env) => {
+    const { code, stdout, stderr } = await call([...words], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/cpu/);
   });
 
   const icd = findSwiftShader();
