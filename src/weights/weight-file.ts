@@ -53,7 +53,7 @@ export async function loadWeights(
     return false;
   });
   // A damaged .pth file should be reported as such, not as a bad safetensors file.
-  return torch || /[^/\\]\.(pth|pt|ckpt)$/i.test(file)
+  return torch || /[^/\\]\.(pth|pt|ckpt)(\.tar)?$/i.test(file)
     ? openPth(file, platform, choose)
     : openSafetensors(file, platform.files, (group) => choose([group]));
 }

@@ -51,7 +51,10 @@ const OPCODES: readonly Buffer[] = [
   // NONE, EMPTY_TUPLE, EMPTY_LIST, EMPTY_DICT, MARK: more often than opcodes that pop values.
   ...'N)]}(N)]}(N)]}(]}]}'.split('').map((letter) => Buffer.from(letter)),
   // POP, TUPLE1 to TUPLE3, TUPLE, APPEND, APPENDS, SETITEM, SETITEMS, REDUCE, BUILD, BINPERSID
-  ...'0\x85\x86\x87taesuRbQ'.split('').map((letter) => Buffer.from(letter, 'latin1')),
+  // and POP_MARK, DUP, EMPTY_SET, ADDITEMS, FROZENSET, NEWOBJ, NEWOBJ_EX: of objects that are not known
+  ...'0\x85\x86\x87taesuRbQ12\x8f\x90\x91\x81\x92'
+    .split('')
+    .map((letter) => Buffer.from(letter, 'latin1')),
   // BINPUT and BINGET for three memo slots
   ...[0, 1, 2].flatMap((n) => [Buffer.from([0x71, n]), Buffer.from([0x68, n])]),
   ...[
@@ -60,8 +63,12 @@ const OPCODES: readonly Buffer[] = [
     'torch._utils._rebuild_parameter',
     'torch.FloatStorage',
     'torch.IntStorage',
+    'argparse.Namespace',
+    'torch._tensor._rebuild_from_type_v2',
+    'torch._utils._rebuild_tensor_v3',
   ].map(global),
   Buffer.from('8a020001', 'hex'), // LONG1
+  Buffer.from('8b010000000143027879', 'hex'), // LONG4, SHORT_BINBYTES
   Buffer.concat([Buffer.alloc(20_000, ']'), Buffer.alloc(19_999, 'a')]), // nested lists
 ];
 

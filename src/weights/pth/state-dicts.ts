@@ -110,6 +110,7 @@ function wholeObject({ className }: ForeignObject): string {
 }
 
 function withoutTensors(dict: PickleDict): string {
+  if (dict.size === 0) return 'an empty dictionary';
   const keys: string[] = [];
   for (const [key, value] of dict) {
     if (typeof key !== 'string') continue;

@@ -5,7 +5,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { TINY } from '../../support/paths.js';
-import { pthFile, stateValue } from '../../support/pth.js';
+import { foreign, pthFile, stateValue } from '../../support/pth.js';
 import { storedZip } from '../../support/stored-zip.js';
 import { fixture, WeightFiles } from '../../support/weight-files.js';
 
@@ -44,6 +44,18 @@ describe('files that are something else', () => {
     ],
     ['w.npz', () => storedZip({ 'a.npy': 'x', 'b.npy': 'y' }), /another program.*a\.npy, b\.npy/],
     ['w.tar.gz', () => pickled('\x1f\x8b\x08'.padEnd(90, '\0')), /gzip; unpack it/],
+    [
+      'cut.pth.tar',
+      () => pickled('PK\x03\x04'.padEnd(90, '\0')),
+      /a damaged zip archive.*torch\.save/,
+    ],
+    ['nothing.pth', () => pthFile({}), /found an empty dictionary/],
+    [
+      'epochs.pth',
+      () => pthFile({ epoch: 3, args: foreign('a.B') }),
+      /first keys: epoch, args \(a\.B\)/,
+    ],
+    ['one.pth', () => pthFile(3), /found something that is not a dictionary/],
     ['empty.pth', () => new Uint8Array(), /found an empty file/],
     ['a folder', path.dirname(fixture('tiny.pth')), /found something that is not a regular file/],
   ])('%s', async (name, content, message) => {
