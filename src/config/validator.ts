@@ -140,12 +140,12 @@ export class Validator {
     const text = this.text(option, expected, value);
     if (words.includes(text)) return text;
     if (statSync(text, { throwIfNoEntry: false })?.isFile() === true) return text;
+    const best = path.join(text, 'checkpoints', 'best.safetensors');
+    if (option === 'weights' && existsSync(best)) {
+      throw this.error(option, expected, text, `that is a run folder; use ${best}`);
+    }
     const state = existsSync(text) ? 'that is no file' : 'there is no file of that name';
-    throw this.error(
-      option,
-      expected,
-      text,
-      `${state} (looked at ${path.resolve(text)}); check the path`,
-    );
+    const advice = `${state} (looked at ${path.resolve(text)}); check the path`;
+    throw this.error(option, expected, text, advice);
   }
 }

@@ -41,10 +41,6 @@ export async function loadWeights(
   sought: Omit<Sought, 'where'>,
   platform: WeightPlatform,
 ): Promise<LoadedWeights> {
-  const best = `${file}/checkpoints/best.safetensors`;
-  if (await platform.files.exists(best)) {
-    throw new WeightsError(`expected a weight file at ${file}, found a run folder; use ${best}`);
-  }
   const choose = (groups: readonly TensorGroup[]): Promise<LoadedWeights> =>
     load(groups, { ...sought, where: file });
   const torch = await parseFile(file, platform.files, EXPECTATION, async (source) => {

@@ -87,6 +87,11 @@ describe('resolveTrainOptions', () => {
     writeFileSync(file, '');
     expect(resolve({ weights: file }).weights).toBe(file);
     expect(() => resolve({ weights: folder })).toThrow(/that is no file/);
+    const best = path.join(folder, 'run', 'checkpoints', 'best.safetensors');
+    mkdirSync(path.dirname(best), { recursive: true });
+    writeFileSync(best, '');
+    const run = path.join(folder, 'run');
+    expect(() => resolve({ weights: run })).toThrow(`that is a run folder; use ${best}`);
   });
 
   test('Nesterov momentum is on or off, and needs momentum', () => {

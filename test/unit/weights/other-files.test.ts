@@ -1,7 +1,6 @@
 /** Holds: files that hold no weights are refused at reading, with what they are. */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { TINY } from '../../support/paths.js';
@@ -61,15 +60,6 @@ describe('files that are something else', () => {
   ])('%s', async (name, content, message) => {
     const file = typeof content === 'string' ? content : await weights.write(name, content());
     expect(await weights.refusalOf(file)).toMatch(message);
-  });
-
-  test('a run folder: its checkpoint is named', async () => {
-    const checkpoints = path.join(weights.folder, 'train-1', 'checkpoints');
-    await mkdir(checkpoints, { recursive: true });
-    await writeFile(path.join(checkpoints, 'best.safetensors'), '');
-    expect(await weights.refusalOf(path.join(weights.folder, 'train-1'))).toBe(
-      'expected a weight file at train-1, found a run folder; use train-1/checkpoints/best.safetensors',
-    );
   });
 
   test('a header length that looks like another format is none', async () => {
