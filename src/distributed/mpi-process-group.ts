@@ -1,5 +1,6 @@
 /** The process group of an MPI job. A worker thread makes the calls of MPI, which block. */
 
+import os from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { ConfigError, DistributedError } from '../common/errors.js';
 import { WorkerClient } from '../common/worker-client.js';
@@ -12,6 +13,13 @@ const TIMEOUT_VARIABLE = 'ORT_FINETUNE_MPI_TIMEOUT';
 const DEFAULT_TIMEOUT = 300;
 /** Milliseconds that MPI_Abort may take before this process kills itself. */
 const ABORT_PATIENCE = 3000;
+/**
+ * Milliseconds for which a rank that was told to stop waits for the others, at least. Slurm kills it 30 s after the
+ * signal (KillWait), and it should be gone with a message before.
+ */
+const STOP_PATIENCE = 10_000;
+/** The others may take this many times as long as the longest wait before. */
+const STOP_FACTOR = 2;
 
 /**
  * Settings of UCX, the transport of many MPI libraries, for a process with several threads. To test its memory hooks,
@@ -80,6 +88,14 @@ export class MpiProcessGroup implements ProcessGroup {
     );
   }
 
+  get stop(): AbortSignal | undefined {
+    return this.thread.stop;
+  }
+
+  set stop(signal: AbortSignal | undefined) {
+    this.thread.stop = signal;
+  }
+
   async allReduce<T extends Summable>(values: T): Promise<T> {
     return (await this.thread.request({ kind: 'sum', values })) as T;
   }
@@ -110,7 +126,7 @@ export class MpiProcessGroup implements ProcessGroup {
     const code = Number(process.exitCode ?? 0) || 1;
     // A thread that waits for another rank takes no requests. The launcher ends the job when this process is killed.
     const kill = (): void => {
-      process.kill(process.pid, 'SIGKILL');
+      process.kill(process.pid, this.thread.stoppedBy ?? 'SIGKILL');
     };
     if (this.thread.busy) kill();
     setTimeout(kill, ABORT_PATIENCE);
@@ -126,6 +142,10 @@ class MpiThread {
     'while-pending',
   );
   #stuck = false;
+  /** Longest wait in a step so far in milliseconds. */
+  #longest = 0;
+  /** Asks this rank to stop. */
+  stop: AbortSignal | undefined;
 
   /** @param timeout seconds. */
   constructor(private readonly timeout: number) {}
@@ -141,7 +161,7 @@ class MpiThread {
     if (request.kind === 'sum') transfer.push(request.values.buffer as ArrayBuffer);
     if (request.kind === 'broadcast') transfer.push(request.bytes.buffer as ArrayBuffer);
     const answer = this.#client.request(request, transfer);
-    return limited ? this.#inTime(answer) : answer;
+    return limited ? this.#inTime(answer, request.kind === 'sum') : answer;
   }
 
   /** Ends the thread. */
@@ -149,27 +169,60 @@ class MpiThread {
     await this.#client.close();
   }
 
-  async #inTime(answer: Promise<unknown>): Promise<unknown> {
-    let timer: NodeJS.Timeout | undefined;
+  /** @param isStep whether the ranks do equal work before, so that the wait tells how far apart they are. */
+  async #inTime(answer: Promise<unknown>, isStep: boolean): Promise<unknown> {
+    const began = performance.now();
+    const timers: NodeJS.Timeout[] = [];
+    const { stop } = this;
+    let onStop = (): void => undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        this.#stuck = true;
-        this.#client.unref();
-        reject(
-          new DistributedError(
-            `expected all ranks to come together within ${this.timeout} s, and they did not: a rank hangs, ` +
-              `or the network is down; resume once it works again, or give slow ranks more time ` +
-              `(${TIMEOUT_VARIABLE}, in seconds)`,
-          ),
-        );
-      }, this.timeout * 1000);
+      const rejectAfter = (milliseconds: number, error: () => DistributedError): void => {
+        const giveUp = (): void => {
+          this.#stuck = true;
+          this.#client.unref();
+          reject(error());
+        };
+        timers.push(setTimeout(giveUp, milliseconds));
+      };
+      rejectAfter(this.timeout * 1000, () => lateError(this.timeout));
+      onStop = () => {
+        const patience = Math.max(STOP_PATIENCE, STOP_FACTOR * this.#longest);
+        rejectAfter(patience, () => lonelyError(String(stop?.reason), patience / 1000));
+      };
+      if (stop?.aborted === true) onStop();
+      else stop?.addEventListener('abort', onStop, { once: true });
     });
     try {
       return await Promise.race([answer, late]);
     } finally {
-      clearTimeout(timer);
+      for (const timer of timers) clearTimeout(timer);
+      stop?.removeEventListener('abort', onStop);
+      if (isStep) this.#longest = Math.max(this.#longest, performance.now() - began);
     }
   }
+
+  /** Signal that has told this process to stop; undefined if none has. */
+  get stoppedBy(): NodeJS.Signals | undefined {
+    const reason: unknown = this.stop?.aborted === true ? this.stop.reason : undefined;
+    return typeof reason === 'string' && reason in os.constants.signals
+      ? (reason as NodeJS.Signals)
+      : undefined;
+  }
+}
+
+function lateError(seconds: number): DistributedError {
+  return new DistributedError(
+    `expected all ranks to come together within ${seconds} s, and they did not: a rank hangs, ` +
+      `or the network is down; resume once it works again, or give slow ranks more time ` +
+      `(${TIMEOUT_VARIABLE}, in seconds)`,
+  );
+}
+
+function lonelyError(reason: string, seconds: number): DistributedError {
+  return new DistributedError(
+    `expected the other ranks to come to the end of the step within ${seconds.toFixed(0)} s after ${reason}, and they ` +
+      'did not: a rank has ended or hangs; no checkpoint was written here, resume from the last one with --resume',
+  );
 }
 
 function timeoutOf(env: Readonly<Record<string, string | undefined>>): number {

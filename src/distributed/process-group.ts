@@ -17,6 +17,11 @@ export interface ProcessGroup {
   readonly backend: string;
   /** Whether the exit of this process ends the whole job. Set to false once the other ranks end by themselves. */
   abortOnExit: boolean;
+  /**
+   * Asks this rank to stop. Once it is aborted, a collective in which the other ranks do not arrive ends soon: they may
+   * be gone. Undefined if nothing can stop the rank.
+   */
+  stop: AbortSignal | undefined;
   /** Returns the sums of `values` over the ranks, the same bits on each. Gives the buffer of `values` away. */
   allReduce<T extends Summable>(values: T): Promise<T>;
   /** Returns the bytes of rank 0. `bytes` is given away; it must have the same length on every rank. */
@@ -34,6 +39,7 @@ export const SINGLE_PROCESS: ProcessGroup = {
   isMain: true,
   backend: 'none',
   abortOnExit: false,
+  stop: undefined,
   allReduce: (values) => Promise.resolve(values),
   broadcast: (bytes) => Promise.resolve(bytes),
   allGather: (value) => Promise.resolve([value]),

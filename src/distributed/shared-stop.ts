@@ -19,6 +19,7 @@ export class SharedStop {
     private readonly own: AbortSignal | undefined,
   ) {
     this.signal = group.size === 1 ? own : this.#stop.signal;
+    if (group.size > 1) group.stop = own;
   }
 
   /** Returns the sums of a few numbers over the ranks. Afterwards `signal` is aborted if a rank was asked to stop. */

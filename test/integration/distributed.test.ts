@@ -223,6 +223,20 @@ for (const launcher of launchers) {
       },
     );
 
+    longer('a rank that is told to stop does not wait for one that hangs', async () => {
+      const hanging = job(2, words('hanging', '--epochs', '5000'));
+      await hanging.printed(/Epoch 2\/5000 {2}val/);
+      await hanging.signal(1, 'SIGSTOP');
+      const began = performance.now();
+      await hanging.signal(0, 'SIGTERM');
+      const { code, stderr } = await hanging.ended;
+      expect(code).not.toBe(0);
+      expect(stderr).toMatch(
+        /^error: rank 0.*expected the other ranks .* after SIGTERM, .*--resume$/m,
+      );
+      expect(performance.now() - began).toBeLessThan(25_000);
+    });
+
     longer('a rank that is killed ends the job; it goes on with fewer ranks', async () => {
       const killed = job(3, words('killed', '--epochs', '200'));
       await killed.printed(/Epoch 2\/200 {2}val/);

@@ -51,6 +51,7 @@ class MemoryProcessGroup implements ProcessGroup {
   readonly isMain: boolean;
   readonly backend = 'memory';
   abortOnExit = true;
+  stop: AbortSignal | undefined;
   #calls = 0;
 
   constructor(
