@@ -132,7 +132,8 @@ export interface CheckedEvent {
 /**
  * Kind of a {@link DataRemark}. Left out: `hidden` files and folders, each `leftover` of a system or program, images in
  * a `format` that is not read, files that are `not-image`, images in no class folder (`no-class`), a `folder` beside the
- * data, the `test` folder, `broken` images. Used: files that are images by their `content` only, `same-class` folders.
+ * data, the `test` folder, `broken` images. Used: files that are images by their `content` only, `same-class` folders,
+ * class folders that all hold the `same-folders`.
  * `empty-class`: a class without an image.
  */
 export type RemarkReason =
@@ -146,6 +147,7 @@ export type RemarkReason =
   | 'content'
   | 'broken'
   | 'same-class'
+  | 'same-folders'
   | 'empty-class';
 
 /** Everything of one kind that is left out of the data, or is used in an unexpected way (docs/data.md). */

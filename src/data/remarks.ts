@@ -52,6 +52,9 @@ const TEXTS: Readonly<Record<RemarkReason, Text>> = {
   'same-class': some('class folder', 'class folders', (one) => {
     return `whose name differs from another in its Unicode form only ${one ? 'is' : 'are'} the same class`;
   }),
+  'same-folders': (count) => {
+    return `${count} class folders hold the same folders (if these are the classes, give one of the former to --data)`;
+  },
   'empty-class': (_, one) => `there is no image of ${one ? 'class' : 'classes'}`,
 };
 

@@ -59,8 +59,10 @@ export async function findSplits(dir: string, classes?: readonly string[]): Prom
   const deep = candidates.filter(isDeep);
   if (deep.length === 0 || allKnown) {
     if (!allKnown) refuseFlat(folders);
-    await refuseSplitsAsClasses(dir, names);
-    return { ...onlyClasses(dir), isSplit: false };
+    const leftOut = await refuseSplitsAsClasses(dir, names);
+    const train = { dir, except: [] };
+    // Known classes are not in doubt.
+    return { train, val: null, test: null, isSplit: false, leftOut: allKnown ? [] : leftOut };
   }
   const train = only(folders, 'train');
   const val = only(folders, 'val');
@@ -74,10 +76,6 @@ export async function findSplits(dir: string, classes?: readonly string[]): Prom
     return { ...withoutTrain(folders, val), isSplit: true };
   }
   return besideClasses(folders, deep);
-}
-
-function onlyClasses(dir: string): Omit<DataLayout, 'isSplit'> {
-  return { train: { dir, except: [] }, val: null, test: null, leftOut: [] };
 }
 
 /** Sorts what lies in the data folder. */
@@ -123,14 +121,14 @@ async function splitLayout(
     // One folder of images beside it may be anything, such as images to classify.
     if (classes.length > (train.hasImages ? 0 : 1)) throw twoReadings(dir, train, classes);
   }
-  await refuseSplitsAsClasses(at(train.name), train.folders);
+  const doubts = await refuseSplitsAsClasses(at(train.name), train.folders);
   const [test] = tests.filter((one) => one.folders.length > 0 || !one.hasImages);
   return {
     train: { dir: at(train.name), except: [] },
     val: val && at(val.name),
     test: test === undefined || tests.length > 1 ? null : at(test.name),
     isSplit: true,
-    leftOut: [...folders.leftOut, ...unused(dir, tests), ...beside(dir, others)],
+    leftOut: [...folders.leftOut, ...doubts, ...unused(dir, tests), ...beside(dir, others)],
   };
 }
 
@@ -166,7 +164,7 @@ async function besideClasses(folders: Folders, deep: readonly Candidate[]): Prom
   if (unsure !== undefined) throw twoReadings(dir, unsure, classes);
   const found = { ...folders, candidates: splits };
   const [val, test] = [only(found, 'val'), only(found, 'test')];
-  await refuseSplitsAsClasses(dir, [
+  const doubts = await refuseSplitsAsClasses(dir, [
     ...classes,
     ...deep.filter((one) => !splits.includes(one)).map(nameOf),
   ]);
@@ -175,7 +173,7 @@ async function besideClasses(folders: Folders, deep: readonly Candidate[]): Prom
     val: val && path.join(dir, val.name),
     test: test && path.join(dir, test.name),
     isSplit: false,
-    leftOut: test === null ? [] : unused(dir, [test]),
+    leftOut: test === null ? doubts : [...doubts, ...unused(dir, [test])],
   };
 }
 

@@ -58,9 +58,13 @@ export function refuseFlat({ dir, candidates, others }: Folders): void {
  * classes of these names.
  *
  * @param names class folders of `dir`.
+ * @returns class folders that all hold the same folders, which may be the classes.
  * @throws DatasetError naming them, and the folder to give or the names to use.
  */
-export async function refuseSplitsAsClasses(dir: string, names: readonly string[]): Promise<void> {
+export async function refuseSplitsAsClasses(
+  dir: string,
+  names: readonly string[],
+): Promise<LeftOut[]> {
   const below = new Map<string, { readonly folders: readonly string[]; readonly flat: boolean }>();
   for (const name of names) {
     const listing = await reached(path.join(dir, name), listFolder);
@@ -76,17 +80,24 @@ export async function refuseSplitsAsClasses(dir: string, names: readonly string[
   const deep = [...below].filter(([, { flat }]) => !flat);
   const possible = deep.filter(([name]) => possibleRole(name) !== null);
   for (const [name, { folders }] of possible) {
-    const twin = possible.find(
-      ([other, found]) =>
-        other !== name &&
-        found.folders.some((one) => folders.map(composed).includes(composed(one))),
-    );
+    const own = new Set(folders.map(composed));
+    const twin = deep.find(([other, found]) => {
+      const common = found.folders.filter((one) => own.has(composed(one))).length;
+      return other !== name && common > (possibleRole(other) === null ? 1 : 0);
+    });
     if (twin === undefined) continue;
     throw new DatasetError(
       `expected class folders in ${dir}, found ${quoted([name, twin[0]])}, which hold the same folders and ` +
         'seem to be splits; rename them to train, val and test',
     );
   }
+  const contents = new Set(
+    [...below.values()].map(({ folders, flat }) => {
+      return flat || folders.length < 2 ? '' : folders.map(composed).sort().join('/');
+    }),
+  );
+  if (names.length < 2 || contents.size > 1 || contents.has('')) return [];
+  return names.map((name) => ({ path: path.join(dir, name) + path.sep, reason: 'same-folders' }));
 }
 
 export function noClassFolders(dir: string, { name, hasImages, role }: Candidate): DatasetError {

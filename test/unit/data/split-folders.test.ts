@@ -121,6 +121,12 @@ describe('is used', () => {
       inEach('val', 'test'),
       { train: null, val: 'val', test: 'test', leftOut: ['test/ test'] },
     ],
+    [
+      'class folders that all hold the same folders',
+      inEach('apprentissage', 'essai'),
+      { train: '.', leftOut: ['apprentissage/ same-folders', 'essai/ same-folders'] },
+    ],
+    ['classes whose folders differ', ['a/left', 'a/right', 'b/left', 'b/top'], { train: '.' }],
     ['classes that only sound like splits', ['trainers/a', 'value/a'], { train: '.' }],
   ])('%s', async (_, names, expected) => {
     const dir = await folders(...names);
@@ -202,6 +208,11 @@ describe('is refused, with all names', () => {
     ],
     ['splits with a prefix', inEach('seg_train', 'seg_test'), /"seg_test", "seg_train"/],
     ['splits in a split', inEach('train/train', 'train/val'), /seem to be splits/],
+    [
+      'a test folder beside one of an unknown name',
+      inEach('apprentissage', 'test'),
+      /"test", "apprentissage"/,
+    ],
     ['splits in parts', inEach('train_1', 'train_2'), /"train_1", "train_2"/],
     [
       'splits without train beside another folder',
