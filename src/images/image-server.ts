@@ -20,6 +20,16 @@ import type {
   LoaderTask,
 } from './worker-messages.js';
 
+const NOTHING = Promise.resolve(null);
+
+/** Parts of one image's preprocessing. */
+interface Preprocess {
+  readonly item: LoaderItem;
+  readonly task: LoaderTask;
+  readonly session: InferenceSession;
+  readonly output: Tensor;
+}
+
 /** Carries out the requests of a `LoaderPool`. */
 export class ImageServer implements RequestHandler<LoaderRequest> {
   readonly #sessions = new Map<LoaderMode, Promise<InferenceSession>>();
@@ -66,28 +76,38 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
     const decoded = new Map<number, SharedImage>();
     // The decoder may have a thread of its own: it decodes the next image while a small one is preprocessed.
     let next = this.#decode(task.items[0]);
+    const current: { image: RgbImage | SharedImage | null } = { image: null };
     for (const [position, item] of task.items.entries()) {
-      const image = await next;
-      if (signal.aborted || !image) break;
+      current.image = await next;
+      if (signal.aborted || !current.image) break;
       const following = task.items[position + 1];
-      if (isSmall(image)) next = this.#decode(following);
+      const isLarge = !isSmall(current.image);
+      next = isLarge ? NOTHING : this.#decode(following);
       const pixels = new Float32Array(task.buffer, position * length * 4, length);
       const output = new this.ort.Tensor('float32', pixels, [3, inputSize, inputSize]);
-      try {
-        await session.run(this.#feeds(image, item, task), { pixels: output });
-      } catch (cause) {
-        throw unusableImage(item.name, image, cause);
-      }
-      if (item.keep && !isShared(image) && image.data.byteLength <= KEPT_BYTES) {
-        decoded.set(position, share(image));
-      }
-      if (!isSmall(image)) next = this.#decode(following);
+      await this.#preprocess(current.image, { item, task, session, output });
+      if (item.keep && canKeep(current.image)) decoded.set(position, share(current.image));
+      // Let go of a large image before the next one is decoded.
+      current.image = null;
+      if (isLarge) next = this.#decode(following);
     }
     return decoded;
   }
 
+  /** Crops, resizes and normalises an image into the output. */
+  async #preprocess(
+    image: RgbImage | SharedImage,
+    { item, task, session, output }: Preprocess,
+  ): Promise<void> {
+    try {
+      await session.run(this.#feeds(image, item, task), { pixels: output });
+    } catch (cause) {
+      throw unusableImage(item.name, image, cause);
+    }
+  }
+
   #decode(item: LoaderItem | undefined): Promise<RgbImage | SharedImage | null> {
-    if (!item) return Promise.resolve(null);
+    if (!item) return NOTHING;
     if (isShared(item.image)) return Promise.resolve(item.image);
     const decoded = this.host.decoder.decode(item.image, item.name, this.setup.exif);
     // Whoever awaits it gets the error; if an earlier image fails, nobody awaits it.
@@ -151,6 +171,11 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
 
 function isShared(image: LoaderItem['image'] | RgbImage): image is SharedImage {
   return typeof image === 'object' && 'pixels' in image;
+}
+
+/** Whether there is memory for a decoded image and its copy. An image from the cache is one already. */
+function canKeep(image: RgbImage | SharedImage): image is RgbImage {
+  return !isShared(image) && image.data.byteLength <= KEPT_BYTES;
 }
 
 function share({ data, width, height }: RgbImage): SharedImage {

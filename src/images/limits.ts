@@ -1,12 +1,16 @@
 /**
  * Bounds that keep the memory of a worker thread's images under 512 MiB, whatever it is given: one image is decoded
- * while another one, which must then be small, is preprocessed.
+ * (352), while another one, which must then be small, is preprocessed (106), and earlier ones wait for the garbage
+ * collector (54).
  */
 
 const MIB = 2 ** 20;
 
 /** Memory for one image, its file included, while it is decoded. */
-export const DECODE_BYTES = 368 * MIB;
+export const DECODE_BYTES = 352 * MIB;
+
+/** Decoded images of this size in all are collected as garbage before the next one is decoded. */
+export const GARBAGE_BYTES = 54 * MIB;
 
 /** Memory for one image, itself included, in a preprocessing graph. */
 export const GRAPH_BYTES = 256 * MIB;
@@ -15,9 +19,9 @@ export const GRAPH_BYTES = 256 * MIB;
 export const KEPT_BYTES = DECODE_BYTES / 2;
 
 /** Images up to this size are preprocessed while the next one is decoded. */
-const SMALL_BYTES = 144 * MIB;
-/** Bytes per pixel of an image in the training graph: the image, its crop, the same in two passes. */
-const GRAPH_BYTES_PER_PIXEL = 12;
+const SMALL_BYTES = 106 * MIB;
+/** Bytes per pixel of an image in the training graph: the image, its crop, and a copy that the resize makes. */
+const GRAPH_BYTES_PER_PIXEL = 9;
 
 /** Above this many pixels Pillow refuses an image as a decompression bomb. */
 const MAX_PIXELS = 2 * Math.floor(2 ** 30 / 4 / 3);

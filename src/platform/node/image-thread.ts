@@ -8,11 +8,12 @@ import { ImageServer } from '../../images/image-server.js';
 import type { LoaderSetup } from '../../images/worker-messages.js';
 import { nodeFiles } from './files.js';
 import { sha256 } from './hash.js';
+import { collecting } from './garbage.js';
 import { decodeImage } from './sharp-decoder.js';
 
 if (parentPort === null) throw new Error('image-thread must run as a worker thread');
 // The number of workers gives the parallelism, and no image is read again soon.
 sharp.concurrency(1);
 sharp.cache(false);
-const host = { files: nodeFiles, sha256, decoder: { decode: decodeImage } };
+const host = { files: nodeFiles, sha256, decoder: { decode: collecting(decodeImage) } };
 serveRequests(parentPort, new ImageServer(workerData as LoaderSetup, host, ort));

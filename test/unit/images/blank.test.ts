@@ -5,31 +5,11 @@ import sharp from 'sharp';
 import { blankReason, blankWarnings } from '../../../src/images/blank.js';
 import { imageFormat } from '../../../src/images/signatures.js';
 import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
+import { grayTiff } from '../../support/gray-tiff.js';
 import { references, decodeFixture } from '../../parity/pixel-fixtures.js';
 import { readFile } from 'node:fs/promises';
 
 const [WIDTH, HEIGHT] = [24, 16];
-
-/** A little-endian TIFF of one gray strip. */
-function grayTiff(bits: number, sampleFormat: number, levels: ArrayBufferView): Buffer {
-  const data = Buffer.from(levels.buffer, levels.byteOffset, levels.byteLength);
-  const tags = [
-    ...[256, WIDTH, 257, HEIGHT, 258, bits, 259, 1, 262, 1, 273, 8],
-    ...[277, 1, 278, HEIGHT, 279, data.length, 339, sampleFormat],
-  ];
-  const directory = Buffer.alloc(2 + tags.length * 6 + 4);
-  directory.writeUInt16LE(tags.length / 2, 0);
-  for (let i = 0; i < tags.length; i += 2) {
-    const at = 2 + i * 6;
-    directory.writeUInt16LE(tags[i] ?? 0, at);
-    directory.writeUInt16LE(4, at + 2);
-    directory.writeUInt32LE(1, at + 4);
-    directory.writeUInt32LE(tags[i + 1] ?? 0, at + 8);
-  }
-  const head = Buffer.from('II*\0\0\0\0\0', 'latin1');
-  head.writeUInt32LE(8 + data.length, 4);
-  return Buffer.concat([head, data, directory]);
-}
 
 const values = (value: (i: number) => number): number[] =>
   Array.from({ length: WIDTH * HEIGHT }, (_, i) => value(i));
@@ -46,41 +26,36 @@ function deepPng(bits: number): Promise<Buffer> {
   return sharp(levels, raw).toColourspace('rgb16').png().toBuffer();
 }
 
+const SIZE = { width: WIDTH, height: HEIGHT };
+const floatTiff = (levels: Float32Array): Buffer =>
+  grayTiff({ ...SIZE, bits: 32, sampleFormat: 3 }, levels);
+const tiff = (bits: number, levels: ArrayBufferView): Buffer =>
+  grayTiff({ ...SIZE, bits, sampleFormat: 1 }, levels);
+
 const ramp = values((i) => i / (WIDTH * HEIGHT - 1));
 
 describe('what is blank', () => {
   const files: [string, () => Promise<Buffer> | Buffer, string][] = [
     [
       'float TIFF from 0 to below 1',
-      () =>
-        grayTiff(
-          32,
-          3,
-          Float32Array.from(ramp, (v) => v * 0.9),
-        ),
+      () => floatTiff(Float32Array.from(ramp, (v) => v * 0.9)),
       'a single colour (32-bit float TIFF)',
     ],
     [
       'float TIFF from 0 to 1',
-      () => grayTiff(32, 3, Float32Array.from(ramp)),
+      () => floatTiff(Float32Array.from(ramp)),
       'no level above 15 of 255 (32-bit float TIFF)',
     ],
     [
       'float TIFF from -1 to 0',
-      () =>
-        grayTiff(
-          32,
-          3,
-          Float32Array.from(ramp, (v) => v - 1),
-        ),
+      () => floatTiff(Float32Array.from(ramp, (v) => v - 1)),
       'a single colour (32-bit float TIFF)',
     ],
     [
       '32-bit integers, all white in Pillow',
       () =>
-        grayTiff(
+        tiff(
           32,
-          1,
           Uint32Array.from(ramp, (v) => 1e9 + v * 1e9),
         ),
       'a single colour (32-bit TIFF)',
@@ -90,9 +65,8 @@ describe('what is blank', () => {
     [
       '10 bits in a 16-bit TIFF',
       () =>
-        grayTiff(
+        tiff(
           16,
-          1,
           Uint16Array.from(ramp, (v) => v * 1023),
         ),
       'no level above 15 of 255 (16-bit TIFF)',
@@ -150,15 +124,7 @@ describe('what is not', () => {
     ],
     ['16 bits', () => deepPng(16)],
     ['13 bits in 16', () => deepPng(13)],
-    [
-      'float TIFF from 0 to 255',
-      () =>
-        grayTiff(
-          32,
-          3,
-          Float32Array.from(ramp, (v) => v * 255),
-        ),
-    ],
+    ['float TIFF from 0 to 255', () => floatTiff(Float32Array.from(ramp, (v) => v * 255))],
   ];
   test.each(files)('%s', async (_, make) => {
     const bytes = await make();
