@@ -9,7 +9,7 @@ import { tiffKind } from './tiff-kind.js';
  * levels from 0 to 1, and of 10 bits stored in 16, stay below.
  */
 const DARK = 3;
-/** The same for files of more than 8 bits per level, which may hold 12 bits in 16. */
+/** Bound for files of more than 8 bits per level, which may hold 12 bits in 16. */
 const DARK_DEEP = 15;
 
 /**
