@@ -4,7 +4,7 @@
  */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -99,8 +99,8 @@ onLinux('a terminal that closes', () => {
     }
   };
 
-  /** Trains in a terminal of its own, and closes that once two epochs are done. */
-  async function closeTerminal(out: string, before: string): Promise<void> {
+  /** Trains in a terminal of its own, and closes that once two epochs are done. Returns the time of that. */
+  async function closeTerminal(out: string, before: string): Promise<number> {
     const train = shell([process.execPath, CLI, ...trainWords('data', out, ...settings)]);
     // The terminal sends the signal to its first process, and at the end of that one to all others. The inner shell
     // catches it and goes on; its child does not inherit that.
@@ -112,17 +112,21 @@ onLinux('a terminal that closes', () => {
     const env = { ORT_FINETUNE_CACHE: path.join(cwd, 'cache') };
     const terminal = new WatchedProcess('script', ['-qc', line, '/dev/null'], { cwd, env });
     await until(async () => (await lines(out)) >= 4);
+    const time = Date.now();
     terminal.child.kill('SIGKILL');
     await terminal.ended;
+    return time;
   }
 
   test('stops the run with a checkpoint, although nothing can be printed any more', async () => {
-    await closeTerminal('closed', '');
+    const time = await closeTerminal('closed', '');
     await until(async () => (await readdir(cwd)).includes('closed.code'));
     await sleep(100);
     expect(await readFile(path.join(cwd, 'closed.code'), 'utf8')).toBe('129\n');
     const { last } = await outcome(path.join(cwd, 'closed'));
     expect(last.run.epoch).toBeGreaterThanOrEqual(2);
+    const { mtimeMs } = await stat(path.join(cwd, 'closed', 'checkpoints', 'last.safetensors'));
+    expect(mtimeMs).toBeGreaterThan(time);
     expect(await readdir(path.join(cwd, 'closed'))).not.toContain('run.lock');
   });
 

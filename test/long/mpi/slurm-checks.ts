@@ -93,9 +93,11 @@ export function slurmChecks(slurm: Slurm, local: Launcher): Check[] {
     },
     {
       // PMIx ends a job even without -K, so only this check tests -K.
-      name: 'under MPICH too (-K)',
+      name: 'under MPICH too (-K): the other rank leaves its all-reduce with a message',
       async run() {
-        const { seconds } = await struck(job(words('killed-pmi2'), pmi2), kill);
+        const leaves = { ...kill, within: KILL_WAIT - 1 };
+        const { seconds, stderr } = await struck(job(words('killed-pmi2'), pmi2), leaves);
+        assert.match(stderr, /^error: rank 0.*expected the other ranks .* after SIGTERM/m);
         return `after ${seconds.toFixed(1)} s, KillWait=${KILL_WAIT}`;
       },
     },

@@ -25,8 +25,8 @@ const TOOLS = [
   '/usr/lib/*/pmix2/lib/libpmix.so',
 ];
 const PACKAGES = 'slurm-wlm, munge, libpmix-dev, openmpi-bin, mpich';
-/** Seconds from SIGTERM to SIGKILL for tasks that must end. Slurm's default is 30. */
-export const KILL_WAIT = 5;
+/** Seconds from SIGTERM to SIGKILL for tasks that must end: Slurm's default. */
+export const KILL_WAIT = 30;
 /** Milliseconds between two polls. */
 const PATIENCE = 100;
 /** Seconds that daemons may take to start and to end, and jobs to disappear. */
