@@ -21,7 +21,7 @@ export function csvLine(values: readonly CsvValue[]): string {
 }
 
 function harmless(text: string): string {
-  const isFormula = /^[\r\n]*[=+@-]/.test(text) && Number.isNaN(Number(text));
+  const isFormula = /^[\r\n]*[=+@-]./.test(text) && Number.isNaN(Number(text));
   return (isFormula ? "'" : '') + visible(text, '\r\n');
 }
 

@@ -95,6 +95,7 @@ test.each([
   ['@cmd', "'@cmd"],
   ['+cmd|x', "'+cmd|x"],
   ['-1', '-1'],
+  ['-', '-'],
   ['+2.5', '+2.5'],
 ])('%j in a cell of CSV', (name, cell) => {
   expect(csvLine([name, -1, null])).toBe(`${cell},-1,\n`);
