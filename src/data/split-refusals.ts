@@ -77,20 +77,10 @@ export async function refuseSplitsAsClasses(
         `give that folder, or arrange the images as ${path.join(dir, 'train', 'CLASS', 'IMAGE.jpg')}`,
     );
   }
-  const deep = [...below].filter(([, { flat }]) => !flat);
-  const possible = deep.filter(([name]) => possibleRole(name) !== null);
-  for (const [name, { folders }] of possible) {
-    const own = new Set(folders.map(composed));
-    const twin = deep.find(([other, found]) => {
-      const common = found.folders.filter((one) => own.has(composed(one))).length;
-      return other !== name && common > (possibleRole(other) === null ? 1 : 0);
-    });
-    if (twin === undefined) continue;
-    throw new DatasetError(
-      `expected class folders in ${dir}, found ${quoted([name, twin[0]])}, which hold the same folders and ` +
-        'seem to be splits; rename them to train, val and test',
-    );
-  }
+  await refuseTwins(
+    dir,
+    [...below].flatMap(([name, { folders, flat }]) => (flat ? [] : [{ name, folders }])),
+  );
   const contents = new Set(
     [...below.values()].map(({ folders, flat }) => {
       return flat || folders.length < 2 ? '' : folders.map(composed).sort().join('/');
@@ -98,6 +88,38 @@ export async function refuseSplitsAsClasses(
   );
   if (names.length < 2 || contents.size > 1 || contents.has('')) return [];
   return names.map((name) => ({ path: path.join(dir, name) + path.sep, reason: 'same-folders' }));
+}
+
+/** @throws DatasetError if a folder that may be a split holds the same folders as another one. */
+async function refuseTwins(
+  dir: string,
+  deep: readonly Pick<Candidate, 'name' | 'folders'>[],
+): Promise<void> {
+  if (!deep.some(({ name }) => possibleRole(name) !== null)) return;
+  const contents = new Map<string, ReadonlySet<string>>();
+  for (const { name, folders } of deep) {
+    const inner = await inOnlyFolder(path.join(dir, name), folders);
+    contents.set(name, new Set([...folders, ...inner].map(composed)));
+  }
+  for (const [name, own] of contents) {
+    if (possibleRole(name) === null) continue;
+    const twin = [...contents].find(([other, found]) => {
+      const common = [...found].filter((one) => own.has(one)).length;
+      return other !== name && common > (possibleRole(other) === null ? 1 : 0);
+    });
+    if (twin === undefined) continue;
+    throw new DatasetError(
+      `expected class folders in ${dir}, found ${quoted([name, twin[0]])}, which hold the same folders and ` +
+        'seem to be splits; rename them to train, val and test, with the class folders directly in them',
+    );
+  }
+}
+
+/** Returns the folders in a folder's only folder, as archives have it: `seg_train/seg_train/CLASS`. */
+async function inOnlyFolder(dir: string, folders: readonly string[]): Promise<readonly string[]> {
+  const [only, second] = folders;
+  if (only === undefined || second !== undefined) return [];
+  return (await reached(path.join(dir, only), listFolder)).folders;
 }
 
 export function noClassFolders(dir: string, { name, hasImages, role }: Candidate): DatasetError {

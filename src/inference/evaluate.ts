@@ -3,6 +3,7 @@
 import path from 'node:path';
 import { DatasetError } from '../common/errors.js';
 import type { DataRemark } from '../common/events.js';
+import { listSome } from '../common/format.js';
 import { type EvaluateOptions, resolveEvaluateOptions } from '../config/evaluate-options.js';
 import type { Naming } from '../config/validator.js';
 import type { Dataset, InputImage } from '../data/dataset.js';
@@ -58,7 +59,10 @@ async function openEvaluationSet(
   if (split !== null) at = { dir: split, except: [] };
   else if (isSplit) at = null;
   if (at === null) {
-    const found = train === null ? 'several for testing' : `only "${path.basename(train.dir)}"`;
+    const tests = layout.leftOut.filter(({ reason }) => reason === 'test');
+    const name = (at: string): string => `"${path.basename(at)}"`;
+    const several = `several for testing (${listSome(tests.map((one) => name(one.path)))})`;
+    const found = tests.length > 0 ? several : `only ${name(train?.dir ?? dir)}`;
     throw new DatasetError(
       `expected one folder for validation (val) or testing (test) in ${dir}, found ${found}; ` +
         'give the folder to measure on, which holds the class folders',

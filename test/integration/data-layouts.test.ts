@@ -236,6 +236,7 @@ describe('evaluate understands the layouts of train', () => {
     ['test alone', ['testing'], 'testing', []],
     ['val and test', ['val', 'test'], 'val', ['test/']],
     ['class folders beside test', ['', 'test'], '.', ['test/']],
+    ['class folders beside val', ['', 'val'], 'val', []],
   ])('%s', async (_, splits, used, left) => {
     const data = await images(splits.flatMap((split) => classesIn(split || '.')));
     const result = await evaluate({ run, data, workers: 1 });
@@ -259,6 +260,13 @@ describe('evaluate understands the layouts of train', () => {
       /validation .* or testing .*only "train"/,
     );
   });
+});
+
+test('evaluate names several test folders, of which one is to be given', async () => {
+  const data = await images(['train', 'test', 'Testing'].flatMap((split) => classesIn(split)));
+  await expect(evaluate({ run, data })).rejects.toThrow(
+    /found several for testing \("Testing", "test"\); give the folder/,
+  );
 });
 
 test('class names in another Unicode form are the same classes, in training and evaluation', async () => {

@@ -128,6 +128,7 @@ describe('is used', () => {
     ],
     ['classes whose folders differ', ['a/left', 'a/right', 'b/left', 'b/top'], { train: '.' }],
     ['classes that only sound like splits', ['trainers/a', 'value/a'], { train: '.' }],
+    ['classes with one folder each', ['test tube/lab', 'train station/city'], { train: '.' }],
   ])('%s', async (_, names, expected) => {
     const dir = await folders(...names);
     const below = (at: string): string => path.relative(dir, at) || '.';
@@ -207,6 +208,16 @@ describe('is refused, with all names', () => {
       /"train2017", "val2017", which hold the same folders.*rename them/,
     ],
     ['splits with a prefix', inEach('seg_train', 'seg_test'), /"seg_test", "seg_train"/],
+    [
+      'splits twice in each other, as archives unpack',
+      [...inEach('seg_train/seg_train', 'seg_test/seg_test'), 'seg_pred/seg_pred'],
+      /"seg_test", "seg_train"/,
+    ],
+    [
+      'splits with years and a folder between',
+      inEach('train2017/images', 'val2017/JPEG'),
+      /"train2017", "val2017"/,
+    ],
     ['splits in a split', inEach('train/train', 'train/val'), /seem to be splits/],
     [
       'a test folder beside one of an unknown name',
