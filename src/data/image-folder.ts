@@ -114,12 +114,16 @@ export class ImageFolder implements Dataset {
     const classes = options.classes ?? classNames(folders, classKey);
     if (options.classes) checkKnown(dir, folders, { classes, classKey });
     else checkClasses(dir, classes);
+    const byKey = new Map<string, string[]>();
+    for (const folder of folders) {
+      byKey.set(classKey(folder), [...(byKey.get(classKey(folder)) ?? []), folder]);
+    }
     const samples: FileSample[] = [];
     const byContent: string[] = [];
     const leftOut = [...listing.leftOut];
     const empty: string[] = [];
     for (const [label, name] of classes.entries()) {
-      const own = folders.filter((folder) => classKey(folder) === classKey(name));
+      const own = byKey.get(classKey(name)) ?? [];
       const before = samples.length;
       for (const [i, folder] of own.entries()) {
         const at = path.join(dir, folder);
