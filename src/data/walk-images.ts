@@ -169,8 +169,8 @@ async function beginsAsImage(file: string): Promise<boolean> {
 }
 
 /**
- * Returns whether first bytes are an image's; throws if they are another file's. Two formats have so short a signature that a text could begin with it
- * (`BMW`, `P1 `), so more of their headers must fit.
+ * Returns whether first bytes are an image's; throws if they are another file's. Two formats have so short a signature
+ * that a text could begin with it (`BMW`, `P1 `), so more of their headers must fit.
  */
 function isImageHead(head: Uint8Array): boolean {
   imageFormat(head);

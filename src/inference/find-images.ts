@@ -77,8 +77,8 @@ interface Matches {
 
 /**
  * Returns the files that match a pattern: `*`, `?` and `[abc]` stay within a folder, `**` does not. Links are followed,
- * as in folders. Hidden files and
- * leftovers are left out, as in folders; hidden ones are not if a part of the pattern begins with a dot.
+ * as in folders. Hidden files and leftovers are left out, as in folders; hidden ones are not if a part of the pattern
+ * begins with a dot.
  */
 async function matches(pattern: string): Promise<Matches> {
   const parts = pattern.replaceAll('\\', '/').split('/');
