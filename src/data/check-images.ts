@@ -53,7 +53,7 @@ export async function checkImages(
   { cache, onProgress, signal }: CheckImagesOptions = {},
 ): Promise<CheckedImages> {
   const files = folder.samples.map(({ image }) => image);
-  const store = await InspectionCache.open(folder.dir, cache);
+  const store = await InspectionCache.open(folder.dir, pool.exif, cache);
   const found = new Map<string, Inspection>();
   const pending: Pending[] = [];
   let cachedCount = 0;

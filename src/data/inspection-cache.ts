@@ -8,6 +8,7 @@ import sharp from 'sharp';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import { makeFolder } from '../common/node/make-folder.js';
 import type { Inspection } from '../images/worker-messages.js';
+import type { ExifUse } from '../platform/platform.js';
 import { cacheFolder } from '../common/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
@@ -36,11 +37,15 @@ export class InspectionCache {
     this.#entries = new Map(entries);
   }
 
-  /** Opens the cache of a folder. A cache file that is missing or damaged counts as empty. */
-  static async open(dir: string, cache = cacheFolder()): Promise<InspectionCache> {
+  /**
+   * Opens the cache of a folder. A cache file that is missing or damaged counts as empty.
+   *
+   * @param exif use of the EXIF orientation in the check: a large image may be readable only as it is stored.
+   */
+  static async open(dir: string, exif: ExifUse, cache = cacheFolder()): Promise<InspectionCache> {
     const absolute = path.resolve(dir);
     const name = createHash('sha256').update(absolute).digest('hex').slice(0, 32);
-    const file = path.join(cache, 'images', `${name}.json`);
+    const file = path.join(cache, 'images', `${name}${exif === 'apply' ? '-turned' : ''}.json`);
     const text = await readFile(file, 'utf8').catch(() => '');
     return new InspectionCache(absolute, file, parse(text, absolute));
   }

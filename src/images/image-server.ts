@@ -63,7 +63,7 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
     const results: Inspection[] = [];
     for (const file of files) {
       if (signal.aborted) break;
-      results.push(await inspectImage(file, this.host));
+      results.push(await inspectImage(file, this.host, this.setup.exif));
     }
     return results;
   }

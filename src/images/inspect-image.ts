@@ -1,6 +1,6 @@
 /** Checks one image file: can it be read and decoded to its end? */
 
-import type { ImageDecoder, Platform } from '../platform/platform.js';
+import type { ExifUse, ImageDecoder, Platform } from '../platform/platform.js';
 import { blankReason } from './blank.js';
 import { decodeProblem } from './decode.js';
 import { optionalOrientation } from './orientation.js';
@@ -10,10 +10,15 @@ import { badImage, type Inspection } from './worker-messages.js';
 /** The host's parts that a loader thread needs. */
 export type ImageHost = Pick<Platform, 'files' | 'sha256'> & { readonly decoder: ImageDecoder };
 
-/** Decodes the whole image, as training will: the header may be right and the rest cut off. */
+/**
+ * Decodes the whole image, as training will: the header may be right and the rest cut off.
+ *
+ * @param exif use of its EXIF orientation. To turn an image takes memory, so the largest ones fail only then.
+ */
 export async function inspectImage(
   file: string,
   { files, sha256, decoder }: ImageHost,
+  exif: ExifUse,
 ): Promise<Inspection> {
   let bytes: Uint8Array;
   try {
@@ -25,7 +30,7 @@ export async function inspectImage(
   hash.update(bytes);
   const digest = hash.digest();
   try {
-    const image = await decoder.decode(bytes, file);
+    const image = await decoder.decode(bytes, file, exif);
     const format = imageFormat(bytes);
     return {
       sha256: digest,

@@ -46,6 +46,8 @@ const STARTED_AT_ONCE = 2;
  */
 export class LoaderPool implements ImageDecoder {
   readonly workers: number;
+  /** Use of the EXIF orientation of every image. */
+  readonly exif: ExifUse;
   readonly #images: ImageBackend;
   readonly #setup: LoaderSetup;
   readonly #threads: Client[] = [];
@@ -58,6 +60,7 @@ export class LoaderPool implements ImageDecoder {
       throw new ConfigError(`expected a number of workers of at least 1, got ${workers}`);
     }
     this.workers = workers;
+    this.exif = exif;
     this.#images = images;
     const { preprocessing } = artifacts.manifest;
     this.#setup = {
