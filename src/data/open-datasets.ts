@@ -11,7 +11,7 @@ import type { LoaderPool } from '../images/worker-pool.js';
 import type { ExifUse } from '../platform/platform.js';
 import { checkImages } from './check-images.js';
 import { splitFolder } from './train-val-split.js';
-import { groupRemarks, type LeftOut } from './remarks.js';
+import { groupRemarks, withBroken, type LeftOut } from './remarks.js';
 import { findSplits, type DataLayout } from './split-folders.js';
 import { RULES, type WalkRules } from './walk-rules.js';
 import { resolveClassWeights } from './class-weights.js';
@@ -239,10 +239,7 @@ function remarksOf(
   const found = folders.flatMap(({ folder }) => folder.leftOut);
   const remarks = groupRemarks(data, [
     ...leftOut,
-    ...found.map((one): LeftOut => {
-      const isBroken = one.reason === 'content' && broken.has(one.path);
-      return isBroken ? { ...one, reason: 'not-image' } : one;
-    }),
+    ...withBroken(found, broken),
     ...skipped.map((image): LeftOut => ({ path: image.path, reason: 'broken' })),
   ]);
   return { skipped, remarks };

@@ -78,6 +78,18 @@ export function groupRemarks(base: string, found: readonly LeftOut[]): DataRemar
   return remarks;
 }
 
+/**
+ * Returns what was found, where broken files are not images if they were taken for images by their first bytes only.
+ *
+ * @param broken paths of files that cannot be decoded.
+ */
+export function withBroken(found: readonly LeftOut[], broken: ReadonlySet<string>): LeftOut[] {
+  return found.map((one) => {
+    const isBroken = one.reason === 'content' && broken.has(one.path);
+    return isBroken ? { ...one, reason: 'not-image' } : one;
+  });
+}
+
 /** Returns a path below `base` with slashes; a folder's keeps its last one. */
 function relativeName(base: string, name: string): string {
   const relative = path.relative(base, name).split(path.sep).join('/');

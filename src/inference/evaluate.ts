@@ -8,7 +8,7 @@ import { type EvaluateOptions, resolveEvaluateOptions } from '../config/evaluate
 import type { Naming } from '../config/validator.js';
 import type { Dataset, InputImage } from '../data/dataset.js';
 import { ImageFolder } from '../data/image-folder.js';
-import { groupRemarks, type LeftOut } from '../data/remarks.js';
+import { groupRemarks, withBroken, type LeftOut } from '../data/remarks.js';
 import { type ClassesAt, findSplits } from '../data/split-folders.js';
 import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
@@ -51,7 +51,7 @@ interface Labelled extends InputImage {
 async function openEvaluationSet(
   dir: string,
   classes: readonly string[],
-): Promise<{ dataset: ImageFolder; remarks: DataRemark[] }> {
+): Promise<{ dataset: ImageFolder; leftOut: LeftOut[] }> {
   const layout = await findSplits(dir, classes);
   const { val, test, train, isSplit } = layout;
   const split = val ?? (isSplit ? test : null);
@@ -71,7 +71,20 @@ async function openEvaluationSet(
   const dataset = await ImageFolder.open(at.dir, { classes, except: at.except });
   const isUsed = ({ path: name }: LeftOut): boolean => path.resolve(name) === path.resolve(at.dir);
   const leftOut = [...layout.leftOut.filter((one) => !isUsed(one)), ...dataset.leftOut];
-  return { dataset, remarks: groupRemarks(dir, leftOut) };
+  return { dataset, leftOut };
+}
+
+/** Returns the paths of images that cannot be read. */
+async function unreadable(
+  classifier: Classifier,
+  paths: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const broken = new Set<string>();
+  const images = paths.map((image): InputImage => ({ image, name: image }));
+  for await (const { item, error } of classifier.classify(images)) {
+    if (error !== undefined) broken.add(item.name);
+  }
+  return broken;
 }
 
 /**
@@ -138,7 +151,16 @@ export async function evaluateFolder(
   onImage?: (done: number) => void,
 ): Promise<FolderEvaluation> {
   const { classes } = classifier;
-  const { dataset, remarks } = await openEvaluationSet(dir, classes);
+  const { dataset: found, leftOut } = await openEvaluationSet(dir, classes);
+  // As in training, a file that only begins as an image is not one.
+  const broken = await unreadable(classifier, found.byContent);
+  const dataset = found.without(broken);
+  if (dataset.length === 0) {
+    throw new DatasetError(
+      `expected images in ${found.dir}, found only broken ones; add good ones`,
+    );
+  }
+  const remarks = groupRemarks(dir, withBroken(leftOut, broken));
   const scores = scoresOf(await classifyDataset(classifier, dataset, onImage), classes);
   return { ...scores, data: dataset.dir, remarks };
 }

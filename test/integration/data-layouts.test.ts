@@ -225,6 +225,14 @@ test('images are known by any extension, or by their first bytes with a remark',
     ...['train/cat/j', 'val/cat/j'],
   ]);
   expect(names).toHaveLength(9);
+
+  const evaluated = await evaluate({ run, data, workers: 1 });
+  expect(evaluated.images).toBe(10);
+  const { reason, examples } = evaluated.remarks.at(-1) ?? {};
+  expect([reason, examples]).toEqual(['content', ['val/cat/h', 'val/cat/i.jpg_large']]);
+  expect(evaluated.remarks.find((one) => one.reason === 'not-image')?.examples).toEqual([
+    'val/cat/j',
+  ]);
 });
 
 describe('evaluate understands the layouts of train', () => {
