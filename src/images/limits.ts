@@ -7,7 +7,7 @@
 const MIB = 2 ** 20;
 
 /** Memory for one image, its file included, while it is decoded. */
-export const DECODE_BYTES = 352 * MIB;
+const DECODE_BYTES = 352 * MIB;
 
 /** Decoded images of this size in all are collected as garbage before the next one is decoded. */
 export const GARBAGE_BYTES = 54 * MIB;
