@@ -3,6 +3,7 @@
  * It refuses a folder that can be read in two ways, and names both.
  */
 
+import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { composed } from '../common/text.js';
 import type { LeftOut } from './remarks.js';
@@ -85,6 +86,10 @@ async function look(dir: string): Promise<Folders> {
   if (listing === null) return { dir, candidates: [], others: [], leftOut: [] };
   const candidates: Candidate[] = [];
   const others: string[] = [];
+  // Throws for the first one: a split may be behind it.
+  for (const name of listing.deadLinks) {
+    if (splitRole(name) !== null) await reached(path.join(dir, name), stat);
+  }
   for (const name of listing.folders) {
     const role = splitRole(name);
     if (role === null) others.push(name);

@@ -1,6 +1,6 @@
 /** Holds: inputs are used, refused or named. The layouts of data folders, by the names and the content of folders. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -240,6 +240,12 @@ describe('is refused, with all names', () => {
     await expect(refused).rejects.toThrow(DatasetError);
     await expect(refused).rejects.toThrow(message);
   });
+});
+
+test.each(['val', 'Test'])('a link called %s that leads nowhere is refused', async (name) => {
+  const dir = await folders(...inEach('train'));
+  await symlink(path.join(top, 'not mounted'), path.join(dir, name));
+  await expect(findSplits(dir)).rejects.toThrow(`${name}, found nothing; repair the link`);
 });
 
 test('leftovers and hidden folders beside splits are named and are not classes', async () => {
