@@ -110,7 +110,7 @@ export class ImageFolder implements Dataset {
   ): Promise<ImageFolder> {
     const listing = await listClassFolders(dir, rules, options.except ?? []);
     const { folders } = listing;
-    const { classKey } = rules;
+    const classKey = classKeyOf(rules, options.classes);
     const classes = options.classes ?? classNames(folders, classKey);
     if (options.classes) checkKnown(dir, folders, { classes, classKey });
     else checkClasses(dir, classes);
@@ -175,6 +175,15 @@ async function listClassFolders(
       ...beside.map((file): LeftOut => ({ path: file, reason: 'no-class' })),
     ],
   };
+}
+
+/**
+ * Returns the form by which class names are compared. Versions up to 0.2.0 could train on two classes whose names differ
+ * only in their Unicode form; the folders of such classes are told apart.
+ */
+function classKeyOf(rules: WalkRules, classes: readonly string[] = []): WalkRules['classKey'] {
+  const isOne = new Set(classes.map(rules.classKey)).size < classes.length;
+  return isOne ? (name) => name : rules.classKey;
 }
 
 /** Returns the class names of folders; of several that differ only in their Unicode form, the composed one. */

@@ -155,6 +155,17 @@ describe('class names that differ only in their Unicode form are the same', () =
     expect(data.remarks.join()).toContain('differs from another in its Unicode form only');
   });
 
+  test('two classes of an earlier model that differ in their form stay two', async () => {
+    const [name = '', other = ''] = [names[0], decomposed[0]];
+    const dir = await folder(`${name}/1.jpg`, `${other}/2.jpg`);
+    const data = await ImageFolder.open(dir, { classes: [other, name] });
+    const found = data.samples.map(({ image, label }) => [path.relative(dir, image), label]);
+    expect(found).toEqual([
+      [path.join(other, '2.jpg'), 0],
+      [path.join(name, '1.jpg'), 1],
+    ]);
+  });
+
   test('an unknown class is unknown in either form', async () => {
     const dir = await folder(`${names[1] ?? ''}/1.jpg`, 'x/1.jpg');
     const message = await refused(ImageFolder.open(dir, { classes: ['x', names[0] ?? ''] }));
