@@ -4,8 +4,15 @@ import { listSome } from '../common/format.js';
 import type { DataFile } from './dataset.js';
 import { composed } from '../common/text.js';
 
-/** Returns warnings about files of the same bytes in both splits, or in two classes of one split. */
-export function duplicateWarnings(files: readonly DataFile[]): string[] {
+/**
+ * Returns warnings about files of the same bytes in both splits, or in two classes of one split.
+ *
+ * @param shown paths by the files' names: the folder of a split may be called otherwise than `train` or `val`.
+ */
+export function duplicateWarnings(
+  files: readonly DataFile[],
+  shown: ReadonlyMap<string, string>,
+): string[] {
   const first = new Map<string, string>();
   const pairs = { leak: [] as string[], label: [] as string[] };
   for (const { name, sha256 } of files) {
@@ -18,8 +25,9 @@ export function duplicateWarnings(files: readonly DataFile[]): string[] {
       name.split('/'),
       other.split('/'),
     ];
-    if (split !== otherSplit) pairs.leak.push(`${other} = ${name}`);
-    else if (composed(label) !== composed(otherLabel)) pairs.label.push(`${other} = ${name}`);
+    const pair = `${shown.get(other) ?? other} = ${shown.get(name) ?? name}`;
+    if (split !== otherSplit) pairs.leak.push(pair);
+    else if (composed(label) !== composed(otherLabel)) pairs.label.push(pair);
   }
   const warning = (found: readonly string[], text: string): string[] => {
     if (found.length === 0) return [];

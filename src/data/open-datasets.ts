@@ -167,6 +167,7 @@ async function checkFolders(
 ): Promise<CheckedData> {
   const kept = { train: sets.train, val: sets.val };
   const files: DataFile[] = [];
+  const shown = new Map<string, string>();
   const bad: BadImage[] = [];
   const blank: BlankImage[] = [];
   let [cached, oriented] = [0, 0];
@@ -185,8 +186,9 @@ async function checkFolders(
     cached += result.cached;
     oriented += result.oriented;
     for (const [file, sha256] of result.hashes) {
-      const name = path.join(split, path.relative(folder.dir, file));
-      files.push({ name: name.split(path.sep).join('/'), sha256 });
+      const name = slashed(path.join(split, path.relative(folder.dir, file)));
+      files.push({ name, sha256 });
+      if (options.data !== undefined) shown.set(name, slashed(path.relative(options.data, file)));
     }
     bad.push(...result.bad);
     blank.push(...result.blank);
@@ -207,10 +209,15 @@ async function checkFolders(
   const warnings = [
     ...ignoredOrientations(exif, files.length),
     ...blankWarnings(blank, files.length),
-    ...duplicateWarnings(files),
+    ...duplicateWarnings(files, shown),
   ];
   for (const message of warnings) emit({ type: 'warning', message });
   return { ...kept, files, skipped, exif, remarks };
+}
+
+/** Returns a path with slashes on every system. */
+function slashed(name: string): string {
+  return name.split(path.sep).join('/');
 }
 
 /** Says that images are seen lying on their side, unless they are turned or there are none. */
