@@ -110,7 +110,8 @@ async function refuseTwins(
     if (twin === undefined) continue;
     throw new DatasetError(
       `expected class folders in ${dir}, found ${quoted([name, twin[0]])}, which hold the same folders and ` +
-        'seem to be splits; rename them to train, val and test, with the class folders directly in them',
+        'seem to be splits; rename them to train, val and test, with the class folders directly in them; ' +
+        'if they are classes, put their images directly in them',
     );
   }
 }
