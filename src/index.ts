@@ -51,7 +51,11 @@ export {
 } from './config/train-settings.js';
 export type { TrainOptions } from './config/train-options.js';
 export type { Naming } from './config/validator.js';
-export { ImageFolder, type FileSample, type ImageFolderOptions } from './data/image-folder.js';
+export {
+  ImageFolder,
+  type FileSample,
+  type ImageFolderOptions,
+} from './data/folders/image-folder.js';
 export type { LeftOut } from './data/remarks.js';
 export { type Dataset, type Sample } from './data/dataset.js';
 export * from './common/errors.js';

@@ -2,10 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { ImageFolder } from '../data/image-folder.js';
+import { ImageFolder } from '../data/folders/image-folder.js';
 import type { DataFile } from '../data/dataset.js';
 import type { RunData } from '../data/open-datasets.js';
-import { sampleNames } from '../data/image-folder.js';
+import { sampleNames } from '../data/folders/image-folder.js';
 import type { ResumePoint } from './resume-point.js';
 import { checkInputs, type RunInputs } from './resume-settings.js';
 import type { RunFolder } from './run-folder.js';

@@ -1,7 +1,7 @@
 /** The command `demo`. */
 
 import path from 'node:path';
-import { PACKAGE_ROOT } from '../common/package-info.js';
+import { PACKAGE_ROOT } from '../common/node/package-info.js';
 import { claimRunDir, removeEmpty } from '../checkpoint/run-lock.js';
 import { exportModel } from './export-inference.js';
 import { RUN_OPTIONS } from '../config/train-options.js';

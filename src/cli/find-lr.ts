@@ -3,7 +3,7 @@
 import { ConfigError } from '../common/errors.js';
 import { formatRate, formatRoughRate } from '../common/format.js';
 import { jsonLine } from '../common/text.js';
-import { producer } from '../common/package-info.js';
+import { producer } from '../common/node/package-info.js';
 import {
   type FindLrOptions,
   RANGE_OPTIONS,

@@ -3,7 +3,7 @@
 import yargs, { type Argv } from 'yargs';
 import { ConfigError } from '../common/errors.js';
 import { nearest } from '../config/nearest.js';
-import { packageInfo } from '../common/package-info.js';
+import { packageInfo } from '../common/node/package-info.js';
 import { defaultText, helpText } from '../config/options.js';
 import { flagName } from '../config/validator.js';
 import { COMMANDS } from './commands.js';

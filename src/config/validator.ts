@@ -5,7 +5,7 @@ import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import type { Dataset } from '../data/dataset.js';
 import { nearest } from './nearest.js';
-import { isFolder } from '../common/paths.js';
+import { isFolder } from '../common/node/paths.js';
 
 /** How messages name an option: `batchSize` to a programmer, `--batch-size` to a user. */
 export type Naming = 'option' | 'flag';

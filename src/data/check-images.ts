@@ -4,14 +4,14 @@
  */
 
 import { stat } from 'node:fs/promises';
-import type { ImageFolder } from './image-folder.js';
+import type { ImageFolder } from './folders/image-folder.js';
 import type { BlankImage } from '../images/blank.js';
 import { decodeProblem } from '../images/decode.js';
 import { checkFileSize } from '../images/limits.js';
 import type { BadImage } from '../common/errors.js';
 import { InspectionCache, type FileStamp } from './inspection-cache.js';
-import type { LoaderPool } from '../images/worker-pool.js';
-import { badImage, type Inspection } from '../images/worker-messages.js';
+import type { LoaderPool } from '../images/workers/worker-pool.js';
+import { badImage, type Inspection } from '../images/workers/worker-messages.js';
 
 /** Images that a worker thread checks before it replies. */
 const FILES_PER_TASK = 4;

@@ -5,9 +5,9 @@ import type { Batch, BatchLoader, EpochOptions } from './batch.js';
 import type { Dataset, Sample } from './dataset.js';
 import { ConfigError, DatasetError } from '../common/errors.js';
 import type { ImageBackend } from '../platform/platform.js';
-import { LoaderPool } from '../images/worker-pool.js';
-import type { LoaderItem, LoaderMode } from '../images/worker-messages.js';
-import type { ImageCache } from '../images/image-cache.js';
+import { LoaderPool } from '../images/workers/worker-pool.js';
+import type { LoaderItem, LoaderMode } from '../images/workers/worker-messages.js';
+import type { ImageCache } from '../images/workers/image-cache.js';
 import { batches, epochOrder, shardLength, shardOf, type Shard } from './sampler.js';
 
 /** Options of a {@link DataLoader}. */

@@ -7,9 +7,9 @@ import path from 'node:path';
 import sharp from 'sharp';
 import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
 import { makeFolder } from '../common/node/make-folder.js';
-import type { Inspection } from '../images/worker-messages.js';
+import type { Inspection } from '../images/workers/worker-messages.js';
 import type { ExifUse } from '../platform/platform.js';
-import { cacheFolder } from '../common/cache-folder.js';
+import { cacheFolder } from '../common/node/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
 const CHECK_VERSION = 5;

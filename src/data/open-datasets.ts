@@ -2,18 +2,18 @@
 
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { ImageFolder } from './image-folder.js';
+import { ImageFolder } from './folders/image-folder.js';
 import type { DataFile, Dataset } from './dataset.js';
 import { BadImagesError, DatasetError, type BadImage } from '../common/errors.js';
 import type { CheckedEvent, DataRemark, OrientedImages, TrainEvent } from '../common/events.js';
 import { blankWarnings, type BlankImage } from '../images/blank.js';
-import type { LoaderPool } from '../images/worker-pool.js';
+import type { LoaderPool } from '../images/workers/worker-pool.js';
 import type { ExifUse } from '../platform/platform.js';
 import { checkImages } from './check-images.js';
-import { splitFolder } from './train-val-split.js';
+import { splitFolder } from './folders/train-val-split.js';
 import { groupRemarks, withBroken, type LeftOut } from './remarks.js';
-import { findSplits, type DataLayout } from './split-folders.js';
-import { RULES, type WalkRules } from './walk-rules.js';
+import { findSplits, type DataLayout } from './folders/split-folders.js';
+import { RULES, type WalkRules } from './folders/walk-rules.js';
 import { resolveClassWeights } from './class-weights.js';
 import { duplicateWarnings } from './duplicates.js';
 import { dataFingerprint, type FingerprintedData } from './fingerprint.js';

@@ -2,11 +2,11 @@
 
 import path from 'node:path';
 import type { TrainEvent } from '../common/events.js';
-import { isFolder } from '../common/paths.js';
-import type { LoaderPool } from '../images/worker-pool.js';
+import { isFolder } from '../common/node/paths.js';
+import type { LoaderPool } from '../images/workers/worker-pool.js';
 import { openData, type DataOptions, type RunData } from './open-datasets.js';
-import type { DataLayout } from './split-folders.js';
-import { EARLIER_RULES } from './walk-rules.js';
+import type { DataLayout } from './folders/split-folders.js';
+import { EARLIER_RULES } from './folders/walk-rules.js';
 
 type Emit = (event: TrainEvent) => void;
 

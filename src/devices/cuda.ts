@@ -9,7 +9,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { loadLibrary } from '../common/native-library.js';
+import { loadLibrary } from '../common/node/native-library.js';
 
 export interface Check {
   /** Name of the file, library or device that is needed. */

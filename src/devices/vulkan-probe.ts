@@ -3,7 +3,7 @@
  * Vulkan driver, and a broken driver must not end a training run.
  */
 
-import { loadKoffi, loadLibrary } from '../common/native-library.js';
+import { loadKoffi, loadLibrary } from '../common/node/native-library.js';
 import { VULKAN_LOADERS, type VulkanDevice, type VulkanReport } from './vulkan.js';
 
 /** Names of VkPhysicalDeviceType, by value. */

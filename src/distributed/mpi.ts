@@ -5,7 +5,7 @@
  * of the library. The handles of MPICH, and of libraries compatible with it, are 32-bit numbers.
  */
 
-import { loadKoffi, type Library } from '../common/native-library.js';
+import { loadKoffi, type Library } from '../common/node/native-library.js';
 import { DistributedError } from '../common/errors.js';
 import { messageOf } from '../common/format.js';
 import type { Summable } from './process-group.js';

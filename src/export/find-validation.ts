@@ -13,7 +13,7 @@ import { ConfigError } from '../common/errors.js';
 import type { ResolvedExportOptions } from '../config/export-options.js';
 import { type Naming, Validator } from '../config/validator.js';
 import type { Dataset, Sample } from '../data/dataset.js';
-import { findSplits } from '../data/split-folders.js';
+import { findSplits } from '../data/folders/split-folders.js';
 import type { Predictions } from '../metrics/predictions.js';
 import type { Files } from '../platform/platform.js';
 

@@ -2,7 +2,7 @@
 
 import type { RunWeights } from '../checkpoint/load-run.js';
 import { exifOf } from '../checkpoint/resume-point.js';
-import { producer } from '../common/package-info.js';
+import { producer } from '../common/node/package-info.js';
 import type { ResolvedExportOptions } from '../config/export-options.js';
 import { TRAIN_OPTIONS } from '../config/train-options.js';
 import { tableWith } from '../config/train-settings.js';

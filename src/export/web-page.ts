@@ -7,7 +7,7 @@ import { ConfigError } from '../common/errors.js';
 import type { ExifUse, Files } from '../platform/platform.js';
 import { html, jsonScript, Html } from '../common/html.js';
 import { makeFolder } from '../common/node/make-folder.js';
-import { packageText } from '../common/package-info.js';
+import { packageText } from '../common/node/package-info.js';
 
 /** Files of onnxruntime-web for WebAssembly, which every browser runs; WebGPU and WebGL are left out. */
 const RUNTIME_FILES = [

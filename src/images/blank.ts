@@ -2,7 +2,7 @@
 
 import type { RgbImage } from '../platform/platform.js';
 import type { ImageFormat } from './signatures.js';
-import { tiffKind } from './tiff-kind.js';
+import { tiffKind } from './formats/tiff-kind.js';
 
 /**
  * Highest level, of 255, of an image that counts as black. A camera's noise alone exceeds it. Files of floating-point

@@ -11,13 +11,13 @@
 import type { ExifUse, RgbImage } from '../platform/platform.js';
 import { decodePlain } from './formats/decode-plain.js';
 import { imageSize } from './image-size.js';
-import { hasJpegEnd, withoutExif } from './jpeg-segments.js';
+import { hasJpegEnd, withoutExif } from './formats/jpeg-segments.js';
 import { checkSize } from './limits.js';
 import { inverseOrientation, orient } from './orient.js';
 import { decodedOrientation, exifOrientation } from './orientation.js';
-import { hasIntactPixels } from './png-checksums.js';
+import { hasIntactPixels } from './formats/png-checksums.js';
 import { imageFormat, type ImageFormat } from './signatures.js';
-import { firstWebpFrame, onCanvas } from './webp-frame.js';
+import { firstWebpFrame, onCanvas } from './formats/webp-frame.js';
 
 /** Pixels as browsers have them: uint8 [height, width, RGBA]. */
 export interface RgbaImage {

@@ -1,6 +1,6 @@
 /** Estimates the memory that decoding an image takes, by its first bytes. Measured; docs/data.md has the table. */
 
-import { jpegFrame } from './jpeg-frame.js';
+import { jpegFrame } from './formats/jpeg-frame.js';
 import type { ImageFormat } from './signatures.js';
 
 /** Bytes per pixel of the decoded image. */

@@ -1,6 +1,6 @@
 /** Reads the size of an image from its header, before anything of that size is decoded. */
 
-import { jpegFrame } from './jpeg-frame.js';
+import { jpegFrame } from './formats/jpeg-frame.js';
 import type { ImageFormat } from './signatures.js';
 
 /** Size in pixels, as stored: before any turn by EXIF. */

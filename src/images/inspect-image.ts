@@ -5,7 +5,7 @@ import { blankReason } from './blank.js';
 import { decodeProblem } from './decode.js';
 import { optionalOrientation } from './orientation.js';
 import { imageFormat } from './signatures.js';
-import { badImage, type Inspection } from './worker-messages.js';
+import { badImage, type Inspection } from './workers/worker-messages.js';
 
 /** The host's parts that a loader thread needs. */
 export type ImageHost = Pick<Platform, 'files' | 'sha256'> & { readonly decoder: ImageDecoder };

@@ -1,10 +1,10 @@
 /** Finds the orientation that a camera wrote into an image file, and says when a decoder applies it. */
 
 import type { ExifUse } from '../platform/platform.js';
-import { avifOrientation } from './avif-orientation.js';
+import { avifOrientation } from './formats/avif-orientation.js';
 import type { ImageFormat } from './signatures.js';
 import { metadataBlocks } from './metadata-blocks.js';
-import { readTiffTags } from './tiff-tags.js';
+import { readTiffTags } from './formats/tiff-tags.js';
 
 const TAG_ORIENTATION = 0x0112;
 

@@ -3,8 +3,8 @@
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { DatasetError } from '../common/errors.js';
 import type { InputImage } from '../data/dataset.js';
-import { fitEvaluation, type EvaluationSizes } from '../images/graph-input.js';
-import { LoaderPool } from '../images/worker-pool.js';
+import { fitEvaluation, type EvaluationSizes } from '../images/workers/graph-input.js';
+import { LoaderPool } from '../images/workers/worker-pool.js';
 import type { ImageDecoder, Platform } from '../platform/platform.js';
 import { describeModel, type ModelFile } from './model-file.js';
 import { OrtWorker } from '../session/ort-worker.js';

@@ -7,9 +7,13 @@ import { ConfigError } from '../common/errors.js';
 import type { DataRemark } from '../common/events.js';
 import { decodeText } from '../common/text.js';
 import type { InputImage } from '../data/dataset.js';
-import { compareCodePoints, IMAGE_EXTENSIONS_TEXT, leftoverReason } from '../data/file-names.js';
+import {
+  compareCodePoints,
+  IMAGE_EXTENSIONS_TEXT,
+  leftoverReason,
+} from '../data/folders/file-names.js';
 import { groupRemarks, type LeftOut } from '../data/remarks.js';
-import { cycle, imagesBelow } from '../data/walk-images.js';
+import { cycle, imagesBelow } from '../data/folders/walk-images.js';
 import { imageFormat } from '../images/signatures.js';
 import { globPart, isPattern } from './glob-part.js';
 

@@ -142,7 +142,7 @@ export interface ImageDecoder {
 /** Image decoding, here and in threads of its own. */
 export interface ImageBackend extends ImageDecoder {
   /**
-   * Starts a thread that serves `ImageServer` of images/image-server.ts.
+   * Starts a thread that serves `ImageServer` of images/workers/image-server.ts.
    *
    * @param setup its `LoaderSetup`.
    */

@@ -1,7 +1,7 @@
 /** The frame of the report and of find-lr's plot: one HTML file in one style, which loads nothing. */
 
 import { html, Html } from '../common/html.js';
-import { packageText } from '../common/package-info.js';
+import { packageText } from '../common/node/package-info.js';
 
 /** Allows the page's own scripts and styles and no other source, so that no content can reach the network. */
 const POLICY =

@@ -3,7 +3,7 @@
 import { html, jsonScript, Html } from '../common/html.js';
 import type { PhaseRecord } from '../common/events.js';
 import { formatDuration, formatRate, formatShare } from '../common/format.js';
-import { packageText } from '../common/package-info.js';
+import { packageText } from '../common/node/package-info.js';
 import type { ReportData } from './report-data.js';
 import {
   confusionSection,

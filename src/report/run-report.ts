@@ -9,17 +9,17 @@ import type { DataRemark, OrientedImages, PhaseRecord } from '../common/events.j
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import { DataLoader } from '../data/data-loader.js';
 import type { Files } from '../platform/platform.js';
-import type { LoaderPool } from '../images/worker-pool.js';
+import type { LoaderPool } from '../images/workers/worker-pool.js';
 import {
   loadPredictions,
   predictionsFile,
   savePredictions,
 } from '../checkpoint/predictions-file.js';
-import { sampleNames } from '../data/image-folder.js';
+import { sampleNames } from '../data/folders/image-folder.js';
 import { renderReport } from './render-report.js';
 import type { EvaluationSummary, ReportData, ReportMistake } from './report-data.js';
 import { inputThumbnail, thumbnail } from '../images/thumbnails.js';
-import { producer } from '../common/package-info.js';
+import { producer } from '../common/node/package-info.js';
 import { messageOf } from '../common/format.js';
 
 /** The run that is reported, and how. */

@@ -10,7 +10,7 @@ import { type FindLrOptions, type Range, resolveFindLr } from '../config/find-lr
 import { OpenResources } from '../common/open-resources.js';
 import type { Batch } from '../data/batch.js';
 import { DataLoader } from '../data/data-loader.js';
-import { LoaderPool } from '../images/worker-pool.js';
+import { LoaderPool } from '../images/workers/worker-pool.js';
 import { LrCurve, type LrPoint, type LrSuggestion, rangeOfRates } from '../metrics/lr-curve.js';
 import { AverageMeter, batchSums } from '../metrics/average-meter.js';
 import { openData, type RunData } from '../data/open-datasets.js';

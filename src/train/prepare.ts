@@ -21,8 +21,8 @@ import {
 import { DdpTrainSession } from '../distributed/ddp-session.js';
 import { threadsPerRank } from '../distributed/hosts.js';
 import { SharedStop } from '../distributed/shared-stop.js';
-import { ImageCache } from '../images/image-cache.js';
-import { LoaderPool } from '../images/worker-pool.js';
+import { ImageCache } from '../images/workers/image-cache.js';
+import { LoaderPool } from '../images/workers/worker-pool.js';
 import type { RunReport } from '../report/run-report.js';
 import { TrainSession } from '../session/train-session.js';
 import { graphForProvider, stepsPerExecution, trainingGraph } from '../session/training-graph.js';

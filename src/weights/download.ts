@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { PretrainedSpec } from '../artifacts/manifest.js';
-import { cacheFolder } from '../common/cache-folder.js';
+import { cacheFolder } from '../common/node/cache-folder.js';
 import { WeightsError } from '../common/errors.js';
 import { makeFolder } from '../common/node/make-folder.js';
 

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { ImageFolder } from '../../src/data/image-folder.js';
+import { ImageFolder } from '../../src/data/folders/image-folder.js';
 import { buildInferenceModel } from '../../src/onnx/inference-model.js';
 import { AverageMeter } from '../../src/metrics/average-meter.js';
 import { readSafetensors } from '../../src/platform/node/defaults.js';

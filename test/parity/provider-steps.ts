@@ -2,7 +2,7 @@
 
 import path from 'node:path';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
-import { ImageFolder } from '../../src/data/image-folder.js';
+import { ImageFolder } from '../../src/data/folders/image-folder.js';
 import { type Dataset } from '../../src/data/dataset.js';
 import { trainLoneEpoch } from '../../src/train/train-epoch.js';
 import { DataLoader } from '../../src/data/data-loader.js';

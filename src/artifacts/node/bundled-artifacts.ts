@@ -1,7 +1,7 @@
 /** The artifact folders that ship with the npm package. */
 
 import path from 'node:path';
-import { PACKAGE_ROOT } from '../../common/package-info.js';
+import { PACKAGE_ROOT } from '../../common/node/package-info.js';
 
 /**
  * Returns the folder of the artifacts that ship with the package.

@@ -4,13 +4,13 @@ import { open } from 'node:fs/promises';
 import sharp, { type Sharp } from 'sharp';
 import { cmykToRgb, unreadableImage } from '../../images/decode.js';
 import { decodePlain } from '../../images/formats/decode-plain.js';
-import { jpegFrame } from '../../images/jpeg-frame.js';
+import { jpegFrame } from '../../images/formats/jpeg-frame.js';
 import { decodeBytesPerPixel } from '../../images/decode-cost.js';
 import { checkFileSize, maxPixels, tooManyPixels } from '../../images/limits.js';
 import { imageFormat, type ImageFormat } from '../../images/signatures.js';
 import { inverseOrientation, orient } from '../../images/orient.js';
 import { decodedOrientation, exifOrientation } from '../../images/orientation.js';
-import { tiffKind } from '../../images/tiff-kind.js';
+import { tiffKind } from '../../images/formats/tiff-kind.js';
 import type { ExifUse, RgbImage } from '../platform.js';
 
 const OPTIONS = {

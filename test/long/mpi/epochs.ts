@@ -6,7 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
-import { ImageFolder } from '../../../src/data/image-folder.js';
+import { ImageFolder } from '../../../src/data/folders/image-folder.js';
 import { DdpTrainSession } from '../../../src/distributed/ddp-session.js';
 import { trainLoneEpoch } from '../../../src/train/train-epoch.js';
 import { writeFileAtomic } from '../../../src/common/node/atomic-file.js';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { afterAll, describe, expect, jest, test } from '@jest/globals';
 import type { Sample } from '../../../src/data/dataset.js';
 import { ConfigError } from '../../../src/common/errors.js';
-import { LoaderPool } from '../../../src/images/worker-pool.js';
+import { LoaderPool } from '../../../src/images/workers/worker-pool.js';
 import type { DataLoader, LoaderOptions } from '../../../src/data/data-loader.js';
 import {
   Files,

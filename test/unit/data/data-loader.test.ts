@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
 import { DatasetError } from '../../../src/common/errors.js';
-import { LoaderPool } from '../../../src/images/worker-pool.js';
+import { LoaderPool } from '../../../src/images/workers/worker-pool.js';
 import type { DataLoader, LoaderOptions } from '../../../src/data/data-loader.js';
 import { Philox, STREAM } from '../../../src/common/philox.js';
 import { DEFAULT_CROP, randomFlip, randomResizedCropBox } from '../../../src/images/transforms.js';

@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { compareCodePoints } from '../../../src/data/file-names.js';
-import { ImageFolder } from '../../../src/data/image-folder.js';
+import { compareCodePoints } from '../../../src/data/folders/file-names.js';
+import { ImageFolder } from '../../../src/data/folders/image-folder.js';
 import { DatasetError } from '../../../src/common/errors.js';
 
 let top: string;

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { autoChoice, type DeviceReport, type Diagnosis } from '../../../src/devices/doctor.js';
-import { loadLibrary } from '../../../src/common/native-library.js';
+import { loadLibrary } from '../../../src/common/node/native-library.js';
 import type { Provider } from '../../../src/session/ort-worker-messages.js';
 import { realGpu, vulkanReport, type VulkanDevice } from '../../../src/devices/vulkan.js';
 import { CHROMIUM_ADVICE, findSwiftShader } from '../../support/chromium.js';

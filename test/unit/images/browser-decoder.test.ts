@@ -5,10 +5,10 @@ import sharp from 'sharp';
 import { describe, expect, test } from '@jest/globals';
 import { decodeInBrowser, type BrowserDecoders } from '../../../src/images/browser-decoder.js';
 import { imageSize } from '../../../src/images/image-size.js';
-import { hasJpegEnd, withoutExif } from '../../../src/images/jpeg-segments.js';
-import { hasIntactPixels } from '../../../src/images/png-checksums.js';
+import { hasJpegEnd, withoutExif } from '../../../src/images/formats/jpeg-segments.js';
+import { hasIntactPixels } from '../../../src/images/formats/png-checksums.js';
 import type { ImageFormat } from '../../../src/images/signatures.js';
-import { firstWebpFrame } from '../../../src/images/webp-frame.js';
+import { firstWebpFrame } from '../../../src/images/formats/webp-frame.js';
 import { decodeFixture, references } from '../../parity/pixel-fixtures.js';
 import { animatedWebp, imageFiles, phonePhoto } from '../../support/image-files.js';
 

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { avifOrientation } from '../../../src/images/avif-orientation.js';
+import { avifOrientation } from '../../../src/images/formats/avif-orientation.js';
 import { inverseOrientation, orient } from '../../../src/images/orient.js';
 import { exifOrientation } from '../../../src/images/orientation.js';
 import type { ExifUse, RgbImage } from '../../../src/platform/platform.js';

@@ -8,7 +8,7 @@ import path from 'node:path';
 import type { PretrainedSpec } from '../../../src/artifacts/manifest.js';
 import { WeightsError } from '../../../src/common/errors.js';
 import { fetchPretrained } from '../../../src/weights/download.js';
-import { cacheFolder } from '../../../src/common/cache-folder.js';
+import { cacheFolder } from '../../../src/common/node/cache-folder.js';
 
 const CONTENT = Buffer.alloc(300_000, 'weights');
 const SHA256 = createHash('sha256').update(CONTENT).digest('hex');

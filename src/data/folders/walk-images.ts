@@ -6,10 +6,10 @@
 import type { Dirent } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { DatasetError } from '../common/errors.js';
-import { imageFormat } from '../images/signatures.js';
+import { DatasetError } from '../../common/errors.js';
+import { imageFormat } from '../../images/signatures.js';
 import { compareCodePoints, isOtherImageName } from './file-names.js';
-import type { LeftOut } from './remarks.js';
+import type { LeftOut } from '../remarks.js';
 import { RULES } from './walk-rules.js';
 
 /** Number of first bytes by which a file without a known extension is judged. */

@@ -4,11 +4,11 @@
  * the size to which it would resize, and so leaves its pixels as they are.
  */
 
-import type { RgbImage } from '../platform/platform.js';
-import { roundHalfEven } from '../common/rounding.js';
-import { GRAPH_BYTES } from './limits.js';
-import { isHeightFirst, resample } from './resample.js';
-import type { Box } from './transforms.js';
+import type { RgbImage } from '../../platform/platform.js';
+import { roundHalfEven } from '../../common/rounding.js';
+import { GRAPH_BYTES } from '../limits.js';
+import { isHeightFirst, resample } from '../resample.js';
+import type { Box } from '../transforms.js';
 
 /** Sizes of evaluation's transforms, in pixels. */
 export interface EvaluationSizes {

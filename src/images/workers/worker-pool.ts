@@ -1,9 +1,9 @@
 /** Worker threads that decode and preprocess images, shared by any number of loaders. */
 
-import type { Artifacts } from '../artifacts/open-artifacts.js';
-import { ConfigError } from '../common/errors.js';
-import { WorkerClient } from '../common/worker-client.js';
-import type { ExifUse, ImageBackend, ImageDecoder, RgbImage } from '../platform/platform.js';
+import type { Artifacts } from '../../artifacts/open-artifacts.js';
+import { ConfigError } from '../../common/errors.js';
+import { WorkerClient } from '../../common/worker-client.js';
+import type { ExifUse, ImageBackend, ImageDecoder, RgbImage } from '../../platform/platform.js';
 import type {
   Inspection,
   LoadedTask,

@@ -1,6 +1,6 @@
 /** Rules of the walker: which files and folders it takes. */
 
-import { composed } from '../common/text.js';
+import { composed } from '../../common/text.js';
 import { isImageName, leftoverReason } from './file-names.js';
 
 /** Decides by names. */

@@ -2,11 +2,11 @@
 
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { DatasetError } from '../common/errors.js';
-import { listSome } from '../common/format.js';
-import type { Dataset, Sample } from './dataset.js';
+import { DatasetError } from '../../common/errors.js';
+import { listSome } from '../../common/format.js';
+import type { Dataset, Sample } from '../dataset.js';
 import { compareCodePoints, IMAGE_EXTENSIONS_TEXT } from './file-names.js';
-import { groupRemarks, type LeftOut } from './remarks.js';
+import { groupRemarks, type LeftOut } from '../remarks.js';
 import { imagesBelow, listFolder, reached, systemReason, type Listing } from './walk-images.js';
 import { RULES, type WalkRules } from './walk-rules.js';
 

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { ImageFolder } from './image-folder.js';
-import { DatasetError } from '../common/errors.js';
+import { DatasetError } from '../../common/errors.js';
 
 /**
  * Takes `fraction` of each class's images for validation: rounded, at least one, never all.

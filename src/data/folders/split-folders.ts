@@ -5,8 +5,8 @@
 
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
-import { composed } from '../common/text.js';
-import type { LeftOut } from './remarks.js';
+import { composed } from '../../common/text.js';
+import type { LeftOut } from '../remarks.js';
 import { splitRole } from './split-names.js';
 import {
   nameOf,

@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 import type { LibraryHandle } from 'koffi';
-import { messageOf } from './format.js';
+import { messageOf } from '../format.js';
 
 const require = createRequire(import.meta.url);
 

@@ -1,7 +1,7 @@
 /** Cuts the first frame out of an animated WebP file, for decoders that read still images only. */
 
-import type { RgbImage } from '../platform/platform.js';
-import { imageSize } from './image-size.js';
+import type { RgbImage } from '../../platform/platform.js';
+import { imageSize } from '../image-size.js';
 
 /** A still WebP file, and the place of its image on the animation's canvas, in pixels. */
 export interface WebpFrame {

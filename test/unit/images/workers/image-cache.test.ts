@@ -2,12 +2,12 @@ import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { decodeImage } from '../../../src/platform/node/sharp-decoder.js';
-import { InterruptedError } from '../../../src/common/errors.js';
-import { train, type TrainOptions } from '../../../src/index.js';
-import { LoaderPool } from '../../../src/images/worker-pool.js';
-import type { DataLoader, LoaderOptions } from '../../../src/data/data-loader.js';
-import { ImageCache } from '../../../src/images/image-cache.js';
+import { decodeImage } from '../../../../src/platform/node/sharp-decoder.js';
+import { InterruptedError } from '../../../../src/common/errors.js';
+import { train, type TrainOptions } from '../../../../src/index.js';
+import { LoaderPool } from '../../../../src/images/workers/worker-pool.js';
+import type { DataLoader, LoaderOptions } from '../../../../src/data/data-loader.js';
+import { ImageCache } from '../../../../src/images/workers/image-cache.js';
 import {
   Files,
   PATHS,
@@ -15,10 +15,10 @@ import {
   bytes,
   collect,
   openLoader,
-} from '../../support/loader-fixtures.js';
-import { makeData, outcome } from '../../support/run-process.js';
-import { TINY } from '../../support/paths.js';
-import { nodePlatform } from '../../../src/platform/node/node-platform.js';
+} from '../../../support/loader-fixtures.js';
+import { makeData, outcome } from '../../../support/run-process.js';
+import { TINY } from '../../../support/paths.js';
+import { nodePlatform } from '../../../../src/platform/node/node-platform.js';
 
 const pool = new LoaderPool({ images: nodePlatform.images, artifacts, workers: 2 });
 const loader = (options: Partial<LoaderOptions>): DataLoader => openLoader({ pool, ...options });

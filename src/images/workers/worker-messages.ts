@@ -1,8 +1,8 @@
 /** Messages between a `LoaderPool` and the `ImageServer`s in its threads. */
 
-import type { ExifUse } from '../platform/platform.js';
+import type { ExifUse } from '../../platform/platform.js';
 import type { SharedImage } from './image-cache.js';
-import type { CropRanges } from './transforms.js';
+import type { CropRanges } from '../transforms.js';
 
 /** `train`: random crop and flip. `evaluate`: resize and centre crop. */
 export type LoaderMode = 'train' | 'evaluate';

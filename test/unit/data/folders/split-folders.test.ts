@@ -4,10 +4,10 @@ import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { DatasetError } from '../../../src/common/errors.js';
-import { findSplits } from '../../../src/data/split-folders.js';
-import { possibleRole, splitRole } from '../../../src/data/split-names.js';
-import { writeTree } from '../../support/file-tree.js';
+import { DatasetError } from '../../../../src/common/errors.js';
+import { findSplits } from '../../../../src/data/folders/split-folders.js';
+import { possibleRole, splitRole } from '../../../../src/data/folders/split-names.js';
+import { writeTree } from '../../../support/file-tree.js';
 
 let top: string;
 let count = 0;

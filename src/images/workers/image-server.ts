@@ -1,15 +1,15 @@
 /** The work of a loader thread: encoded images come in, batches of normalised pixels go out. */
 
 import type { InferenceSession, Tensor } from 'onnxruntime-common';
-import { Philox, STREAM } from '../common/philox.js';
-import type { Answer, RequestHandler } from '../common/worker-client.js';
-import type { OrtModule, RgbImage } from '../platform/platform.js';
-import { unusableImage } from './decode.js';
+import { Philox, STREAM } from '../../common/philox.js';
+import type { Answer, RequestHandler } from '../../common/worker-client.js';
+import type { OrtModule, RgbImage } from '../../platform/platform.js';
+import { unusableImage } from '../decode.js';
 import { fitEvaluation, fitTraining } from './graph-input.js';
 import type { SharedImage } from './image-cache.js';
-import { inspectImage, type ImageHost } from './inspect-image.js';
-import { isSmall, KEPT_BYTES } from './limits.js';
-import { randomFlip, randomResizedCropBox } from './transforms.js';
+import { inspectImage, type ImageHost } from '../inspect-image.js';
+import { isSmall, KEPT_BYTES } from '../limits.js';
+import { randomFlip, randomResizedCropBox } from '../transforms.js';
 import type {
   Inspection,
   LoadedTask,

@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from '@jest/globals';
 import sharp from 'sharp';
-import type { RgbImage } from '../../../src/platform/platform.js';
-import { fitEvaluation, fitTraining } from '../../../src/images/graph-input.js';
-import { resample } from '../../../src/images/resample.js';
-import { references, transformFixture } from '../../parity/pixel-fixtures.js';
+import type { RgbImage } from '../../../../src/platform/platform.js';
+import { fitEvaluation, fitTraining } from '../../../../src/images/workers/graph-input.js';
+import { resample } from '../../../../src/images/resample.js';
+import { references, transformFixture } from '../../../parity/pixel-fixtures.js';
 
 /** Makes the image of `thin_levels` in scripts/fixtures/thin_images.py. */
 function thinImage(width: number, height: number): RgbImage {

@@ -1,10 +1,10 @@
 /** Refuses data folders that can be read in two ways, and says how to make them clear. */
 
 import path from 'node:path';
-import { DatasetError } from '../common/errors.js';
-import { listSome } from '../common/format.js';
-import { composed } from '../common/text.js';
-import type { LeftOut } from './remarks.js';
+import { DatasetError } from '../../common/errors.js';
+import { listSome } from '../../common/format.js';
+import { composed } from '../../common/text.js';
+import type { LeftOut } from '../remarks.js';
 import { possibleRole, splitRole, type SplitRole } from './split-names.js';
 import { listFolder, reached } from './walk-images.js';
 

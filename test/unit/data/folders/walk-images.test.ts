@@ -5,9 +5,9 @@ import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { groupRemarks } from '../../../src/data/remarks.js';
-import { imagesBelow } from '../../../src/data/walk-images.js';
-import { writeTree, type FileTree } from '../../support/file-tree.js';
+import { groupRemarks } from '../../../../src/data/remarks.js';
+import { imagesBelow } from '../../../../src/data/folders/walk-images.js';
+import { writeTree, type FileTree } from '../../../support/file-tree.js';
 
 let top: string;
 let count = 0;
