@@ -14,7 +14,7 @@ import { listSome } from '../common/format.js';
 /** One line per image: its path in the data folder, and the SHA-256 of its bytes. */
 const IMAGES = 'images.jsonl';
 /** Written if there was no `val` folder: the paths of the images taken for validation, one per line. */
-const VALIDATION = 'validation.txt';
+export const VALIDATION = 'validation.txt';
 /** One line per broken image that is left out: its path and the reason. */
 const SKIPPED = 'skipped.jsonl';
 

@@ -2,13 +2,14 @@
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { VALIDATION } from '../checkpoint/data-manifest.js';
 import type { RunWeights } from '../checkpoint/load-run.js';
 import {
   loadPredictions,
   predictionsFile,
   type SavedPredictions,
 } from '../checkpoint/predictions-file.js';
-import type { CheckpointName, RunConfig } from '../checkpoint/run-folder.js';
+import type { CheckpointName } from '../checkpoint/run-folder.js';
 import { ConfigError } from '../common/errors.js';
 import type { ResolvedExportOptions } from '../config/export-options.js';
 import { type Naming, Validator } from '../config/validator.js';
@@ -36,7 +37,9 @@ export async function findValidation(
   files: Files,
 ): Promise<Validation | null> {
   const saved = await savedValidation(folder.dir, checkpoint, run.epoch, files);
-  const dir = await validationFolder(config, saved, data);
+  const wasSplit = existsSync(path.join(folder.dir, VALIDATION));
+  const root = data ?? (typeof config.data === 'string' ? config.data : null);
+  const dir = root === null ? null : await validationFolder(root, saved, wasSplit);
   const custom = config.customDataset === true;
   if (saved !== null && valDataset !== undefined) return { dataset: valDataset, expected: saved };
   if (saved !== null && dir !== null && (!custom || data !== undefined)) {
@@ -67,17 +70,21 @@ async function savedValidation(
   return null;
 }
 
-/** Returns the folder of a run's validation images; null if it is gone, or the run was trained on data sets in code. */
+/**
+ * Returns the folder of a run's validation images; null if it is gone.
+ *
+ * @param wasSplit whether they are a share of the training images, so that a folder for validation is not the run's.
+ */
 async function validationFolder(
-  config: RunConfig,
+  root: string,
   saved: SavedPredictions | null,
-  data?: string,
+  wasSplit: boolean,
 ): Promise<string | null> {
-  const root = data ?? (typeof config.data === 'string' ? config.data : null);
-  if (root === null) return null;
   const layout = await findSplits(root).catch(() => null);
-  const usual = ['val', 'train', '.'].map((name) => path.join(root, name));
-  const dirs = [layout?.val, layout?.train?.dir, ...usual].filter((dir) => typeof dir === 'string');
+  const ofVal = [layout?.val, path.join(root, 'val')];
+  const ofTrain = [layout?.train?.dir, path.join(root, 'train'), root];
+  const inOrder = wasSplit ? [...ofTrain, ...ofVal] : [...ofVal, ...ofTrain];
+  const dirs = inOrder.filter((dir) => typeof dir === 'string');
   // An earlier version may have taken its validation images from another folder than this one would.
   const first = saved?.names[0];
   const hasFirst = (dir: string): boolean =>

@@ -3,7 +3,7 @@
  * in every form, and tolerances follow the scale of the logits.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -56,6 +56,25 @@ describe('the printed difference is that of the written file', () => {
     expect(found.maxDifference).toBeGreaterThanOrEqual(least);
     expect(found.maxDifference).toBeLessThanOrEqual(most);
   });
+});
+
+test('a run whose validation images were a share of train is not tried on a later valid/', async () => {
+  const data = await makeData(path.join(dir, 'shared'), 8, 8);
+  const aside = path.join(dir, 'aside');
+  await rename(path.join(data, 'val'), aside);
+  const { runDir } = await train({
+    ...{ data, out: path.join(dir, 'run-of-share'), epochs: 2, lr: 0.003, valFraction: 0.25 },
+    ...({ artifacts: TINY, weights: 'random', device: 'cpu', workers: 1 } as const),
+  });
+  // Images of the same names, in the wrong classes.
+  const [one, other, third] = ['red', 'blue', 'between'].map((name) => path.join(aside, name));
+  await rename(one ?? '', third ?? '');
+  await rename(other ?? '', one ?? '');
+  await rename(third ?? '', other ?? '');
+  await rename(aside, path.join(data, 'valid'));
+  const { replay } = await exportInference({ run: runDir, out: path.join(dir, 'share.onnx') });
+  expect(replay?.differing).toBe(0);
+  expect(replay?.accuracy).toBe(replay?.expectedAccuracy);
 });
 
 describe('tolerances grow with the logits', () => {
