@@ -15,6 +15,7 @@ import { Validator } from '../config/validator.js';
 import { launchInfoFromEnv } from '../distributed/launcher.js';
 import { writeFileAtomic } from '../common/node/atomic-file.js';
 import type { FindLrResult } from '../train/find-lr.js';
+import { flagName } from '../config/validator.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
 import { runInterruptible } from './interrupt.js';
 import {
@@ -77,9 +78,19 @@ async function findLrCommand(given: Arguments): Promise<void> {
   output.info(suggestionText(result));
   output.info(`Plot  ${page}`);
   if (result.suggestion === null) return;
-  const data = quote(String(given.data));
-  const rate = formatRoughRate(result.suggestion.lr);
-  output.info(`Next: ${commandLine('train', `--data ${data} --lr ${rate}`)}`);
+  const { data, ...others } = optionsFrom(SHARED_WITH_TRAIN, given);
+  const next = { data, lr: formatRoughRate(result.suggestion.lr), ...others };
+  output.info(`Next: ${commandLine('train', flagText(next))}`);
+}
+
+/** Returns options as flags that can be pasted; an option that is true is a flag without a value. */
+function flagText(options: Readonly<Record<string, unknown>>): string {
+  return Object.entries(options)
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(
+      ([name, value]) => `--${flagName(name)}${value === true ? '' : ` ${quote(String(value))}`}`,
+    )
+    .join(' ');
 }
 
 /** Returns the result as a line for people. */

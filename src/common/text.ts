@@ -95,6 +95,11 @@ export function shellWord(word: string, windows = false): string {
   if (safe.test(text)) return text;
   if (windows) return `"${text.replaceAll('"', '""')}"`;
   if (visible(text) === text) return `'${text.replaceAll("'", String.raw`'\''`)}'`;
-  const inside = text.replaceAll('\\', '\\\\').replaceAll("'", "\\'");
-  return `$'${visible(inside)}'`;
+  return `$'${text.replaceAll(/[\\']/g, '\\$&').replace(OBEYED, shellEscape)}'`;
+}
+
+/** Returns a character as `$'…'` of a POSIX shell takes it. There `\x85` is one byte, and `\u0085` a character. */
+function shellEscape(character: string): string {
+  if (character < '\u0080') return SHORT[character] ?? escaped(character);
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -153,7 +153,7 @@ ${embedded('page.css')}</style>
 <h1>${title}</h1>
 <p class="soft">Tells apart: ${names}. The image stays on this machine.</p>
 <label id="drop" tabindex="0">
-<input id="file" type="file" accept="image/*">
+<input id="file" type="file" accept="image/*,.pbm,.pgm,.pnm,.ppm">
 <img id="image" alt="" hidden>
 <span id="hint">Drop an image here, paste one, or click to choose</span>
 </label>

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { glob } from 'tinyglobby';
 import { ConfigError } from '../common/errors.js';
 import type { DataRemark } from '../common/events.js';
+import { messageOf } from '../common/format.js';
 import { decodeText } from '../common/text.js';
 import type { InputImage } from '../data/dataset.js';
 import {
@@ -144,13 +145,21 @@ async function* fromInput(input: AsyncIterable<Uint8Array>): AsyncGenerator<Inpu
 /** An image in text, such as a PGM of the form P2, is an image all the same. */
 const TEXT_IMAGE = /^P[1-3]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s/;
 
-/** Returns the paths in a list, one per line or each ended by a NUL (`find -print0`); null for the bytes of an image. */
+/**
+ * Returns the paths in a list, one per line or each ended by a NUL (`find -print0`); null for the bytes of an image.
+ *
+ * @throws ConfigError for bytes that are neither, such as a list in Latin-1.
+ */
 function pathList(bytes: Uint8Array): string[] | null {
   let text: string;
   try {
     text = decodeText(bytes);
-  } catch {
-    return null;
+  } catch (cause) {
+    if (bytes.includes(0) || isImage(bytes)) return null;
+    throw new ConfigError(
+      `expected an image or a list of paths on standard input, found ${messageOf(cause)}`,
+      { cause },
+    );
   }
   const separated = text.includes('\0');
   if (TEXT_IMAGE.test(text) || (separated && (isImage(bytes) || /^\0|\0\0/.test(text))))

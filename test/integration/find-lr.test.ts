@@ -154,7 +154,20 @@ describe('the command', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const rate = /Suggested learning rate (\S+) \(the least loss was at \S+\)/.exec(stdout)?.[1];
     expect(stdout).toContain('Plot  find-lr.html\n');
-    expect(stdout).toContain(`Next: ort-finetune train --data ${data} --lr ${rate ?? ''}\n`);
+    const next = /^Next: (.*)$/m.exec(stdout)?.[1];
+    // Every flag that the test was made with, but those of the range of rates.
+    expect(next?.split(' --').sort()).toEqual(
+      [
+        ...[
+          'ort-finetune train',
+          `data ${data}`,
+          `lr ${rate ?? ''}`,
+          'batch-size 8',
+          `artifacts ${TINY}`,
+        ],
+        ...['weights random', 'device cpu', 'workers 1'],
+      ].sort(),
+    );
     expect(await readFile(path.join(dir, 'find-lr.html'), 'utf8')).toContain('id="points"');
     expect(existsSync(path.join(dir, 'runs'))).toBe(false);
   });

@@ -90,28 +90,33 @@ export async function refuseSplitsAsClasses(
   return names.map((name) => ({ path: path.join(dir, name) + path.sep, reason: 'same-folders' }));
 }
 
-/** @throws DatasetError if a folder that may be a split holds the same folders as another one. */
+/**
+ * In a folder that is itself called `train`, only the plain names of splits count: `test tube` is a class there.
+ *
+ * @throws DatasetError if a folder that may be a split holds the same folders as another one.
+ */
 async function refuseTwins(
   dir: string,
   deep: readonly Pick<Candidate, 'name' | 'folders'>[],
 ): Promise<void> {
-  if (!deep.some(({ name }) => possibleRole(name) !== null)) return;
+  const roleOf = splitRole(path.basename(path.resolve(dir))) === null ? possibleRole : splitRole;
+  if (!deep.some(({ name }) => roleOf(name) !== null)) return;
   const contents = new Map<string, ReadonlySet<string>>();
   for (const { name, folders } of deep) {
     const inner = await inOnlyFolder(path.join(dir, name), folders);
     contents.set(name, new Set([...folders, ...inner].map(composed)));
   }
   for (const [name, own] of contents) {
-    if (possibleRole(name) === null) continue;
+    if (roleOf(name) === null) continue;
     const twin = [...contents].find(([other, found]) => {
       const common = [...found].filter((one) => own.has(one)).length;
-      return other !== name && common > (possibleRole(other) === null ? 1 : 0);
+      return other !== name && common > (roleOf(other) === null ? 1 : 0);
     });
     if (twin === undefined) continue;
     throw new DatasetError(
       `expected class folders in ${dir}, found ${quoted([name, twin[0]])}, which hold the same folders and ` +
         'seem to be splits; rename them to train, val and test, with the class folders directly in them; ' +
-        'if they are classes, put their images directly in them',
+        `if they are classes, move all of them into ${path.join(dir, 'train')}`,
     );
   }
 }

@@ -117,7 +117,16 @@ describe('words of a shell', () => {
     '~',
   ];
 
-  test.each([...words, 'two\nlines', '\u001b[31m', '', "a'\n\\b"])('bash reads %j back', (word) => {
+  test.each([
+    ...words,
+    'two\nlines',
+    '\u001b[31m',
+    '',
+    "a'\n\\b",
+    '\u0085x\u009b',
+    '\\x85',
+    'a\n\\x85',
+  ])('bash reads %j back', (word) => {
     const read = execFileSync('bash', ['-c', `printf %s ${shellWord(word)}`], { encoding: 'utf8' });
     expect(read).toBe(word);
   });

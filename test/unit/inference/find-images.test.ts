@@ -227,6 +227,14 @@ describe('a list on standard input (holds: text in and out)', () => {
     expect(found).toEqual(expected);
   });
 
+  test('a list in Latin-1 is refused, and not called a broken image', async () => {
+    const bytes = Buffer.from('caf\u00e9/1.png\n', 'latin1');
+    const read = async (): Promise<void> => {
+      for await (const one of findImages(['-'], Readable.from([bytes]))) expect(one).toBeNull();
+    };
+    await expect(read).rejects.toThrow('found bytes that are not UTF-8 text');
+  });
+
   test.each([
     ['a PGM that is text', Buffer.from('P2\n# a comment\n2 1\n255\n0 9\n')],
     ['a JPEG', Buffer.of(0xff, 0xd8, 0xff, 0xe0, 0, 0x10)],

@@ -129,6 +129,17 @@ describe('is used', () => {
     ['classes whose folders differ', ['a/left', 'a/right', 'b/left', 'b/top'], { train: '.' }],
     ['classes that only sound like splits', ['trainers/a', 'value/a'], { train: '.' }],
     ['classes with one folder each', ['test tube/lab', 'train station/city'], { train: '.' }],
+    [
+      'classes in train that share folders, one called like a split',
+      [
+        'train/test tube/2019',
+        'train/test tube/2020',
+        'train/beaker/2019',
+        'train/beaker/2020',
+        'train/flask/lab',
+      ],
+      { train: 'train' },
+    ],
   ])('%s', async (_, names, expected) => {
     const dir = await folders(...names);
     const below = (at: string): string => path.relative(dir, at) || '.';
