@@ -71,6 +71,11 @@ def variants(folder: Path) -> list[Path]:
         "astronaut-tall.jpg": (astronaut.crop((200, 0, 264, 512)), {"quality": 92}),
         "rocket-small.jpg": (rocket.resize((131, 219)), {"quality": 80, "subsampling": 1}),
         "retina-palette.png": (retina.resize((353, 351)).quantize(64), {}),
+        "chelsea.bmp": (chelsea, {}),
+        "retina-palette.bmp": (retina.resize((353, 351)).quantize(64), {}),
+        "rocket.ppm": (rocket, {}),
+        "coffee.pgm": (coffee.convert("L"), {}),
+        "astronaut.gif": (astronaut.quantize(256), {"transparency": 7}),
     }
     for name, (image, options) in made.items():
         image.save(folder / name, **options)
