@@ -45,6 +45,9 @@ const TEXTS: Readonly<Record<RemarkReason, Text>> = {
     const noun = one ? 'test folder' : 'test folders';
     return `${count} ${noun} ${leftOut(one)} (evaluate --data ${first} measures on ${one ? 'it' : 'the first'})`;
   },
+  copy: some('folder', 'folders', (one) => {
+    return `with folders of the classes' names in ${one ? 'it' : 'them'} ${leftOut(one)} as ${one ? 'a copy' : 'copies'} of the data`;
+  }),
   content: some('file', 'files', (one) => {
     return `without a known extension ${one ? 'is an image by its' : 'are images by their'} first bytes and used`;
   }),
@@ -53,7 +56,7 @@ const TEXTS: Readonly<Record<RemarkReason, Text>> = {
     return `whose name differs from another in its Unicode form only ${one ? 'is' : 'are'} the same class`;
   }),
   'same-folders': (count) => {
-    return `${count} class folders hold the same folders (if these are the classes, give one of the former to --data)`;
+    return `${count} class folders hold folders of the same names (if these are the classes, give one of the former to --data)`;
   },
   'empty-class': (_, one) => `there is no image of ${one ? 'class' : 'classes'}`,
 };

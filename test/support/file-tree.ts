@@ -19,3 +19,16 @@ export async function writeTree(dir: string, tree: FileTree): Promise<string> {
   }
   return dir;
 }
+
+/** Makes images `a.jpg`, which are empty, in folders below `dir`. Names that end in a slash stay empty. */
+export function imageFolders(dir: string, names: readonly string[]): Promise<string> {
+  const files = names.map((name) => (name.endsWith('/') ? name : `${name}/a.jpg`));
+  return writeTree(dir, files);
+}
+
+export const CLASS_NAMES: string[] = ['cat', 'dog'];
+
+/** Returns the class folders of these splits. */
+export function inEach(...splits: string[]): string[] {
+  return splits.flatMap((split) => CLASS_NAMES.map((name) => `${split}/${name}`));
+}

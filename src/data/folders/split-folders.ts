@@ -60,10 +60,8 @@ export async function findSplits(dir: string, classes?: readonly string[]): Prom
   const deep = candidates.filter(isDeep);
   if (deep.length === 0 || allKnown) {
     if (!allKnown) refuseFlat(folders);
-    const leftOut = await refuseSplitsAsClasses(dir, names);
-    const train = { dir, except: [] };
-    // Known classes are not in doubt.
-    return { train, val: null, test: null, isSplit: false, leftOut: allKnown ? [] : leftOut };
+    const { copies, leftOut } = await refuseSplitsAsClasses(dir, names, allKnown);
+    return { train: { dir, except: copies }, val: null, test: null, isSplit: false, leftOut };
   }
   const train = only(folders, 'train');
   const val = only(folders, 'val');
@@ -129,11 +127,11 @@ async function splitLayout(
   const doubts = await refuseSplitsAsClasses(at(train.name), train.folders);
   const [test] = tests.filter((one) => one.folders.length > 0 || !one.hasImages);
   return {
-    train: { dir: at(train.name), except: [] },
+    train: { dir: at(train.name), except: doubts.copies },
     val: val && at(val.name),
     test: test === undefined || tests.length > 1 ? null : at(test.name),
     isSplit: true,
-    leftOut: [...folders.leftOut, ...doubts, ...unused(dir, tests), ...beside(dir, others)],
+    leftOut: [...folders.leftOut, ...doubts.leftOut, ...unused(dir, tests), ...beside(dir, others)],
   };
 }
 
@@ -174,11 +172,11 @@ async function besideClasses(folders: Folders, deep: readonly Candidate[]): Prom
     ...deep.filter((one) => !splits.includes(one)).map(nameOf),
   ]);
   return {
-    train: { dir, except: splits.map(nameOf) },
+    train: { dir, except: [...splits.map(nameOf), ...doubts.copies] },
     val: val && path.join(dir, val.name),
     test: test && path.join(dir, test.name),
     isSplit: false,
-    leftOut: test === null ? doubts : [...doubts, ...unused(dir, [test])],
+    leftOut: [...doubts.leftOut, ...(test === null ? [] : unused(dir, [test]))],
   };
 }
 

@@ -5,8 +5,8 @@ import { DatasetError } from '../../common/errors.js';
 import { listSome } from '../../common/format.js';
 import { composed } from '../../common/text.js';
 import type { LeftOut } from '../remarks.js';
+import { classContent, copiesAmong, holdSame, type ClassContent } from './class-content.js';
 import { possibleRole, splitRole, type SplitRole } from './split-names.js';
-import { listFolder, reached } from './walk-images.js';
 
 /** A folder in the data folder, and what lies directly in it. */
 export interface Candidate {
@@ -43,7 +43,7 @@ export function refuseFlat({ dir, candidates, others }: Folders): void {
   const [first] = candidates;
   if (first === undefined) return;
   const has = (role: SplitRole): boolean => candidates.some((one) => one.role === role);
-  const both = has('train') && has('val');
+  const both = has('train') && (has('val') || has('test'));
   if (candidates.length === 1 && others.length === 0) throw noClassFolders(dir, first);
   if (!both && others.length > 0) return;
   throw new DatasetError(
@@ -53,79 +53,101 @@ export function refuseFlat({ dir, candidates, others }: Folders): void {
   );
 }
 
+/** Findings about class folders that were not refused. */
+export interface ClassDoubts {
+  /** Folders that hold folders with the names of their siblings: copies of the data, and not classes. */
+  readonly copies: readonly string[];
+  /** Remarks about these, and about class folders that all hold the same folders, which may be the classes. */
+  readonly leftOut: readonly LeftOut[];
+}
+
 /**
  * Refuses to take split folders for classes: `a/train` and `a/val` for the class a, `train2017` and `val2017` for the
- * classes of these names.
+ * classes of these names. Folders that hold nothing but one folder are looked through.
+ *
+ * In a folder that is itself called `train`, only the plain names of splits count: `test tube` is a class there.
  *
  * @param names class folders of `dir`.
- * @returns class folders that all hold the same folders, which may be the classes.
+ * @param areKnown whether these are known to be classes, so that their names say nothing.
  * @throws DatasetError naming them, and the folder to give or the names to use.
  */
 export async function refuseSplitsAsClasses(
   dir: string,
   names: readonly string[],
-): Promise<LeftOut[]> {
-  const below = new Map<string, { readonly folders: readonly string[]; readonly flat: boolean }>();
+  areKnown = false,
+): Promise<ClassDoubts> {
+  const isPlain = splitRole(path.basename(path.resolve(dir))) === null;
+  const roleOf = isPlain ? possibleRole : splitRole;
+  const found: ClassContent[] = [];
   for (const name of names) {
-    const listing = await reached(path.join(dir, name), listFolder);
-    below.set(name, { folders: listing.folders, flat: listing.images.length > 0 });
-    const roles = new Set(listing.folders.map(splitRole));
-    if (!roles.has('train') || !(roles.has('val') || roles.has('test'))) continue;
-    const splits = listing.folders.filter((one) => splitRole(one) !== null);
-    throw new DatasetError(
-      `expected class folders in ${dir}, found split folders (${quoted(splits)}) in ${path.join(dir, name)}; ` +
-        `give that folder, or arrange the images as ${path.join(dir, 'train', 'CLASS', 'IMAGE.jpg')}`,
-    );
+    const content = await classContent(dir, name);
+    refuseInner(dir, content, roleOf);
+    found.push(content);
   }
-  await refuseTwins(
-    dir,
-    [...below].flatMap(([name, { folders, flat }]) => (flat ? [] : [{ name, folders }])),
-  );
-  const contents = new Set(
-    [...below.values()].map(({ folders, flat }) => {
-      return flat || folders.length < 2 ? '' : folders.map(composed).sort().join('/');
-    }),
-  );
-  if (names.length < 2 || contents.size > 1 || contents.has('')) return [];
-  return names.map((name) => ({ path: path.join(dir, name) + path.sep, reason: 'same-folders' }));
+  refuseTwins(dir, found, roleOf);
+  if (areKnown) return { copies: [], leftOut: [] };
+  if (isPlain && hasBothRoles(names, roleOf)) throw splitNames(dir, names.filter(roleOf));
+  const copies = copiesAmong(found);
+  const kept = found.filter(({ name }) => !copies.includes(name));
+  const remark = (name: string, reason: LeftOut['reason']): LeftOut => ({
+    path: path.join(dir, name) + path.sep,
+    reason,
+  });
+  return {
+    copies,
+    leftOut: [
+      ...copies.map((name) => remark(name, 'copy')),
+      ...(holdSame(kept) ? kept.map(({ name }) => remark(name, 'same-folders')) : []),
+    ],
+  };
 }
 
-/**
- * In a folder that is itself called `train`, only the plain names of splits count: `test tube` is a class there.
- *
- * @throws DatasetError if a folder that may be a split holds the same folders as another one.
- */
-async function refuseTwins(
-  dir: string,
-  deep: readonly Pick<Candidate, 'name' | 'folders'>[],
-): Promise<void> {
-  const roleOf = splitRole(path.basename(path.resolve(dir))) === null ? possibleRole : splitRole;
-  if (!deep.some(({ name }) => roleOf(name) !== null)) return;
-  const contents = new Map<string, ReadonlySet<string>>();
-  for (const { name, folders } of deep) {
-    const inner = await inOnlyFolder(path.join(dir, name), folders);
-    contents.set(name, new Set([...folders, ...inner].map(composed)));
-  }
-  for (const [name, own] of contents) {
+type RoleOf = (name: string) => SplitRole | null;
+
+/** Returns whether names of a split for training and of another split are among these. */
+function hasBothRoles(names: readonly string[], roleOf: RoleOf): boolean {
+  const roles = new Set(names.map(roleOf));
+  return roles.has('train') && (roles.has('val') || roles.has('test'));
+}
+
+/** @throws DatasetError if split folders lie in a folder that was taken for a class. */
+function refuseInner(dir: string, { levels }: ClassContent, roleOf: RoleOf): void {
+  const level = levels.find(({ folders }) => hasBothRoles(folders, roleOf));
+  if (level === undefined) return;
+  const splits = level.folders.filter(roleOf);
+  throw new DatasetError(
+    `expected class folders in ${dir}, found split folders (${quoted(splits)}) in ${level.dir}; ` +
+      `give that folder, or arrange the images as ${path.join(dir, 'train', 'CLASS', 'IMAGE.jpg')}`,
+  );
+}
+
+/** @throws DatasetError if a folder that may be a split holds the same folders as another one. */
+function refuseTwins(dir: string, found: readonly ClassContent[], roleOf: RoleOf): void {
+  const contents = found.flatMap(({ name, levels }) => {
+    const folders = new Set(levels.flatMap((level) => level.folders.map(composed)));
+    return folders.size === 0 || levels[0]?.hasImages === true ? [] : [{ name, folders }];
+  });
+  for (const { name, folders } of contents) {
     if (roleOf(name) === null) continue;
-    const twin = [...contents].find(([other, found]) => {
-      const common = [...found].filter((one) => own.has(one)).length;
-      return other !== name && common > (roleOf(other) === null ? 1 : 0);
+    const twin = contents.find((other) => {
+      const common = [...other.folders].filter((one) => folders.has(one)).length;
+      return other.name !== name && common > (roleOf(other.name) === null ? 1 : 0);
     });
     if (twin === undefined) continue;
     throw new DatasetError(
-      `expected class folders in ${dir}, found ${quoted([name, twin[0]])}, which hold the same folders and ` +
+      `expected class folders in ${dir}, found ${quoted([name, twin.name])}, which hold the same folders and ` +
         'seem to be splits; rename them to train, val and test, with the class folders directly in them; ' +
         `if they are classes, move all of them into ${path.join(dir, 'train')}`,
     );
   }
 }
 
-/** Returns the folders in a folder's only folder, as archives have it: `seg_train/seg_train/CLASS`. */
-async function inOnlyFolder(dir: string, folders: readonly string[]): Promise<readonly string[]> {
-  const [only, second] = folders;
-  if (only === undefined || second !== undefined) return [];
-  return (await reached(path.join(dir, only), listFolder)).folders;
+function splitNames(dir: string, names: readonly string[]): DatasetError {
+  return new DatasetError(
+    `expected class folders in ${dir}, found ${quoted(names)}, which by their names are either splits or classes; ` +
+      `for splits arrange the images as ${path.join(dir, 'train', 'CLASS', 'IMAGE.jpg')} (and so in val and test), ` +
+      `for classes move all of them into ${path.join(dir, 'train')}`,
+  );
 }
 
 export function noClassFolders(dir: string, { name, hasImages, role }: Candidate): DatasetError {
