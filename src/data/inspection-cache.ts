@@ -12,7 +12,7 @@ import type { ExifUse } from '../platform/platform.js';
 import { cacheFolder } from '../common/node/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
-const CHECK_VERSION = 5;
+const CHECK_VERSION = 6;
 /** Milliseconds after which no run is still writing a temporary file of the cache, which all runs share. */
 const ABANDONED = 3_600_000;
 

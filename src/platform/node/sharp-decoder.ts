@@ -10,7 +10,7 @@ import { checkFileSize, maxPixels, tooManyPixels } from '../../images/limits.js'
 import { imageFormat, type ImageFormat } from '../../images/signatures.js';
 import { inverseOrientation, orient } from '../../images/orient.js';
 import { decodedOrientation, exifOrientation } from '../../images/orientation.js';
-import { tiffKind } from '../../images/formats/tiff-kind.js';
+import { correctedTiff, tiffKind } from '../../images/formats/tiff-kind.js';
 import type { ExifUse, RgbImage } from '../platform.js';
 
 const OPTIONS = {
@@ -64,11 +64,13 @@ interface Encoded {
   readonly turns: boolean;
 }
 
-async function decodeBySharp({ bytes, format, turns }: Encoded): Promise<RgbImage> {
-  const problem = knownProblem(bytes, format);
+async function decodeBySharp({ bytes: file, format, turns }: Encoded): Promise<RgbImage> {
+  const problem = knownProblem(file, format);
   if (problem !== null) throw new Error(problem);
+  const bytes = format === 'tiff' ? correctedTiff(file) : file;
+  const fileBytes = file.byteLength + (bytes === file ? 0 : bytes.byteLength);
   const bytesPerPixel = Math.max(decodeBytesPerPixel(bytes, format), turns ? 6 : 0);
-  const limit = maxPixels(bytes.byteLength, bytesPerPixel);
+  const limit = maxPixels(fileBytes, bytesPerPixel);
   const input = (): Sharp => sharp(bytes, { ...OPTIONS, limitInputPixels: limit });
   try {
     return (await isCmyk(bytes, format)) ? await decodeCmyk(input) : await decode(input);

@@ -34,6 +34,17 @@ const tiff = (bits: number, levels: ArrayBufferView): Buffer =>
 
 const ramp = values((i) => i / (WIDTH * HEIGHT - 1));
 
+const DEEP = 'convert them to 8 bits per level$';
+
+/** A black image whose stripes are in its alpha channel. */
+function inAlpha(opaque = 255): Promise<Buffer> {
+  const data = Buffer.alloc(WIDTH * HEIGHT * 4);
+  for (let i = 3; i < data.length; i += 4) data[i] = i % 8 < 4 ? opaque : 0;
+  return sharp(data, { raw: { width: WIDTH, height: HEIGHT, channels: 4 } })
+    .png()
+    .toBuffer();
+}
+
 describe('what is blank', () => {
   const files: [string, () => Promise<Buffer> | Buffer, string][] = [
     [
@@ -59,6 +70,47 @@ describe('what is blank', () => {
           Uint32Array.from(ramp, (v) => 1e9 + v * 1e9),
         ),
       'a single colour (32-bit TIFF)',
+    ],
+    [
+      'float TIFF from 0 to 65535',
+      () => floatTiff(Float32Array.from(ramp, (v) => v * 65535)),
+      '99.4 % of the levels at 255 (32-bit float TIFF)',
+    ],
+    [
+      'float TIFF from 0 to 4095, white is zero',
+      () =>
+        grayTiff(
+          { ...SIZE, bits: 32, sampleFormat: 3, tags: { 262: 0 } },
+          Float32Array.from(ramp, (v) => v * 4095),
+        ),
+      '93.7 % of the levels at 255 (32-bit float TIFF)',
+    ],
+    [
+      '32-bit integers from 0 to 65535',
+      () =>
+        tiff(
+          32,
+          Uint32Array.from(ramp, (v) => v * 65535),
+        ),
+      '99.4 % of the levels at 255 (32-bit TIFF)',
+    ],
+    [
+      'signed 32-bit integers from -1000 to 100000',
+      () =>
+        grayTiff(
+          { ...SIZE, bits: 32, sampleFormat: 2 },
+          Int32Array.from(ramp, (v) => v * 101000 - 1000),
+        ),
+      '98.6 % of the levels at 255 (32-bit TIFF)',
+    ],
+    [
+      '16 bits, white but for a pixel',
+      () =>
+        tiff(
+          16,
+          Uint16Array.from(ramp, (_, i) => (i === 9 ? 0 : 65535)),
+        ),
+      '99.7 % of the levels at 255 (16-bit TIFF)',
     ],
     ['10 bits in 16', () => deepPng(10), 'no level above 15 of 255 (16-bit PNG)'],
     ['12 bits in 16', () => deepPng(12), 'no level above 15 of 255 (16-bit PNG)'],
@@ -96,7 +148,12 @@ describe('what is blank', () => {
   ];
   test.each(files)('%s', async (_, make, reason) => {
     const bytes = await make();
-    expect(blankReason(await decodeImage(bytes), bytes, imageFormat(bytes))).toBe(reason);
+    const found = blankReason(await decodeImage(bytes), bytes, imageFormat(bytes));
+    const advice = reason.includes('-bit') ? DEEP : '(look at|put) them';
+    expect(found?.split('; if that is not meant, ')).toEqual([
+      reason,
+      expect.stringMatching(`^${advice}`),
+    ]);
   });
 });
 
@@ -124,6 +181,36 @@ describe('what is not', () => {
     ],
     ['16 bits', () => deepPng(16)],
     ['13 bits in 16', () => deepPng(13)],
+    [
+      '16-bit TIFF, a drawing of one line on white',
+      () =>
+        tiff(
+          16,
+          Uint16Array.from(ramp, (_, i) => (i < WIDTH ? 0 : 65535)),
+        ),
+    ],
+    [
+      'float TIFF of a thing on white',
+      () => floatTiff(Float32Array.from(ramp, (v) => (v < 0.2 ? 90 : 255))),
+    ],
+    [
+      '32-bit integers from 0 to 1023',
+      () =>
+        tiff(
+          32,
+          Uint32Array.from(ramp, (v) => v * 1023),
+        ),
+    ],
+    [
+      'an almost white PNG of 8 bits',
+      () =>
+        sharp(
+          rgb((i) => (i === 9 ? 0 : 255)),
+          raw,
+        )
+          .png()
+          .toBuffer(),
+    ],
     ['float TIFF from 0 to 255', () => floatTiff(Float32Array.from(ramp, (v) => v * 255))],
   ];
   test.each(files)('%s', async (_, make) => {
@@ -137,12 +224,62 @@ describe('what is not', () => {
   });
 });
 
+describe('advice', () => {
+  const background = 'put them on a background: transparency is dropped, as in torchvision';
+  const files: [string, () => Promise<Buffer> | Buffer, string][] = [
+    ['a black PNG with its drawing in alpha', () => inAlpha(), background],
+    ['the same, half transparent', () => inAlpha(128), background],
+    [
+      'the same in gray',
+      async () =>
+        sharp(await inAlpha())
+          .toColourspace('b-w')
+          .png()
+          .toBuffer(),
+      background,
+    ],
+    [
+      'the same in 16 bits',
+      async () =>
+        sharp(await inAlpha())
+          .toColourspace('rgb16')
+          .png()
+          .toBuffer(),
+      `convert them to 8 bits per level, and ${background}`,
+    ],
+    [
+      'a TIFF with alpha',
+      async () =>
+        sharp(await inAlpha())
+          .tiff({ compression: 'lzw' })
+          .toBuffer(),
+      background,
+    ],
+    [
+      'a white PNG',
+      () =>
+        sharp(
+          rgb(() => 255),
+          raw,
+        )
+          .png()
+          .toBuffer(),
+      'look at them, and replace or remove them',
+    ],
+  ];
+  test.each(files)('%s', async (_, make, advice) => {
+    const bytes = await make();
+    const reason = blankReason(await decodeImage(bytes), bytes, imageFormat(bytes));
+    expect(reason?.split('; if that is not meant, ')[1]).toBe(advice);
+  });
+});
+
 test('one warning, with number, example and reason', () => {
-  const reason = 'a single colour (32-bit float TIFF)';
+  const reason = 'a single colour (32-bit float TIFF); if that is not meant, convert them';
   const images = ['a.tif', 'b.tif'].map((path) => ({ path, reason }));
   expect(blankWarnings(images, 12)).toEqual([
     '2 of 12 images have nothing to see on them after decoding, e.g. a.tif: ' +
-      'a single colour (32-bit float TIFF); if that is not meant, convert them to 8 bits per level',
+      'a single colour (32-bit float TIFF); if that is not meant, convert them',
   ]);
   expect(blankWarnings([], 12)).toEqual([]);
 });

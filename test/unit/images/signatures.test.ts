@@ -111,7 +111,72 @@ describe('what is refused is named', () => {
     ['Lab', { 258: 8, 262: 8 }, 'a TIFF file in Lab colours'],
     ['Lab of 16 bits', { 258: 16, 262: 8 }, 'a 16-bit TIFF file in Lab colours'],
     ['YCbCr', { 258: 8, 262: 6 }, 'a TIFF file in YCbCr colours without JPEG compression'],
-    ['LZMA', { 258: 8, 259: 34925, 262: 1 }, 'a TIFF file with LZMA compression'],
+    [
+      'LZMA',
+      { 258: 8, 259: 34925, 262: 1 },
+      'a TIFF file with LZMA compression, which is not read (save it with LZW or Deflate)',
+    ],
+    [
+      'ZSTD',
+      { 258: 8, 259: 50000, 262: 2 },
+      'a TIFF file with ZSTD compression, which is not read (save it with LZW or Deflate)',
+    ],
+    [
+      'a codec of its own',
+      { 258: 16, 259: 777, 262: 1 },
+      'a 16-bit TIFF file with unknown (777) compression, which is not read (save it with LZW or Deflate)',
+    ],
+    [
+      '12 bits',
+      { 258: 12, 262: 1 },
+      'a 12-bit TIFF file of a depth that is not read (save it with 8 or 16 bits)',
+    ],
+    [
+      '4-bit RGB',
+      { 258: 4, 262: 2, 277: 3 },
+      'a 4-bit TIFF file of a depth that is not read (save it with 8 or 16 bits)',
+    ],
+    [
+      '64 bits',
+      { 258: 64, 262: 1 },
+      'a 64-bit TIFF file of a depth that is not read (save it with 8 or 16 bits)',
+    ],
+    [
+      '6 channels',
+      { 258: 8, 262: 2, 277: 6 },
+      'a TIFF file with 6 channels, of which at most 5 are read',
+    ],
+    [
+      'tiled planes',
+      { 258: 8, 262: 2, 277: 3, 284: 2, 322: 16, 323: 16 },
+      'a TIFF file with tiles of separate planes',
+    ],
+    ['3 inks', { 258: 8, 262: 5, 277: 3 }, 'a TIFF file with 3 inks'],
+    [
+      'no tag 262',
+      { 258: 8 },
+      'a TIFF file that does not say how levels become colours (tag 262, PhotometricInterpretation)',
+    ],
+    ['a mask', { 258: 1, 262: 4 }, 'a 1-bit TIFF file that is a mask of transparency'],
+    ['a camera', { 258: 16, 262: 32803 }, 'a 16-bit TIFF file with raw colours of a camera'],
+    ['kind 99', { 258: 8, 262: 99 }, 'a TIFF file in colours of the unknown kind 99'],
+    ['complex', { 258: 64, 262: 1, 339: 6 }, 'a 64-bit TIFF file of complex numbers'],
+    [
+      'signed RGB',
+      { 258: 16, 262: 2, 277: 3, 339: 2 },
+      'a 16-bit TIFF file of signed levels that is not gray from black to white',
+    ],
+    [
+      'signed, white is zero',
+      { 258: 16, 262: 0, 339: 2 },
+      'a 16-bit TIFF file of signed levels that is not gray from black to white',
+    ],
+    [
+      'RGB of 32 bits',
+      { 258: 32, 262: 2, 277: 3 },
+      'a 32-bit TIFF file of 32-bit levels that is not gray from black to white',
+    ],
+    ['a palette of 16 bits', { 258: 16, 262: 3 }, 'a 16-bit TIFF file with a palette of 16 bits'],
     ['float RGB', { 258: 32, 262: 2, 339: 3 }, 'a 32-bit float TIFF file that is not 32-bit gray'],
     ['float64', { 258: 64, 262: 1, 339: 3 }, 'a 64-bit float TIFF file that is not 32-bit gray'],
   ])('TIFF: %s', async (_, tags, expected) => {
@@ -120,6 +185,12 @@ describe('what is refused is named', () => {
 
   test('the same little TIFF with plain tags is decoded', async () => {
     expect(await refusal(tiff({ 258: 8, 262: 1 }))).toBe('decoded');
+  });
+
+  test('a TIFF whose directory is cut off', async () => {
+    expect(await refusal(tiff({ 258: 8, 262: 1 }).subarray(0, 20))).toContain(
+      'a TIFF file that is damaged or cut off',
+    );
   });
 
   test('a truncated file of sharp’s formats, without a word of libvips at the front', async () => {
