@@ -132,7 +132,7 @@ export interface CheckedEvent {
 /**
  * Kind of a {@link DataRemark}. Left out: `hidden` files and folders, each `leftover` of a system or program, images in
  * a `format` that is not read, files that are `not-image`, images in no class folder (`no-class`), a `folder` beside the
- * data, a `copy` of the class folders, the `test` folder, `broken` images. Used: files that are images by their `content` only, `same-class` folders,
+ * data, a `copy` of the class folders, a `run` folder, the `test` folder, `broken` images. Used: files that are images by their `content` only, `same-class` folders,
  * class folders that all hold the `same-folders`.
  * `empty-class`: a class without an image.
  */
@@ -145,6 +145,7 @@ export type RemarkReason =
   | 'folder'
   | 'test'
   | 'copy'
+  | 'run'
   | 'content'
   | 'broken'
   | 'same-class'

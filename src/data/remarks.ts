@@ -48,6 +48,7 @@ const TEXTS: Readonly<Record<RemarkReason, Text>> = {
   copy: some('folder', 'folders', (one) => {
     return `with folders of the classes' names in ${one ? 'it' : 'them'} ${leftOut(one)} as ${one ? 'a copy' : 'copies'} of the data`;
   }),
+  run: some('folder of runs', 'folders of runs', leftOut),
   content: some('file', 'files', (one) => {
     return `without a known extension ${one ? 'is an image by its' : 'are images by their'} first bytes and used`;
   }),

@@ -10,6 +10,7 @@ import { DatasetError } from '../../common/errors.js';
 import { imageFormat } from '../../images/signatures.js';
 import { compareCodePoints, isOtherImageName } from './file-names.js';
 import type { LeftOut } from '../remarks.js';
+import { isRunFolder } from './run-folders.js';
 import { RULES } from './walk-rules.js';
 
 /** Number of first bytes by which a file without a known extension is judged. */
@@ -60,6 +61,8 @@ export async function listFolder(dir: string, rules = RULES, depth = 0): Promise
     const leftover = rules.leftover(name, kind === 'folder', depth);
     if (leftover !== null) {
       found.leftOut.push({ path: kind === 'folder' ? file + path.sep : file, reason: leftover });
+    } else if (depth === 0 && kind === 'folder' && (await isRunFolder(file))) {
+      found.leftOut.push({ path: file + path.sep, reason: 'run' });
     } else if (kind === 'folder') found.folders.push(name);
     // A broken link, or a pipe, with the name of an image fails when the images are checked.
     else if (rules.isImage(name)) found.images.push(name);
