@@ -6,7 +6,7 @@
  * `last` in place.
  */
 
-import { copyFile, link, readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, link, readdir, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import {
   readCheckpoint,
@@ -14,7 +14,8 @@ import {
   type Checkpoint,
   type CheckpointPlatform,
 } from './checkpoint.js';
-import { WeightsError } from '../common/errors.js';
+import { UserError, WeightsError } from '../common/errors.js';
+import { messageOf } from '../common/format.js';
 import { temporaryName } from '../common/node/atomic-file.js';
 
 const EXTENSION = '.safetensors';
@@ -99,8 +100,12 @@ export class CheckpointFolder {
    * from an earlier checkpoint has them.
    */
   async prune(step: number): Promise<void> {
-    const older = stepsOf(await readdir(this.dir)).filter((found) => found < step);
-    for (const found of older.slice(this.keep - 1)) await rm(this.#older(found), { force: true });
+    try {
+      const older = stepsOf(await readdir(this.dir)).filter((found) => found < step);
+      for (const found of older.slice(this.keep - 1)) await rm(this.#older(found), { force: true });
+    } catch (cause) {
+      throw folderError(`to remove older checkpoints from ${this.dir}`, cause);
+    }
   }
 }
 
@@ -110,15 +115,29 @@ function stepsOf(names: readonly string[]): number[] {
   return steps.sort((a, b) => b - a);
 }
 
+/** Returns the error about a folder that was removed or changed while training. */
+function folderError(expected: string, cause: unknown): UserError {
+  return new UserError(
+    `expected ${expected}, failed with ${messageOf(cause)}; leave the folder of the checkpoints in place while training`,
+    { cause },
+  );
+}
+
 /** Gives `file` a second name, or copies it if the file system has no links. */
 async function keepAs(file: string, name: string): Promise<void> {
   const temporary = temporaryName(name);
   try {
-    await link(file, temporary);
-  } catch {
-    await copyFile(file, temporary);
+    // A second name for a symbolic link would lead to what the next save writes.
+    const target = await realpath(file);
+    try {
+      await link(target, temporary);
+    } catch {
+      await copyFile(target, temporary);
+    }
+    await rename(temporary, name);
+    // rename() does nothing if both names are links to one file, and leaves the temporary one.
+    await rm(temporary, { force: true });
+  } catch (cause) {
+    throw folderError(`to keep ${file} as ${path.basename(name)}`, cause);
   }
-  await rename(temporary, name);
-  // rename() does nothing if both names are links to one file, and leaves the temporary one.
-  await rm(temporary, { force: true });
 }

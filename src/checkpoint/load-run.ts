@@ -3,7 +3,9 @@
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import { loadCheckpoint, type CheckpointPlatform, type TrainerState } from './checkpoint.js';
-import { ArtifactError } from '../common/errors.js';
+import { ArtifactError, WeightsError } from '../common/errors.js';
+import { shellWord } from '../common/text.js';
+import type { Files } from '../platform/platform.js';
 import { RunFolder, type CheckpointName, type RunConfig } from './run-folder.js';
 import type { State } from '../common/tensor.js';
 
@@ -43,6 +45,18 @@ export async function openRunWeights(
     );
   }
   const file = folder.checkpoint(options.checkpoint);
+  await checkHasBest(folder, options.checkpoint, platform.files);
   const { state, run } = await loadCheckpoint(file, artifacts.manifest, platform);
   return { folder, config, artifacts, state, run };
+}
+
+/** @throws WeightsError if the best weights are asked for and a run has only its latest ones. */
+async function checkHasBest(folder: RunFolder, name: CheckpointName, files: Files): Promise<void> {
+  const best = folder.checkpoint('best');
+  if (name !== 'best' || (await files.exists(best))) return;
+  if (!(await files.exists(folder.checkpoint('last')))) return;
+  throw new WeightsError(
+    `expected the best weights of the run ${folder.dir} in ${best}, found that it has none yet: it ended before its ` +
+      `first validation; use --checkpoint last, or go on with "train --resume ${shellWord(folder.dir)}"`,
+  );
 }

@@ -65,13 +65,14 @@ export async function exportModel(given: Arguments): Promise<string[]> {
   );
   const { nodePlatform } = await import('../platform/node/node-platform.js');
   const { exportInference } = await import('../export/export-inference.js');
-  const lines = exportLines(await exportInference(options, 'flag', nodePlatform));
+  const { checkWebFolder, exportWebPage } = await import('../export/export-web.js');
+  if (web !== undefined) await checkWebFolder(web, 'flag');
+  const lines = exportLines(await exportInference(options, 'flag', nodePlatform), options);
   if (web === undefined) return lines;
-  const { exportWebPage } = await import('../export/export-web.js');
   const page = await exportWebPage(options, web, 'flag', nodePlatform);
   return [
     ...lines,
-    ...exportLines(page),
+    ...exportLines(page, options),
     `Web page in ${web}: serve that folder (for example: python3 -m http.server -d ${quote(web)}), then open it`,
   ];
 }
@@ -82,14 +83,18 @@ function exportOptions(given: Arguments): Record<string, unknown> {
   return { ...optionsFrom(EXPORT_OPTIONS, given), compression };
 }
 
-function exportLines({ file, bytes, classes, ...found }: ExportResult): string[] {
+function exportLines(
+  { file, bytes, classes, ...found }: ExportResult,
+  { skipReplay }: ExportOptions,
+): string[] {
   const { output, maxDifference, replay } = found;
   const size = `${(bytes / 1e6).toFixed(1)} MB`;
   const first =
     `Exported ${file}: ${classes.length} classes, ${size}; ${output} within ` +
     `${maxDifference.toExponential(1)} of the evaluation graph`;
   if (replay === null) {
-    return [first, 'Not tried on the validation images: they are not at hand (see --data)'];
+    const why = skipReplay === true ? 'as asked' : 'they are not at hand (see --data)';
+    return [first, `Not tried on the validation images: ${why}`];
   }
   const { images, accuracy, expectedAccuracy, differing } = replay;
   const lost = expectedAccuracy - accuracy;

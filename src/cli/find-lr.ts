@@ -10,6 +10,7 @@ import {
   SHARED_WITH_TRAIN,
   resolveFindLr,
 } from '../config/find-lr-options.js';
+import { checkOutput } from '../config/check-output.js';
 import { resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import { launchInfoFromEnv } from '../distributed/launcher.js';
@@ -64,6 +65,9 @@ async function findLrCommand(given: Arguments): Promise<void> {
   const { out: page } = resolveOptions({ out: OWN_OPTIONS.out }, { out: given.out }, validator);
   const options = optionsFrom({ ...SHARED_WITH_TRAIN, ...RANGE_OPTIONS }, given);
   resolveFindLr(options, 'flag');
+  const { findLrPage, isFindLrPage } = await import('../report/find-lr-page.js');
+  const expected = 'a new file, or a page that find-lr wrote';
+  await checkOutput({ option: 'out', file: page, expected, isOwn: isFindLrPage }, validator);
   const { findLr } = await import('../train/find-lr.js');
   const { nodePlatform } = await import('../platform/node/node-platform.js');
   const result = await runInterruptible(output, {
@@ -72,7 +76,6 @@ async function findLrCommand(given: Arguments): Promise<void> {
     run: (hooks) => findLr({ ...(options as FindLrOptions), ...hooks }, 'flag', nodePlatform),
     isStop: (_, signal) => signal.aborted,
   });
-  const { findLrPage } = await import('../report/find-lr-page.js');
   await writeFileAtomic(page, findLrPage(result, producer()));
   if (given.json === true) printLine(jsonLine({ type: 'end', result, page }));
   output.info(suggestionText(result));

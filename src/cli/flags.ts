@@ -58,7 +58,31 @@ function isNumeric(kind: Option['kind']): boolean {
 
 /** Returns a flag's text as the option's kind of value. Text that is not a number stays text, for the check to refuse. */
 export function parseValue({ kind }: Option, text: unknown): unknown {
-  return isNumeric(kind) && typeof text === 'string' && NUMBER.test(text) ? Number(text) : text;
+  if (!isNumeric(kind) || typeof text !== 'string' || !NUMBER.test(text)) return text;
+  const value = Number(text);
+  // 1e-400 is too small for a number and would become 0, which means something else.
+  return value === 0 && /^[^e]*[1-9]/i.test(text) ? text : value;
+}
+
+/**
+ * Refuses a flag that is given twice: one of its values would be dropped.
+ *
+ * @throws ConfigError naming the first one.
+ */
+export function refuseTwice(words: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const flag of flagsOf(words)) {
+    if (!/^--[^-]/.test(flag)) continue;
+    if (seen.has(flag)) throw new ConfigError(`expected ${flag} once, got it twice; leave one out`);
+    seen.add(flag);
+  }
+}
+
+/** Returns the words that are flags, without their values. */
+function flagsOf(words: readonly string[]): string[] {
+  const end = words.includes('--') ? words.indexOf('--') : words.length;
+  const flags = words.slice(0, end).filter((word) => /^-[^-]|^--./.test(word));
+  return flags.map((word) => word.split('=')[0] ?? '');
 }
 
 /** Returns the options of a table that were given as flags. They are not checked. */
@@ -75,12 +99,14 @@ export function optionsFrom<T extends OptionTable>(
  * Refuses what the command does not know: other flags, and words if it takes none. The strict mode of yargs has no
  * hint for a mistyped flag, and does not say what to do.
  *
+ * @param call the words of the call, of which yargs splits `-x.png` into letters.
  * @throws ConfigError naming the first one.
  */
 export function refuseUnknown(
   name: string,
   { options, words: taken }: Pick<Command, 'options' | 'words'>,
   given: Arguments,
+  call: readonly string[],
 ): void {
   const known = [...Object.keys(options).map(flagName), ...COMMON_FLAGS];
   for (const flag of Object.keys(given)) {
@@ -89,7 +115,9 @@ export function refuseUnknown(
     const advice =
       similar === undefined ? `see "${name} --help" for its flags` : `did you mean --${similar}?`;
     const dashes = flag.length === 1 ? '-' : '--';
-    throw new ConfigError(`expected a flag of "${name}", got ${dashes}${flag}; ${advice}`);
+    const typed = flagsOf(call).find((word) => /^-[^-]./.test(word)) ?? dashes + flag;
+    const paths = taken === undefined ? '' : `; a path that begins with a dash goes after --`;
+    throw new ConfigError(`expected a flag of "${name}", got ${typed}; ${advice}${paths}`);
   }
   const [, ...words] = given._ as (string | number)[];
   if (words.length > 0 && taken === undefined) {

@@ -43,5 +43,10 @@ function insert(value: HtmlValue | undefined): string {
 /** Returns a script element with JSON. A `</script>` in a string cannot end it. */
 export function jsonScript(id: string, value: unknown): Html {
   const json = JSON.stringify(value).replaceAll('<', '\\u003c');
-  return new Html(`<script type="application/json" id="${escapeHtml(id)}">${json}</script>`);
+  return new Html(`${jsonStart(id)}${json}</script>`);
+}
+
+/** Returns the tag before the JSON of {@link jsonScript}, by which a page is recognised. */
+export function jsonStart(id: string): string {
+  return `<script type="application/json" id="${escapeHtml(id)}">`;
 }

@@ -117,6 +117,15 @@ export function resolveExportOptions(
       `expected ${validator.name('skipReplay')} without ${shown}, got both; what ${compression} costs must be measured`,
     );
   }
+  if (compression === undefined && options.maxAccuracyDrop !== undefined) {
+    const [name, form] = [
+      validator.name('maxAccuracyDrop'),
+      naming === 'flag' ? '--fp16 or --int8' : 'compression',
+    ];
+    throw new ConfigError(
+      `expected ${name} with ${form}, got it alone; leave it out, or add ${form}`,
+    );
+  }
   return {
     ...resolved,
     out: resolved.out ?? path.join(resolved.run, DEFAULT_FILE),

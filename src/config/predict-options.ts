@@ -62,6 +62,7 @@ export function resolvePredictOptions(
   const given = options.images;
   const images = typeof given === 'string' && given !== '' ? [given] : given;
   if (!isImages(images)) throw noImages(images, validator, naming);
+  if (Array.isArray(images) && images.includes('')) throw emptyPath();
   const { top } = resolveOptions(PREDICT_OPTIONS, options, validator);
   if (options.onRemark !== undefined) validator.callback('onRemark', options.onRemark);
   const onRemark = options.onRemark as ResolvedPredictOptions['onRemark'];
@@ -72,6 +73,13 @@ function isImages(value: unknown): value is Exclude<PredictImages, string> {
   if (typeof value !== 'object' || value === null) return false;
   if (Array.isArray(value)) return value.length > 0;
   return Symbol.iterator in value || Symbol.asyncIterator in value;
+}
+
+/** Returns the error about a path that is an empty text. */
+export function emptyPath(): ConfigError {
+  return new ConfigError(
+    'expected the path of an image, folder or pattern, got an empty one; check the variable that it came from',
+  );
 }
 
 /** Returns the error about `images`, which on the command line are words and not a flag. */

@@ -10,9 +10,17 @@ export const LOCK_FILE = 'run.lock';
 /** Returns the number of the next run folder `<name>-N`: one more than the highest in `parent`. */
 export function nextRunNumber(name: string, parent: string): number {
   const pattern = new RegExp(`^${name}-(\\d{1,9})$`);
-  const names = existsSync(parent) ? readdirSync(parent) : [];
-  const taken = names.map((entry) => Number(pattern.exec(entry)?.[1] ?? 0));
+  const taken = namesIn(parent).map((entry) => Number(pattern.exec(entry)?.[1] ?? 0));
   return Math.max(0, ...taken) + 1;
+}
+
+/** Returns the names in a folder; none if it cannot be read: the check of the run folder says so, or making it. */
+function namesIn(dir: string): readonly string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
+  }
 }
 
 /** Returns `runs/<name>-N`, with N one more than the highest number in `parent`. Another process may make it first. */

@@ -124,6 +124,12 @@ export function resolveTrainOptions(
     const expected = 'above 0 with Nesterov momentum';
     throw validator.error('momentum', expected, 0, `leave out ${validator.name('nesterov')}`);
   }
+  // A resumed run may have been started by a version that took it without a word.
+  const { cache, cacheMegabytes } = settings;
+  if (!resuming && cache === 'none' && cacheMegabytes !== SETTINGS.cacheMegabytes.default) {
+    const expected = `left out without ${validator.name('cache')} ram`;
+    throw validator.error('cacheMegabytes', expected, cacheMegabytes, 'leave it out, or add that');
+  }
   checkInputs(options, validator);
   const out = checkOption('out', RUN_OPTIONS.out, options.out ?? nextRunDir(), validator) as string;
   const { data, trainDataset, valDataset, arch, artifacts, onEvent, signal, resume } =

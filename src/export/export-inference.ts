@@ -10,7 +10,9 @@ import {
   type ResolvedExportOptions,
   resolveExportOptions,
 } from '../config/export-options.js';
+import { checkOutput } from '../config/check-output.js';
 import { type Naming, Validator } from '../config/validator.js';
+import { describeModel } from '../inference/model-file.js';
 import { buildInferenceModel, parseModel } from '../onnx/inference-model.js';
 import { ModelProtoSchema } from '../onnx/onnx_pb.js';
 import type { ExifUse, Platform } from '../platform/platform.js';
@@ -44,8 +46,18 @@ export interface ExportResult {
   readonly replay: Replay | null;
 }
 
+/** Returns whether the bytes of a file are a model of an export, in any form. */
+export function isModel(bytes: Uint8Array): boolean {
+  try {
+    describeModel('', bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
- * Exports the network of a run. Checks the options first.
+ * Exports the network of a run. Checks the options first, and that nothing but an older model is replaced.
  *
  * @param naming how messages name an option.
  */
@@ -55,6 +67,9 @@ export async function exportInference(
   platform: Platform,
 ): Promise<ExportResult> {
   const resolved = resolveExportOptions(options, naming);
+  const expected = 'a new file, or a model that "export-inference" wrote';
+  const output = { option: 'out', file: resolved.out, expected, isOwn: isModel };
+  await checkOutput(output, new Validator(naming));
   const { model, source, maxDifference } = await buildModel(resolved, platform);
   const validation = resolved.skipReplay
     ? null
@@ -65,9 +80,9 @@ export async function exportInference(
   await platform.files.write(resolved.out, model);
   const { classes } = source.run;
   const exif = exifOf(source.run);
-  const output = resolved.probabilities ? 'probabilities' : 'logits';
+  const shape = resolved.probabilities ? 'probabilities' : 'logits';
   const file = { file: resolved.out, bytes: model.byteLength };
-  return { ...file, classes, exif, output, maxDifference, replay };
+  return { ...file, classes, exif, output: shape, maxDifference, replay };
 }
 
 interface BuiltModel {

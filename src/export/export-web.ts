@@ -1,18 +1,40 @@
 /** Exports a run as a web page. */
 
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { makeFolder } from '../common/node/make-folder.js';
+import { isFolder } from '../common/node/paths.js';
 import type { Platform } from '../platform/platform.js';
 import type { ExportOptions } from '../config/export-options.js';
-import type { Naming } from '../config/validator.js';
-import { exportInference, type ExportResult } from './export-inference.js';
-import { findWebPackages, WEB_MODEL, writeWebPage } from './web-page.js';
+import { checkOutput } from '../config/check-output.js';
+import { type Naming, Validator } from '../config/validator.js';
+import { exportInference, isModel, type ExportResult } from './export-inference.js';
+import { findWebPackages, isWebPage, WEB_MODEL, writeWebPage } from './web-page.js';
+
+/**
+ * Checks that a page can be written to a folder: it is new, or has no other page or model of the same name.
+ *
+ * @throws ConfigError if not; ConfigError if a package that the page needs is not installed.
+ */
+export async function checkWebFolder(dir: string, naming: Naming): Promise<void> {
+  findWebPackages();
+  const validator = new Validator(naming);
+  const expected = 'a new folder, or one that "export-inference --web" wrote';
+  if (!existsSync(dir)) return;
+  if (!isFolder(dir)) {
+    throw validator.error('web', expected, dir, `${dir} is something else; choose another name`);
+  }
+  const place = { option: 'web', given: dir, expected };
+  const page = path.join(dir, 'index.html');
+  await checkOutput({ ...place, file: page, isOwn: isWebPage }, validator);
+  await checkOutput({ ...place, file: path.join(dir, WEB_MODEL), isOwn: isModel }, validator);
+}
 
 /**
  * Writes the page and its model, which takes decoded images and gives probabilities. The model is verified as every
  * export is.
  *
- * @throws the errors of {@link exportInference}; ConfigError if a package that the page needs is not installed.
+ * @throws the errors of {@link exportInference}; the errors of {@link checkWebFolder}.
  */
 export async function exportWebPage(
   options: ExportOptions,
@@ -20,6 +42,7 @@ export async function exportWebPage(
   naming: Naming,
   platform: Platform,
 ): Promise<ExportResult> {
+  await checkWebFolder(dir, naming);
   const packages = findWebPackages();
   await makeFolder(dir, { name: 'the folder of the web page' });
   const out = path.join(dir, WEB_MODEL);

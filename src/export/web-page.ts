@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import type { ExifUse, Files } from '../platform/platform.js';
-import { html, jsonScript, Html } from '../common/html.js';
+import { html, jsonScript, jsonStart, Html } from '../common/html.js';
 import { makeFolder } from '../common/node/make-folder.js';
 import { packageText } from '../common/node/package-info.js';
 
@@ -132,6 +132,13 @@ function pageModules(): Map<string, string> {
 /** Returns a file of src/export/web/, which the package contains, as part of the page. */
 function embedded(name: string): Html {
   return new Html(packageText(`src/export/web/${name}`));
+}
+
+/** Returns whether the bytes of a file are a page of {@link renderWebPage}, of this version or an earlier one. */
+export function isWebPage(bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes);
+  const marks = ['<!doctype html>', jsonStart('names'), '<label id="drop"', '<ol id="classes">'];
+  return marks.every((mark) => text.includes(mark));
 }
 
 /** Returns the page's HTML. */

@@ -7,6 +7,7 @@ import { ConfigError } from '../common/errors.js';
 import type { DataRemark } from '../common/events.js';
 import { messageOf } from '../common/format.js';
 import { decodeText } from '../common/text.js';
+import { emptyPath } from '../config/predict-options.js';
 import type { InputImage } from '../data/dataset.js';
 import {
   compareCodePoints,
@@ -52,6 +53,7 @@ async function filesOf(
   word: string,
   onRemark: OnRemark = () => undefined,
 ): Promise<readonly string[]> {
+  if (word === '') throw emptyPath();
   const found = await stat(word).catch(() => null);
   if (found?.isDirectory() === true) {
     const { files, byContent, leftOut } = await imagesBelow(word);
@@ -138,6 +140,11 @@ async function* fromInput(input: AsyncIterable<Uint8Array>): AsyncGenerator<Inpu
   if (list === null) {
     yield { name: '-', image: Uint8Array.from(bytes) };
     return;
+  }
+  if (list.length === 0) {
+    throw new ConfigError(
+      'expected an image or a list of paths on standard input, found nothing; check the command before the pipe',
+    );
   }
   for (const name of list) yield { name, image: name };
 }

@@ -1,11 +1,25 @@
 /** The plot of a learning-rate range test: a page of its own. */
 
-import { html, jsonScript, type Html } from '../common/html.js';
+import { html, jsonScript, jsonStart, type Html } from '../common/html.js';
 import type { LrPoint, LrSuggestion } from '../metrics/lr-curve.js';
 import { formatRate, formatRoughRate } from '../common/format.js';
 import { selfContainedPage } from './page.js';
 import type { Points } from './chart-data.js';
 import { chart } from './chart.js';
+
+const TITLE = 'Learning rate';
+
+/** Returns whether the bytes of a file are a page of {@link findLrPage}, of this version or an earlier one. */
+export function isFindLrPage(bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes);
+  const marks = [
+    '<!doctype html>',
+    `<title>${TITLE}</title>`,
+    jsonStart('points'),
+    jsonStart('suggestion'),
+  ];
+  return marks.every((mark) => text.includes(mark));
+}
 
 /** Result of a range test, as far as the page shows it. */
 export interface RangeTest {
@@ -38,8 +52,8 @@ export function findLrPage(result: RangeTest, producer: string): string {
     points: ratePoints(points),
   });
   return selfContainedPage(
-    'Learning rate',
-    html`<header><h1>Learning rate</h1><p class="soft">${arch} on ${device} · ${points.length} steps of ${batchSize} images</p></header>
+    TITLE,
+    html`<header><h1>${TITLE}</h1><p class="soft">${arch} on ${device} · ${points.length} steps of ${batchSize} images</p></header>
 <main>
 <div class="tiles">${tiles(result)}</div>
 <div class="single">${losses}</div>

@@ -55,9 +55,11 @@ export async function call(words: readonly string[], options: ProcessOptions): P
   return { code, signal, stdout, stderr };
 }
 
-/** Returns the words of a short run from random weights on the tiny network. */
+/** Returns the words of a short run from random weights on the tiny network. Flags in `more` replace its own. */
 export function trainWords(data: string, out: string, ...more: string[]): string[] {
-  const setting = ['--weights', 'random', '--device', 'cpu', '--threads', '1', '--workers', '1'];
+  const usual = { weights: 'random', device: 'cpu', threads: '1', workers: '1' };
+  const kept = Object.entries(usual).filter(([name]) => !more.includes(`--${name}`));
+  const setting = kept.flatMap(([name, value]) => [`--${name}`, value]);
   const given = ['--data', data, '--out', out, '--artifacts', TINY];
   return ['train', ...given, ...setting, ...more];
 }

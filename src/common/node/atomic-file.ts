@@ -6,18 +6,26 @@ import path from 'node:path';
 import type { FileContent } from '../../platform/platform.js';
 import { UserError } from '../errors.js';
 import { messageOf } from '../format.js';
+import { replacedFile } from './replaced-file.js';
 
 /**
  * Replaces `file` by `data`. Whoever reads it at any time, even after a crash or a power cut, sees either the
  * old file or the whole new one: a temporary file beside it is written, synced to the disk and renamed, then
- * the folder is synced. The folder must exist.
+ * the folder is synced. The folder must exist. A symbolic link is followed: the file that it leads to is replaced.
  *
  * @param data text (UTF-8), bytes, or chunks written one after the other.
- * @throws UserError if it cannot be written; the temporary file is gone then and an older `file` is intact.
+ * @throws UserError if it cannot be written, or if `file` is not a regular file, such as a device; the temporary file
+ *   is gone then and an older `file` is intact.
  */
 export async function writeFileAtomic(file: string, data: FileContent): Promise<void> {
-  const folder = path.dirname(file);
-  const temporary = temporaryName(file);
+  const { target, obstacle } = await replacedFile(file);
+  if (obstacle !== null) {
+    throw new UserError(
+      `expected a regular file or none at ${target}, to write ${file}, found ${obstacle}; choose another name`,
+    );
+  }
+  const folder = path.dirname(target);
+  const temporary = temporaryName(target);
   try {
     try {
       const handle = await open(temporary, 'wx');
@@ -27,7 +35,7 @@ export async function writeFileAtomic(file: string, data: FileContent): Promise<
       } finally {
         await handle.close();
       }
-      await rename(temporary, file);
+      await rename(temporary, target);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       throw error;

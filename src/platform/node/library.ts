@@ -72,7 +72,7 @@ export async function findLr(
  * images, and the top classes of training's own evaluation on every validation image.
  *
  * @param naming how messages name an option.
- * @throws ConfigError for a wrong option, or if compression cannot be judged; WeightsError for a damaged checkpoint;
+ * @throws ConfigError for a wrong option, for an `out` that holds another kind of file, or if compression cannot be judged; WeightsError for a damaged checkpoint;
  *   TrainingError if the model gives other results, or compression costs too much.
  * @example
  * const { file, replay } = await exportInference({ run: 'runs/train-1' });

@@ -68,3 +68,38 @@ test.each([
 ])('other words are left alone: %j', (words) => {
   expect(joinNegative(words, COMMANDS)).toEqual(words);
 });
+
+test.each([
+  [['train', '--data', 'a', '--data', 'b'], '--data'],
+  [['train', '--lr', '1', '--lr=2'], '--lr'],
+  [['predict', '--json', 'x.png', '--json'], '--json'],
+  [['find-lr', '--lr', '-1', '--seed', '2', '--seed', '-3'], '--seed'],
+])('a flag given twice is refused: %j', async (words, flag) => {
+  await expect(parseCall(words)).rejects.toThrow(
+    `expected ${flag} once, got it twice; leave one out`,
+  );
+});
+
+test('what stands after two dashes is no flag', async () => {
+  const call = await parseCall(['predict', '--json', '--', '--json', '--json']);
+  expect(call?.given._).toEqual(['predict', '--json', '--json']);
+});
+
+test.each(['-x.png', '-abc.jpg', '--cat.png', '-1.png'])(
+  'a path that begins with a dash gets a hint: %s',
+  async (word) => {
+    const said = `got ${word}; see "predict --help" for its flags; a path that begins with a dash goes after --`;
+    await expect(parseCall(['predict', '--run', 'r', word])).rejects.toThrow(said);
+  },
+);
+
+test.each(['1e-400', '-1E-999', '0.001e-330'])(
+  'a number that would become 0 stays text: %s',
+  async (text) => {
+    expect((await parseCall(['train', '--lr', text]))?.given).toMatchObject({ lr: text });
+  },
+);
+
+test.each(['0', '0.0', '0e-400', '-0'])('zero is a number: %s', async (text) => {
+  expect(Math.abs((await parseCall(['train', '--lr', text]))?.given.lr as number)).toBe(0);
+});

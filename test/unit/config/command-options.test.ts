@@ -92,6 +92,20 @@ test.each([
   expect(() => RESOLVE[command](options, 'option')).toThrow(message);
 });
 
+test.each([
+  ['option', 'expected maxAccuracyDrop with compression, got it alone; leave it out'],
+  ['flag', 'expected --max-accuracy-drop with --fp16 or --int8, got it alone; leave it out'],
+] as const)('a drop of accuracy that nothing costs is refused: %s', (naming, message) => {
+  expect(() => resolveExportOptions({ run, maxAccuracyDrop: 0.1 }, naming)).toThrow(message);
+  const both = { run, maxAccuracyDrop: 0.1, compression: 'int8' };
+  expect(resolveExportOptions(both, naming).maxAccuracyDrop).toBe(0.1);
+});
+
+test.each([[['']], [['a.png', '']], [['', '-']]])('an empty path is refused: %j', (images) => {
+  const attempt = (): unknown => resolvePredictOptions({ run, images }, 'flag');
+  expect(attempt).toThrow('expected the path of an image, folder or pattern, got an empty one');
+});
+
 test('no images', () => {
   for (const images of [undefined, [], 3, '']) {
     const attempt = (): unknown => resolvePredictOptions({ run, images }, 'option');

@@ -61,14 +61,24 @@ describe('resolveTrainOptions', () => {
     for (const [option, entry] of Object.entries(SETTINGS)) {
       if (entry.kind !== 'integer' && entry.kind !== 'number') continue;
       const { min, max, kind } = entry;
-      expect(resolve({ [option]: min })).toMatchObject({ [option]: min });
-      expect(resolve({ [option]: max })).toMatchObject({ [option]: max });
+      const more = option === 'cacheMegabytes' ? { cache: 'ram' } : {};
+      expect(resolve({ ...more, [option]: min })).toMatchObject({ [option]: min });
+      expect(resolve({ ...more, [option]: max })).toMatchObject({ [option]: max });
       const bad: unknown[] = [min - 1, max + 1, NaN, Infinity, '4', null, {}];
       if (kind === 'integer') bad.push(min + 0.5);
       for (const value of bad) {
         expect(() => resolve({ [option]: value })).toThrow(ConfigError);
       }
     }
+  });
+
+  test('the size of a cache that is off is refused, except for a run that is resumed', () => {
+    const expected = 'expected cacheMegabytes to be left out without cache ram, got 9';
+    expect(() => resolve({ cacheMegabytes: 9 })).toThrow(expected);
+    expect(() => resolve({ cacheMegabytes: 9, cache: 'none' })).toThrow(expected);
+    const flags = { data, out: 'x', cacheMegabytes: 9 };
+    expect(() => resolveTrainOptions(flags, 'flag')).toThrow('without --cache ram');
+    expect(resolve({ cacheMegabytes: 9, resume: 'x' }).cacheMegabytes).toBe(9);
   });
 
   test('a message says what was expected, what was given and what to do', () => {

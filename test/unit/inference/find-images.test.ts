@@ -220,7 +220,6 @@ describe('a list on standard input (holds: text in and out)', () => {
       Buffer.from('a\nb.png\0c.png\0'),
       ['a\nb.png', 'c.png'],
     ],
-    ['nothing', Buffer.from(''), []],
   ])('%s', async (_, bytes, expected) => {
     const found: string[] = [];
     for await (const { name } of findImages(['-'], Readable.from([bytes]))) found.push(name);
@@ -244,4 +243,20 @@ describe('a list on standard input (holds: text in and out)', () => {
     for await (const one of findImages(['-'], Readable.from([bytes]))) found.push(one);
     expect(found).toEqual([{ name: '-', image: Uint8Array.from(bytes) }]);
   });
+});
+
+test.each([
+  ['no bytes', ''],
+  ['an empty line', '\n'],
+  ['empty lines of Windows', '\r\n\r\n'],
+])('nothing on standard input is refused: %s', async (_, text) => {
+  const names = findImages(['-'], Readable.from([Buffer.from(text)]));
+  await expect(names.next()).rejects.toThrow(
+    'expected an image or a list of paths on standard input, found nothing; check the command',
+  );
+});
+
+test('an empty path is refused, not looked for', async () => {
+  const names = findImages([''], noInput());
+  await expect(names.next()).rejects.toThrow('got an empty one; check the variable');
 });

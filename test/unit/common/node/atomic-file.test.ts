@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { lstatSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { UserError } from '../../../../src/common/errors.js';
@@ -40,6 +42,38 @@ describe('writeFileAtomic', () => {
     const file = path.join(folder, 'none', 'a');
     await expect(writeFileAtomic(file, 'x')).rejects.toThrow(UserError);
     await expect(writeFileAtomic(file, 'x')).rejects.toThrow(/none.a.*ENOENT.*check that/);
+  });
+
+  test.each([
+    ['to a link to a file', 'x/middle'],
+    ['to nothing', 'x/new'],
+    ['to a file by way of a folder', 'x/../x/old'],
+  ])('a link is followed: %s', async (_, to) => {
+    await mkdir(path.join(folder, 'x'));
+    await writeFile(path.join(folder, 'x/old'), 'old');
+    await symlink('old', path.join(folder, 'x/middle'));
+    const file = path.join(folder, 'link');
+    await symlink(to, file);
+    await writeFileAtomic(file, 'new');
+    expect(lstatSync(file).isSymbolicLink()).toBe(true);
+    expect(await readFile(path.join(folder, to), 'utf8')).toBe('new');
+    expect((await readdir(folder)).sort()).toEqual(['link', 'x']);
+  });
+
+  test.each([
+    ['a named pipe', (file: string) => execFileSync('mkfifo', [file])],
+    ['a folder', (file: string) => mkdir(file)],
+    ['a device', (file: string) => symlink('/dev/null', file)],
+    ['a device', (file: string) => symlink('/dev/stdout', file)],
+    ['a symbolic link that leads in a circle', (file: string) => symlink('a', file)],
+  ])('%s is not replaced', async (found, make) => {
+    const file = path.join(folder, 'a');
+    await make(file);
+    const { mode, ino } = lstatSync(file);
+    await expect(writeFileAtomic(file, 'x')).rejects.toThrow(UserError);
+    await expect(writeFileAtomic(file, 'x')).rejects.toThrow(`found ${found}; choose another`);
+    expect(lstatSync(file)).toMatchObject({ mode, ino });
+    expect(await readdir(folder)).toEqual(['a']);
   });
 
   test('a failure removes the temporary file and keeps what was there', async () => {
