@@ -35,14 +35,19 @@ const SAFETENSORS = /^.{8}0{8}7b/;
 /** Bytes at the start of a file that are enough for every format. */
 const START = 64;
 
-/** @throws FormatProblem if the file is empty, or of a known format that holds no weights for this program. */
-export async function checkFormat(source: ByteSource): Promise<void> {
+/**
+ * Tells whether a file that PyTorch did not write begins as a safetensors file.
+ *
+ * @throws FormatProblem if it is empty, or of a known format that holds no weights for this program.
+ */
+export async function isSafetensors(source: ByteSource): Promise<boolean> {
   if (source.size === 0) throw new FormatProblem('an empty file');
   const start = await source.read(0, Math.min(source.size, START));
   const hex = Array.from(start, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  if (SAFETENSORS.test(hex)) return;
+  if (SAFETENSORS.test(hex)) return true;
   const text = new TextDecoder().decode(start);
   const found =
     BINARY.find(([pattern]) => pattern.test(hex)) ?? TEXT.find(([pattern]) => pattern.test(text));
   if (found !== undefined) throw new FormatProblem(found[1]);
+  return false;
 }

@@ -7,7 +7,7 @@ import { account, type Account, FLOATS } from './account.js';
 import { parseFile } from './byte-source.js';
 import { checkValues, findNonFinite } from './check-values.js';
 import type { TensorGroup } from './contents.js';
-import { checkFormat } from './file-format.js';
+import { isSafetensors } from './file-format.js';
 import { isAverage } from './prefix.js';
 import { isPth, openPth } from './pth/read-pth.js';
 import { refusal, remarks, type Sought } from './refusal.js';
@@ -43,13 +43,13 @@ export async function loadWeights(
 ): Promise<LoadedWeights> {
   const choose = (groups: readonly TensorGroup[]): Promise<LoadedWeights> =>
     load(groups, { ...sought, where: file });
-  const torch = await parseFile(file, platform.files, EXPECTATION, async (source) => {
+  const isTorch = await parseFile(file, platform.files, EXPECTATION, async (source) => {
     if (await isPth(source)) return true;
-    await checkFormat(source);
-    return false;
+    if (await isSafetensors(source)) return false;
+    // The contents tell neither format. The name tells which one the message is about.
+    return /[^/\\]\.(pth|pt|ckpt)(\.tar)?$/i.test(file);
   });
-  // A damaged .pth file should be reported as such, not as a bad safetensors file.
-  return torch || /[^/\\]\.(pth|pt|ckpt)(\.tar)?$/i.test(file)
+  return isTorch
     ? openPth(file, platform, choose)
     : openSafetensors(file, platform.files, (group) => choose([group]));
 }

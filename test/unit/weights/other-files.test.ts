@@ -1,6 +1,7 @@
 /** Holds: files that hold no weights are refused at reading, with what they are. */
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { encodeSafetensors } from '../../../src/weights/safetensors.js';
 import { TINY } from '../../support/paths.js';
@@ -59,6 +60,34 @@ describe('files that are something else', () => {
     ['a folder', path.dirname(fixture('tiny.pth')), /found something that is not a regular file/],
   ])('%s', async (name, content, message) => {
     const file = typeof content === 'string' ? content : await weights.write(name, content());
+    expect(await weights.refusalOf(file)).toMatch(message);
+  });
+
+  test.each(['w.pth', 'w.pt', 'w.CKPT', 'w.pth.tar', 'w.bin', 'w'])(
+    'a safetensors file called %s is read',
+    async (name) => {
+      const file = await weights.write(name, encodeSafetensors(weights.tiny));
+      expect((await weights.load(file)).state.get('conv1.weight')).toEqual(
+        weights.tiny.get('conv1.weight'),
+      );
+    },
+  );
+
+  test.each(['w2.safetensors', 'w2.bin', 'w2.onnx', 'w2'])(
+    'a file of torch.save called %s is read',
+    async (name) => {
+      const file = await weights.write(name, await readFile(fixture('tiny.pth')));
+      expect((await weights.load(file)).state.get('conv1.weight')).toEqual(
+        weights.tiny.get('conv1.weight'),
+      );
+    },
+  );
+
+  test.each([
+    ['noise.pth', /PyTorch's torch\.save/],
+    ['noise.safetensors', /a safetensors file/],
+  ])('a file of neither format called %s is refused by its name', async (name, message) => {
+    const file = await weights.write(name, Buffer.alloc(200, 0xa5));
     expect(await weights.refusalOf(file)).toMatch(message);
   });
 
