@@ -12,17 +12,22 @@ import type { ExifUse } from '../platform/platform.js';
 import { cacheFolder } from '../common/node/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
-const CHECK_VERSION = 6;
+const CHECK_VERSION = 7;
 /** Milliseconds after which no run is still writing a temporary file of the cache, which all runs share. */
 const ABANDONED = 3_600_000;
 
-/** A file's size in bytes and its modification time in nanoseconds. */
+/**
+ * A file's size in bytes, and the times in nanoseconds when its content and its inode last changed. Programs can set the
+ * former back, but not the latter.
+ */
 export interface FileStamp {
   readonly size: bigint;
   readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
 }
 
-type Entry = readonly [size: string, mtimeNs: string, inspection: Inspection];
+/** `stamp` is the text of {@link stampText}. */
+type Entry = readonly [stamp: string, inspection: Inspection];
 
 /** Cache of the images of one folder: a file in the user's cache folder. */
 export class InspectionCache {
@@ -51,18 +56,17 @@ export class InspectionCache {
   }
 
   /** Returns the cached result of a file; null if there is none, or if the file has changed. */
-  get(file: string, { size, mtimeNs }: FileStamp): Inspection | null {
+  get(file: string, stamp: FileStamp): Inspection | null {
     const entry = this.#entries.get(this.#key(file));
-    if (entry?.[0] !== size.toString() || entry[1] !== mtimeNs.toString()) return null;
-    return entry[2];
+    return entry?.[0] === stampText(stamp) ? entry[1] : null;
   }
 
   /** Stores the result of a file. */
-  set(file: string, { size, mtimeNs }: FileStamp, inspection: Inspection): void {
+  set(file: string, stamp: FileStamp, inspection: Inspection): void {
     // Do not cache read errors: they may disappear without a change of size or mtime.
     if (inspection.sha256 === null) return;
     this.#changed = true;
-    this.#entries.set(this.#key(file), [size.toString(), mtimeNs.toString(), inspection]);
+    this.#entries.set(this.#key(file), [stampText(stamp), inspection]);
   }
 
   /**
@@ -91,6 +95,10 @@ export class InspectionCache {
   }
 }
 
+function stampText({ size, mtimeNs, ctimeNs }: FileStamp): string {
+  return `${size} ${mtimeNs} ${ctimeNs}`;
+}
+
 /** Includes the decoder's version, because another decoder may refuse other files. */
 const VERSION = `${CHECK_VERSION} ${sharp.versions.sharp} ${sharp.versions.vips}`;
 
@@ -107,9 +115,9 @@ function parse(text: string, dir: string): [string, Entry][] {
 }
 
 function isEntry(value: unknown): value is Entry {
-  if (!Array.isArray(value) || value.length !== 3) return false;
-  const [size, time, inspection] = value as unknown[];
-  if (typeof size !== 'string' || typeof time !== 'string') return false;
+  if (!Array.isArray(value) || value.length !== 2) return false;
+  const [stamp, inspection] = value as unknown[];
+  if (typeof stamp !== 'string') return false;
   if (typeof inspection !== 'object' || inspection === null) return false;
   const { sha256, problem, orientation, blank } = inspection as Record<string, unknown>;
   return (

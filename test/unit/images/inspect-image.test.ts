@@ -40,7 +40,7 @@ test.each<[ExifUse, string | null]>([
 });
 
 test('the result of a check with one use of EXIF is not taken for the other', async () => {
-  const [file, stamp] = [path.join(dir, 'photo.jpg'), { size: 1n, mtimeNs: 1n }];
+  const [file, stamp] = [path.join(dir, 'photo.jpg'), { size: 1n, mtimeNs: 1n, ctimeNs: 1n }];
   const good = { sha256: 'a', problem: null, orientation: 6, blank: null };
   const open = (exif: ExifUse): Promise<InspectionCache> =>
     InspectionCache.open(dir, exif, path.join(dir, 'cache'));
@@ -50,3 +50,15 @@ test('the result of a check with one use of EXIF is not taken for the other', as
   expect((await open('ignore')).get(file, stamp)).toEqual(good);
   expect((await open('apply')).get(file, stamp)).toBeNull();
 });
+
+test.each(['size', 'mtimeNs', 'ctimeNs'])(
+  'an image whose %s changed is checked again',
+  async (key) => {
+    const [file, stamp] = [path.join(dir, 'photo.jpg'), { size: 1n, mtimeNs: 1n, ctimeNs: 1n }];
+    const cache = await InspectionCache.open(dir, 'ignore', path.join(dir, 'cache-of-stamps'));
+    const good = { sha256: 'a', problem: null, orientation: null, blank: null };
+    cache.set(file, stamp, good);
+    expect(cache.get(file, stamp)).toEqual(good);
+    expect(cache.get(file, { ...stamp, [key]: 2n })).toBeNull();
+  },
+);
