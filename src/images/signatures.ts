@@ -42,7 +42,6 @@ const REFUSED: readonly Signature<string>[] = [
   ['a PDF document', '%PDF'],
   ['a PostScript file', '%!PS'],
   ['an icon (ICO)', '\0\0\x01\0'],
-  ['a cursor (CUR)', '\0\0\x02\0'],
   ['an icon (ICNS)', 'icns'],
   ['an OpenEXR file', '\x76\x2f\x31\x01'],
   ['a Radiance HDR file', '#?RADIANCE'],
@@ -80,9 +79,26 @@ const REFUSED: readonly Signature<string>[] = [
   ['a program', 'MZ'],
   ["a file of macOS's metadata (AppleDouble)", '\0\x05\x16\x07'],
   ['a Git LFS pointer (git lfs pull brings the image)', 'version https://git-lfs'],
-  ['a PFM file', 'Pf\n'],
-  ['a PFM file', 'PF\n'],
 ];
+
+/** Formats that only the fields of their header tell, in hexadecimal. */
+const HEADERS: readonly (readonly [string, RegExp])[] = [
+  ['a PAM file', /^5037(?:0[9-d]|20)/],
+  ['a PFM file', /^50[46]6(?:0[9-d]|20)/],
+  // Fewer than 256 cursors, of which the first has a byte that is always 0. TGA has 0 for their number.
+  ['a cursor (CUR)', /^00000200(?!00)..00.{6}00/],
+  // Size of the header, width and height, one plane, bits per pixel.
+  [
+    'a bitmap without its file header (DIB)',
+    /^(?:28|34|38|40|6c|7c)000000.{16}0100(?:01|04|08|10|18|20)00/,
+  ],
+  ['a bitmap without its file header (DIB)', /^0c000000.{8}0100(?:01|04|08|18)00/],
+  // Kind of palette and of pixels, a palette's place, length and bits, origin, size, bits per pixel, direction.
+  ['a TGA file', /^..00(?:02|03|0a|0b).{8}00.{16}(?:08|0f|10|18|20)[0-3]./],
+  ['a TGA file', /^..01(?:01|09).{8}(?:0f|10|18|20).{16}(?:08|0f|10)[0-3]./],
+];
+/** Bytes that tell these formats. */
+const HEADER = 18;
 
 /** Bytes that {@link imageFormat} looks at. */
 const HEAD = 512;
@@ -129,12 +145,15 @@ function isAvif(head: string): boolean {
 function describe(head: string, bytes: Uint8Array): string {
   if (bytes.byteLength === 0) return 'an empty file';
   const names = brands(head);
+  const start = Array.from(bytes.subarray(0, HEADER));
+  const hex = start.map((byte) => byte.toString(16).padStart(2, '0')).join('');
   for (const name of names) {
     const match = BRANDS.find(([brand]) => brand.test(name));
     if (match) return match[1];
   }
   if (names.length > 0) return `a file of the kind ${JSON.stringify(names[0])} (HEIF or a video)`;
-  if (/^P7\s/.test(head)) return 'a PAM file';
+  const header = HEADERS.find(([, pattern]) => pattern.test(hex));
+  if (header) return header[0];
   if (bytes.subarray(0, HEAD).every((byte) => byte === 0)) return 'a file of zeros';
   return describeText(head) ?? 'a file that is not JPEG, PNG, WebP, TIFF, GIF, AVIF, BMP or PNM';
 }

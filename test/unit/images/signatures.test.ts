@@ -82,6 +82,26 @@ describe('what is refused is named', () => {
     ['GIF89a\x01\0\x01\0\0\0\0;', 'a GIF file without an image'],
     ['\xff\xd8\xff', 'a JPEG file that is damaged or cut off'],
     ['\xff\xd8\xff\xc3\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0', 'a lossless JPEG file'],
+    ['PF\n2 2\n-1.0\n\0\0', 'a PFM file'],
+    ['Pf 2 2\n-1.0\n\0\0', 'a PFM file'],
+    [`\0\0\x02\0\x01\0  \0\0${'\x09'.repeat(12)}`, 'a cursor (CUR)'],
+    [`\0\0\x01\0\x01\0  \0\0${'\x09'.repeat(12)}`, 'an icon (ICO)'],
+    [`\0\0\x02\0\0\0\0\0\0\0\0\0\x14\0\x14\0\x18\x20${'\x07'.repeat(60)}`, 'a TGA file'],
+    [`\0\0\x0a\0\0\0\0\0\0\0\0\0\x14\0\x14\0\x20\x28${'\x07'.repeat(60)}`, 'a TGA file'],
+    [`\x02\0\x03\0\0\0\0\0\0\0\0\0\x14\0\x14\0\x08\0Hi${'\x07'.repeat(60)}`, 'a TGA file'],
+    [`\0\x01\x01\0\0\0\x01\x18\0\0\0\0\x14\0\x14\0\x08\0${'\x07'.repeat(60)}`, 'a TGA file'],
+    [
+      `\x28\0\0\0\x09\0\0\0\x09\0\0\0\x01\0\x18\0${'\0'.repeat(60)}`,
+      'a bitmap without its file header (DIB)',
+    ],
+    [
+      `\x7c\0\0\0\x09\0\0\0\xf7\xff\xff\xff\x01\0\x20\0${'\0'.repeat(60)}`,
+      'a bitmap without its file header (DIB)',
+    ],
+    [
+      `\x0c\0\0\0\x09\0\x09\0\x01\0\x08\0${'\0'.repeat(60)}`,
+      'a bitmap without its file header (DIB)',
+    ],
     ['\xff\xd8\xff\xc1\0\x0b\x0c\0\x01\0\x01\x01\x01\x11\0', 'a JPEG file of 12 bits per level'],
   ])('%j: %s', async (content, expected) => {
     const message = await refusal(latin1(content));
