@@ -29,15 +29,16 @@ export function duplicateWarnings(
     if (split !== otherSplit) pairs.leak.push(pair);
     else if (composed(label) !== composed(otherLabel)) pairs.label.push(pair);
   }
-  const warning = (found: readonly string[], text: string): string[] => {
+  const warning = (found: readonly string[], one: string, many: string): string[] => {
     if (found.length === 0) return [];
-    return [`${found.length} ${text}: ${listSome(found)}`];
+    return [`${found.length} ${found.length === 1 ? one : many}: ${listSome(found)}`];
   };
   return [
     ...warning(
       pairs.leak,
+      'validation image is a training image, too (accuracy will look too good)',
       'validation images are training images, too (accuracy will look too good)',
     ),
-    ...warning(pairs.label, 'images are in two classes'),
+    ...warning(pairs.label, 'image is in two classes', 'images are in two classes'),
   ];
 }

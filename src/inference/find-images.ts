@@ -15,6 +15,7 @@ import {
   leftoverReason,
 } from '../data/folders/file-names.js';
 import { groupRemarks, type LeftOut } from '../data/remarks.js';
+import { ANY_FOLDER_RULES } from '../data/folders/walk-rules.js';
 import { cycle, imagesBelow } from '../data/folders/walk-images.js';
 import { imageFormat } from '../images/signatures.js';
 import { globPart, isPattern } from './glob-part.js';
@@ -56,7 +57,7 @@ async function filesOf(
   if (word === '') throw emptyPath();
   const found = await stat(word).catch(() => null);
   if (found?.isDirectory() === true) {
-    const { files, byContent, leftOut } = await imagesBelow(word);
+    const { files, byContent, leftOut } = await imagesBelow(word, ANY_FOLDER_RULES);
     const content = byContent.map((file): LeftOut => ({ path: file, reason: 'content' }));
     groupRemarks(word, [...leftOut, ...content]).forEach(onRemark);
     if (files.length > 0) return [...files].sort(compareCodePoints);

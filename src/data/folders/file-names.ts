@@ -98,6 +98,16 @@ const LEFTOVERS: ReadonlySet<string> = new Set([
   ...['__pycache__', 'dropbox.cache', 'adobe bridge cache.bc', 'ipod photo cache'],
   // Archives, phones
   ...['pax_global_header', '@longlink', 'lost.dir'],
+  // Recycle bin of old Windows, backups of GoodSync, thumbnails, and Synology's index.
+  ...['recycler', '_gsdata_', '_thumbs', 'synoindex_media_info'],
+]);
+
+/** Folders that are leftovers inside a class only, because a class could have such a name. */
+const LEFTOVERS_IN_CLASS: ReadonlySet<string> = new Set([
+  'recycled',
+  'thumbnails',
+  'thumbs',
+  'cvs',
 ]);
 
 /** Leftovers whose names vary. */
@@ -114,7 +124,7 @@ const LEFTOVER_FILES: readonly RegExp[] = [
   /\.(bak|orig|old|swp|thm)$/,
   /\.\w+_original$/,
   // Downloads and copies that did not end.
-  /\.(part|partial|crdownload|download|opdownload|filepart|tmp|temp|aria2|!ut|!qb)$/,
+  /\.(part|partial|crdownload|download|opdownload|filepart|tmp|temp|aria2|!ut|!qb|bc!|td|xltd|icloud)$/,
   /^~syncthing~/,
   /\.(ffs_(db|lock|tmp)|!sync)$/,
   // Streams of Windows and Dropbox that became files, and names that netatalk wrote for a leading dot.
@@ -145,11 +155,20 @@ export function isOtherImageName(name: string): boolean {
   return OTHER_IMAGES.includes(extensionOf(name));
 }
 
-/** Returns why a file or folder of this name is left out wherever it lies; null if it is not. */
-export function leftoverReason(name: string, isFolder: boolean): 'hidden' | 'leftover' | null {
+/**
+ * Returns why a file or folder of this name is left out; null if it is not.
+ *
+ * @param inClass whether it lies in a class folder, so that it is not a class.
+ */
+export function leftoverReason(
+  name: string,
+  isFolder: boolean,
+  inClass = false,
+): 'hidden' | 'leftover' | null {
   if (name.startsWith('.')) return 'hidden';
   const lower = name.toLowerCase();
   const patterns = isFolder ? LEFTOVER_FOLDERS : LEFTOVER_FILES;
+  if (isFolder && inClass && LEFTOVERS_IN_CLASS.has(lower)) return 'leftover';
   const isLeftover = LEFTOVERS.has(lower) || patterns.some((pattern) => pattern.test(lower));
   return isLeftover ? 'leftover' : null;
 }

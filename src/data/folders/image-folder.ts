@@ -159,6 +159,7 @@ async function listClassFolders(
   except: readonly string[],
 ): Promise<Pick<Listing, 'folders' | 'leftOut'>> {
   const listing = await listFolder(dir, rules).catch((cause: unknown) => {
+    if (cause instanceof DatasetError) throw cause;
     throw new DatasetError(
       `expected a folder with one folder per class at ${dir}, found ${systemReason(cause)}; ` +
         `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,

@@ -4,7 +4,7 @@
  */
 
 import type { Dirent } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { lstat, open, readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from '../../common/errors.js';
 import { imageFormat } from '../../images/signatures.js';
@@ -59,6 +59,9 @@ export async function listFolder(dir: string, rules = RULES, depth = 0): Promise
     const file = path.join(dir, name);
     const kind = await kindOf(entry, file);
     const leftover = rules.leftover(name, kind === 'folder', depth);
+    const isUsed = leftover === null && (kind === 'folder' || rules.isImage(name));
+    // Node.js puts this character for bytes that are not UTF-8, and then does not find the file.
+    if (isUsed && name.includes('\uFFFD')) await lstat(file).catch(() => refuseName(dir, name));
     if (leftover !== null) {
       found.leftOut.push({ path: kind === 'folder' ? file + path.sep : file, reason: leftover });
     } else if (depth === 0 && kind === 'folder' && (await isRunFolder(file))) {
@@ -123,9 +126,17 @@ export function cycle(link: string): DatasetError {
   );
 }
 
+function refuseName(dir: string, name: string): never {
+  throw new DatasetError(
+    `expected file names in UTF-8 in ${dir}, found "${name}", which is not (\uFFFD stands for the bytes that are not); ` +
+      'rename it, or all such files at once with convmv',
+  );
+}
+
 /** Calls `look` on a path below the data folder. @throws DatasetError if the path cannot be read. */
 export async function reached<T>(at: string, look: (at: string) => Promise<T>): Promise<T> {
   return look(at).catch((cause: unknown) => {
+    if (cause instanceof DatasetError) throw cause;
     throw new DatasetError(
       `expected to look into ${at}, found ${systemReason(cause)}; repair the link or the permissions, or remove it`,
       { cause },

@@ -25,10 +25,16 @@ export interface WalkRules {
 
 /** The rules of docs/data.md. */
 export const RULES: WalkRules = {
-  leftover: leftoverReason,
+  leftover: (name, isFolder, depth) => leftoverReason(name, isFolder, depth > 0),
   isImage: isImageName,
   byContent: true,
   classKey: composed,
+};
+
+/** The rules where folders are not classes, as in `predict`: any of them could be one of those. */
+export const ANY_FOLDER_RULES: WalkRules = {
+  ...RULES,
+  leftover: (name, isFolder) => leftoverReason(name, isFolder),
 };
 
 /** Extensions that versions up to 0.2.0 took: those of torchvision. */

@@ -161,8 +161,10 @@ describe('what is unusual is told, and does not stop the run', () => {
     await copyFile(inTrain('2.png'), path.join(data, 'val', 'blue', 'copy.png'));
     await copyFile(inTrain('3.png'), path.join(data, 'train', 'blue', 'other.png'));
     const told = warnings(await collected()).join('\n');
-    expect(told).toMatch(/^1 validation images are .*train\/red\/2\.png = val\/blue\/copy\.png$/m);
-    expect(told).toMatch(/^1 images are in two classes: .*blue.other\.png = .*red.3\.png$/m);
+    expect(told).toMatch(
+      /^1 validation image is a training image, .*train\/red\/2\.png = val\/blue\/copy\.png$/m,
+    );
+    expect(told).toMatch(/^1 image is in two classes: .*blue.other\.png = .*red.3\.png$/m);
   });
 
   test('classes without validation images, hidden folders, files that are no images', async () => {

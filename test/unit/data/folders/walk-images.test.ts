@@ -1,12 +1,15 @@
 /** Holds: inputs are used, refused or named. Which files the walker takes, and what it says of the others. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { DatasetError } from '../../../../src/common/errors.js';
 import { groupRemarks } from '../../../../src/data/remarks.js';
+import { ImageFolder } from '../../../../src/data/folders/image-folder.js';
 import { imagesBelow } from '../../../../src/data/folders/walk-images.js';
+import { ANY_FOLDER_RULES } from '../../../../src/data/folders/walk-rules.js';
 import { writeTree, type FileTree } from '../../../support/file-tree.js';
 
 let top: string;
@@ -114,6 +117,18 @@ describe('is left out at every depth, with the reason', () => {
         'FOUND.001/a.jpg',
         'PaxHeaders.7/a.jpg',
         'a.jpg:Zone.Identifier',
+        'RECYCLER/a.jpg',
+        '_gsdata_/a.jpg',
+        '_thumbs/a.jpg',
+        'Recycled/a.jpg',
+        'Thumbnails/a.jpg',
+        'thumbs/a.jpg',
+        'CVS/Root',
+        'SYNOINDEX_MEDIA_INFO',
+        'a.jpg.icloud',
+        'a.jpg.td',
+        'a.jpg.xltd',
+        'a.jpg.bc!',
       ],
     ].map((name): [string, string] => [name, 'leftover']),
     ...['a.heic', 'a.HEIF', 'a.jxl', 'a.cr2', 'a.NEF', 'a.dng', 'a.svg', 'a.psd', 'a.mp4'].map(
@@ -186,4 +201,33 @@ test('remarks: one for each reason, with the number and five examples', async ()
         '"a/5.txt" and 1 more',
     },
   ]);
+});
+
+test.each(['recycled', 'Thumbs', 'CVS'])('a class may be called %s', async (name) => {
+  const dir = await tree([`${name}/a.jpg`, `${name}/thumbs/a.jpg`, 'zebra/a.jpg']);
+  const { classes, length } = await ImageFolder.open(dir);
+  expect([classes, length]).toEqual([[name, 'zebra'], 2]);
+  const { files } = await imagesBelow(dir, ANY_FOLDER_RULES);
+  expect(files).toHaveLength(3);
+});
+
+const onLinux = process.platform === 'linux' ? test : test.skip;
+onLinux.each<[string, number[], string]>([
+  ['an image', [0xff, 0xfe], '.png'],
+  ['a folder in Latin-1', [0xe9], '/'],
+  ['a cut name', [0x61, 0xc3], '.jpg'],
+])('a name that is not UTF-8 is refused as such: %s', async (_, bytes, end) => {
+  const dir = await tree(['a/0.jpg', 'b/0.jpg']);
+  const at = Buffer.concat([Buffer.from(`${dir}/a/`), Buffer.from(bytes)]);
+  if (end === '/') await mkdir(at);
+  else await writeFile(Buffer.concat([at, Buffer.from(end)]), JPEG);
+  const opened = ImageFolder.open(dir);
+  await expect(opened).rejects.toThrow(DatasetError);
+  await expect(opened).rejects.toThrow(/in UTF-8 in .*\uFFFD.*, which is not .*rename it/);
+});
+
+onLinux('a file that is left out may have a name that is not UTF-8', async () => {
+  const dir = await tree(['a/0.jpg', 'b/0.jpg']);
+  await writeFile(Buffer.concat([Buffer.from(`${dir}/a/`), Buffer.from([0xff])]), 'text');
+  expect((await ImageFolder.open(dir)).leftOut).toMatchObject([{ reason: 'not-image' }]);
 });
