@@ -189,7 +189,7 @@ describe('the command', () => {
     [['--max-lr', '1e-9'], 2, 'expected --max-lr to be a number above --min-lr (0.000001)'],
     [['--steps', '2.5'], 2, 'expected --steps to be a whole number from 10 to 10000, got 2.5'],
     [['--out', ''], 2, 'expected --out to be a file name'],
-    [['--steps', '10', '--out', 'none/such.html'], 1, 'expected to write none/such.html'],
+    [['--steps', '10', '--out', 'none/such.html'], 2, 'there is no folder none; make it'],
   ])('%p: one line that says what is wrong', async (words, code, message) => {
     const outcome = await call('--data', data, ...words);
     expect(outcome.code).toBe(code);
