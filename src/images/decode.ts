@@ -13,9 +13,8 @@
  * - TIFF with a colour map of 8 bits, or with 16-bit colours in separate planes: read as the file says. Pillow makes the
  *   former black and misreads the latter.
  * - TIFF with colours that are multiplied by alpha: divided by it before the alpha is dropped, as in Pillow, but with
- *   rounding that differs. 1 level apart at 8 bits; at 16 bits up to 182 where alpha is low.
- * - AVIF: up to about 90 levels apart at the edges of colours and in noise, because the decoders interpolate colour
- *   differently.
+ *   rounding that differs: by a level at 8 bits, by far more at 16 bits where alpha is low.
+ * - AVIF: apart at the edges of colours, and far apart in noise, because the decoders interpolate colour differently.
  * - BMP whose palette of grays does not fit its bits, or with colour masks that Pillow refuses: read as the
  *   file says. Pillow misreads or refuses it.
  */
