@@ -43,7 +43,7 @@ export function refuseFlat({ dir, candidates, others }: Folders): void {
   const [first] = candidates;
   if (first === undefined) return;
   const has = (role: SplitRole): boolean => candidates.some((one) => one.role === role);
-  const both = has('train') && (has('val') || has('test'));
+  const both = has('train') && has('val');
   if (candidates.length === 1 && others.length === 0) throw noClassFolders(dir, first);
   if (!both && others.length > 0) return;
   throw new DatasetError(
@@ -86,7 +86,7 @@ export async function refuseSplitsAsClasses(
   }
   refuseTwins(dir, found, roleOf);
   if (areKnown) return { copies: [], leftOut: [] };
-  if (isPlain && hasBothRoles(names, roleOf)) throw splitNames(dir, names.filter(roleOf));
+  if (isPlain && areSplitNames(names)) throw splitNames(dir, names.filter(roleOf));
   const copies = copiesAmong(found);
   const kept = found.filter(({ name }) => !copies.includes(name));
   const remark = (name: string, reason: LeftOut['reason']): LeftOut => ({
@@ -108,6 +108,15 @@ type RoleOf = (name: string) => SplitRole | null;
 function hasBothRoles(names: readonly string[], roleOf: RoleOf): boolean {
   const roles = new Set(names.map(roleOf));
   return roles.has('train') && (roles.has('val') || roles.has('test'));
+}
+
+/**
+ * Returns whether names that only resemble those of splits make splits of these folders. The plain names do not: `bus`,
+ * `train` and `test` may be classes, and {@link refuseFlat} has refused `train` and `val`.
+ */
+function areSplitNames(names: readonly string[]): boolean {
+  const arePlain = names.every((name) => possibleRole(name) === splitRole(name));
+  return !arePlain && hasBothRoles(names, possibleRole);
 }
 
 /** @throws DatasetError if split folders lie in a folder that was taken for a class. */

@@ -91,6 +91,7 @@ describe('is used', () => {
     ['a class called train', ['bus', 'car', 'train'], { train: '.' }],
     ['a class called val', ['bus', 'car', 'val'], { train: '.' }],
     ['a class called Test', ['bus', 'Test'], { train: '.' }],
+    ['classes called train and test', ['bus', 'train', 'test'], { train: '.' }],
     [
       'a class called train among splits',
       inEach('train', 'val').concat('train/train'),

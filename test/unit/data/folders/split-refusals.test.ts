@@ -94,7 +94,7 @@ describe('is refused, with all names', () => {
       ['MyTrainSet', 'dev'],
       ['cats_train', 'cats_test', 'dogs_train', 'dogs_test'],
       ['train-a', 'cat', 'holdout'],
-      ['bus', 'train', 'test'],
+      ['bus', 'train', 'val'],
       ['seg_train/seg_train/cat', 'seg_test/seg_test/dog', 'seg_pred/seg_pred'],
       ['asl_train/asl_train/A', 'asl_train/asl_train/B', 'asl_test/asl_test'],
     ].map((names): [string, string[], RegExp] => [
