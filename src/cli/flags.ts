@@ -64,20 +64,6 @@ export function parseValue({ kind }: Option, text: unknown): unknown {
   return value === 0 && /^[^e]*[1-9]/i.test(text) ? text : value;
 }
 
-/**
- * Refuses a flag that is given twice: one of its values would be dropped.
- *
- * @throws ConfigError naming the first one.
- */
-export function refuseTwice(words: readonly string[]): void {
-  const seen = new Set<string>();
-  for (const flag of flagsOf(words)) {
-    if (!/^--[^-]/.test(flag)) continue;
-    if (seen.has(flag)) throw new ConfigError(`expected ${flag} once, got it twice; leave one out`);
-    seen.add(flag);
-  }
-}
-
 /** Returns the words that are flags, without their values. */
 function flagsOf(words: readonly string[]): string[] {
   const end = words.includes('--') ? words.indexOf('--') : words.length;

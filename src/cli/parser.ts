@@ -7,14 +7,7 @@ import { packageInfo } from '../common/node/package-info.js';
 import { defaultText, helpText } from '../config/options.js';
 import { flagName } from '../config/validator.js';
 import { COMMANDS } from './commands.js';
-import {
-  joinNegative,
-  parseValue,
-  refuseTwice,
-  refuseUnknown,
-  type Arguments,
-  type Command,
-} from './flags.js';
+import { joinNegative, parseValue, refuseUnknown, type Arguments, type Command } from './flags.js';
 
 /**
  * Parses the words of a call. Prints the help or the version if they ask for it.
@@ -26,7 +19,6 @@ export async function parseCall(
   words: readonly string[],
 ): Promise<{ command: Command; given: Arguments } | null> {
   const asked = words[0] === 'help' ? [...words.slice(1), '--help'] : words;
-  refuseTwice(asked);
   const given: Arguments = await parser(asked).parseAsync();
   if (given.help === true || given.version === true) return null;
   const name = (given._ as string[])[0] ?? '';
