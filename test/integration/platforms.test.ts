@@ -5,8 +5,13 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { expect, test } from '@jest/globals';
 import { ROOT } from '../support/paths.js';
 
-/** Modules that may: CUDA (whose binding is for Linux), Vulkan's loader (a name per platform) and MPI. */
+/**
+ * Modules that may: CUDA (whose binding is for Linux), Vulkan's loader (a name per platform), MPI, and what tells the
+ * start of a process and an ignored SIGHUP (each has a way for other platforms).
+ */
 const LINUX = [
+  'cli/hangup.ts',
+  'common/node/process-identity.ts',
   'devices/cuda.ts',
   'devices/setup-cuda.ts',
   'devices/vulkan.ts',

@@ -114,7 +114,7 @@ def test_row_2_the_crop_sampler(bridge: Bridge) -> None:
 def test_the_images_of_rows_1_and_2(tmp_path: Path) -> None:
     images = all_images(tmp_path)
     assert len(images) >= 10
-    assert {path.suffix for path in images} == {".png", ".jpg"}
+    assert {path.suffix for path in images} == {".png", ".jpg", ".bmp", ".ppm", ".pgm", ".gif"}
 
 
 def test_a_missed_bound_is_said() -> None:
