@@ -43,8 +43,7 @@ export function composed(text: string): string {
  * paragraph separators, direction marks and overrides, and halves of surrogate pairs.
  */
 const OBEYED =
-  // eslint-disable-next-line no-control-regex -- these characters are what is searched for
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\p{Surrogate}/gu;
+  /[\p{Control}\p{Surrogate}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 

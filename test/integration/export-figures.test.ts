@@ -15,6 +15,7 @@ import { loadPredictions } from '../../src/platform/node/defaults.js';
 import { exportInference } from '../../src/platform/node/library.js';
 import { TINY } from '../support/paths.js';
 import { makeData } from '../support/run-process.js';
+import { trainTiny } from '../support/trained-run.js';
 
 let dir: string;
 let result: TrainResult;
@@ -26,11 +27,7 @@ function exported(name: string, more: Partial<ExportOptions> = {}): Promise<Expo
 
 beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'export-figures-'));
-  result = await train({
-    data: await makeData(path.join(dir, 'data'), 8, 5),
-    ...({ artifacts: TINY, weights: 'random', device: 'cpu', workers: 1 } as const),
-    ...{ out: path.join(dir, 'run'), epochs: 3, lr: 0.003, seed: 1 },
-  });
+  result = await trainTiny(dir);
 });
 afterAll(async () => {
   await rm(dir, { recursive: true });

@@ -23,7 +23,8 @@ import {
 } from '../../src/checkpoint/predictions-file.js';
 import { compare } from '../../src/export/verify-export.js';
 import { float16Bits } from '../../src/onnx/compress-weights.js';
-import { CLASSES, makeData } from '../support/run-process.js';
+import { CLASSES } from '../support/run-process.js';
+import { trainTiny } from '../support/trained-run.js';
 import { Colours } from '../support/tiny-network.js';
 import { ROOT, TINY } from '../support/paths.js';
 
@@ -67,11 +68,7 @@ function difference(a: readonly Float32Array[], b: readonly Float32Array[]): num
 beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'export-forms-'));
   artifacts = await openArtifacts(TINY);
-  result = await train({
-    data: await makeData(path.join(dir, 'data'), 8, 5),
-    ...({ artifacts: TINY, weights: 'random', device: 'cpu', workers: 1 } as const),
-    ...{ out: path.join(dir, 'run'), epochs: 3, lr: 0.003, seed: 1 },
-  });
+  result = await trainTiny(dir);
 });
 afterAll(async () => {
   await rm(dir, { recursive: true });

@@ -92,7 +92,7 @@ test('it is exported, and the file gives the same top classes', async () => {
   });
   expect(exported.file).toBe(out);
   expect(exported.replay).toMatchObject({ images: 40, differing: 0 });
-  // That version had no choice: it ignored the orientation in EXIF.
+  // Version 0.1.0 ignored the orientation in EXIF.
   expect([exported.exif, describeModel(out, await readFile(out)).exif]).toEqual([
     'ignore',
     'ignore',

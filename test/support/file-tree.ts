@@ -1,7 +1,9 @@
 /** Makes folders of files for tests. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { afterAll, beforeAll } from '@jest/globals';
 
 /** Content of files by their paths below a folder; a path that ends in a slash is a folder. */
 export type FileTree = Readonly<Record<string, string | Uint8Array>> | readonly string[];
@@ -18,6 +20,19 @@ export async function writeTree(dir: string, tree: FileTree): Promise<string> {
     if (!name.endsWith('/')) await writeFile(file, content);
   }
   return dir;
+}
+
+/** Makes a temporary folder for the tests of a file. Returns a function that gives the path of a new folder in it. */
+export function temporaryFolders(prefix: string): () => string {
+  let top: string;
+  let count = 0;
+  beforeAll(async () => {
+    top = await mkdtemp(path.join(tmpdir(), prefix));
+  });
+  afterAll(async () => {
+    await rm(top, { recursive: true });
+  });
+  return () => path.join(top, String(count++));
 }
 
 /** Makes images `a.jpg`, which are empty, in folders below `dir`. Names that end in a slash stay empty. */

@@ -1,25 +1,20 @@
 /** Holds: inputs are used, refused or named. The layouts of data folders, by the names and the content of folders. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { DatasetError } from '../../../../src/common/errors.js';
 import { findSplits } from '../../../../src/data/folders/split-folders.js';
 import { possibleRole, splitRole } from '../../../../src/data/folders/split-names.js';
-import { CLASS_NAMES as BOTH, imageFolders, inEach } from '../../../support/file-tree.js';
+import {
+  CLASS_NAMES as BOTH,
+  imageFolders,
+  inEach,
+  temporaryFolders,
+} from '../../../support/file-tree.js';
 
-let top: string;
-let count = 0;
-beforeAll(async () => {
-  top = await mkdtemp(path.join(tmpdir(), 'layout-'));
-});
-afterAll(async () => {
-  await rm(top, { recursive: true });
-});
+const newFolder = temporaryFolders('layout-');
 
-const folders = (...names: string[]): Promise<string> =>
-  imageFolders(path.join(top, String(count++)), names);
+const folders = (...names: string[]): Promise<string> => imageFolders(newFolder(), names);
 
 test.each([
   ['train', ['train', 'Train', 'TRAIN', 'training', 'Training_Set', 'train-images', 'ｔｒａｉｎ']],

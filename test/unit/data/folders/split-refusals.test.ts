@@ -1,24 +1,20 @@
 /** Holds: inputs are used, refused or named. Data folders that can be read in two ways are refused. */
 
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { DatasetError } from '../../../../src/common/errors.js';
 import { findSplits } from '../../../../src/data/folders/split-folders.js';
-import { CLASS_NAMES as BOTH, imageFolders, inEach } from '../../../support/file-tree.js';
+import {
+  CLASS_NAMES as BOTH,
+  imageFolders,
+  inEach,
+  temporaryFolders,
+} from '../../../support/file-tree.js';
 
-let top: string;
-let count = 0;
-beforeAll(async () => {
-  top = await mkdtemp(path.join(tmpdir(), 'layout-'));
-});
-afterAll(async () => {
-  await rm(top, { recursive: true });
-});
+const newFolder = temporaryFolders('layout-');
 
-const folders = (...names: string[]): Promise<string> =>
-  imageFolders(path.join(top, String(count++)), names);
+const folders = (...names: string[]): Promise<string> => imageFolders(newFolder(), names);
 
 describe('is refused, with all names', () => {
   test.each<[string, string[], RegExp]>([
@@ -148,6 +144,6 @@ describe('is refused, with all names', () => {
 
 test.each(['val', 'Test'])('a link called %s that leads nowhere is refused', async (name) => {
   const dir = await folders(...inEach('train'));
-  await symlink(path.join(top, 'not mounted'), path.join(dir, name));
+  await symlink(path.join(dir, 'not mounted'), path.join(dir, name));
   await expect(findSplits(dir)).rejects.toThrow(`${name}, found nothing; repair the link`);
 });

@@ -1,30 +1,21 @@
 /** Holds: inputs are used, refused or named. Which files the walker takes, and what it says of the others. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { DatasetError } from '../../../../src/common/errors.js';
 import { groupRemarks } from '../../../../src/data/remarks.js';
 import { ImageFolder } from '../../../../src/data/folders/image-folder.js';
 import { imagesBelow } from '../../../../src/data/folders/walk-images.js';
 import { ANY_FOLDER_RULES } from '../../../../src/data/folders/walk-rules.js';
-import { writeTree, type FileTree } from '../../../support/file-tree.js';
+import { temporaryFolders, writeTree, type FileTree } from '../../../support/file-tree.js';
 
-let top: string;
-let count = 0;
-beforeAll(async () => {
-  top = await mkdtemp(path.join(tmpdir(), 'walk-'));
-});
-afterAll(async () => {
-  await rm(top, { recursive: true });
-});
+const newFolder = temporaryFolders('walk-');
 
-const tree = (files: FileTree): Promise<string> =>
-  writeTree(path.join(top, String(count++)), files);
+const tree = (files: FileTree): Promise<string> => writeTree(newFolder(), files);
 
-/** What is found below a folder: relative paths, and the reasons of those that are left out. */
+/** Paths found below a folder, relative to it, and the reasons of those that are left out. */
 async function walk(
   dir: string,
 ): Promise<{ files: string[]; content: string[]; leftOut: string[] }> {
