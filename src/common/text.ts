@@ -42,8 +42,7 @@ export function composed(text: string): string {
  * Characters that a terminal obeys or that change how the text around them is shown: control characters, line and
  * paragraph separators, direction marks and overrides, and halves of surrogate pairs.
  */
-const OBEYED =
-  /[\p{Control}\p{Surrogate}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
+const OBEYED = /[\p{Control}\p{Surrogate}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
