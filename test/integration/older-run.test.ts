@@ -1,4 +1,4 @@
-/** Resumes, evaluates and exports a run folder of version 0.1.0 with this version. */
+/** Resumes, evaluates and exports run folders of earlier versions with this version. */
 
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -8,13 +8,20 @@ import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
 import { describeModel } from '../../src/inference/model-file.js';
 import { exportInference, train } from '../../src/index.js';
 import { readSafetensors } from '../../src/platform/node/defaults.js';
-import { ROOT, SAMPLES, TINY } from '../support/paths.js';
+import { FIXTURES, SAMPLES, TINY } from '../support/paths.js';
 
-const FIXTURE = path.join(ROOT, 'test', 'fixtures', 'run-0.1.0');
+const FIXTURE = path.join(FIXTURES, 'run-0.1.0');
+/** Each run, stopped in the middle of an epoch, and the same run without the stop. */
+const RUNS = [
+  { name: 'run-0.1.0', stopped: { epoch: 1, step: 10, batch: 4 } },
+  {
+    name: 'runs/tiny-0.2.0',
+    stopped: { epoch: 0, step: 4, batch: 4 },
+  },
+];
 let dir: string;
 beforeAll(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'older-run-'));
-  await cp(path.join(FIXTURE, 'run'), path.join(dir, 'run'), { recursive: true });
 });
 afterAll(async () => {
   await rm(dir, { recursive: true });
@@ -25,8 +32,10 @@ async function records(file: string): Promise<PhaseRecord[]> {
   return lines.map((line) => JSON.parse(line) as PhaseRecord);
 }
 
-test('it is resumed in the middle of an epoch and ends as the run that was not stopped', async () => {
-  const run = path.join(dir, 'run');
+test.each(RUNS)('$name ends as the run that was not stopped', async (older) => {
+  const fixture = path.join(FIXTURES, older.name);
+  const run = path.join(dir, path.basename(fixture));
+  await cp(path.join(fixture, 'run'), run, { recursive: true });
   const events: TrainEvent[] = [];
   const result = await train({
     resume: run,
@@ -34,14 +43,10 @@ test('it is resumed in the middle of an epoch and ends as the run that was not s
     artifacts: TINY,
     onEvent: (event) => events.push(event),
   });
-  expect(events.find((event) => event.type === 'start')?.resumed).toMatchObject({
-    epoch: 1,
-    step: 10,
-    batch: 4,
-  });
+  expect(events.find((event) => event.type === 'start')?.resumed).toMatchObject(older.stopped);
   const [found, expected] = [
     await records(path.join(run, 'metrics.jsonl')),
-    await records(path.join(FIXTURE, 'whole-metrics.jsonl')),
+    await records(path.join(fixture, 'whole-metrics.jsonl')),
   ];
   // The steps after the stop may have run on another processor than the fixture's, so their last digits may differ.
   for (const [index, record] of expected.entries()) {
@@ -56,7 +61,7 @@ test('it is resumed in the middle of an epoch and ends as the run that was not s
   expect(result.bestAccuracy).toBe(1);
 
   const ours = await readSafetensors(path.join(run, 'predictions-last.safetensors'));
-  const theirs = await readSafetensors(path.join(FIXTURE, 'whole-predictions.safetensors'));
+  const theirs = await readSafetensors(path.join(fixture, 'whole-predictions.safetensors'));
   expect([...ours.metadata]).toEqual([...theirs.metadata]);
   const logits = ours.tensors.get('logits')?.data as Float32Array;
   (theirs.tensors.get('logits')?.data as Float32Array).forEach((value, index) => {
@@ -84,7 +89,7 @@ test('it is resumed on its own images although this version would take more', as
 test('it is exported, and the file gives the same top classes', async () => {
   const out = path.join(dir, 'model.onnx');
   const exported = await exportInference({
-    run: path.join(dir, 'run'),
+    run: path.join(dir, path.basename(FIXTURE)),
     checkpoint: 'best',
     out,
     data: SAMPLES,
