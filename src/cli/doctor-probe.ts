@@ -1,9 +1,7 @@
-/**
- * Prints the findings of `doctor` as JSON. It runs in a process of its own: drivers and loaders print to standard error
- * what is not meant for people, and a broken one must not end the command.
- */
+/** Answers the findings of `doctor`. It runs in a process of its own (run-apart.ts). */
 
 import { UserError } from '../common/errors.js';
+import { answer } from '../common/node/run-apart.js';
 import { diagnose, type Diagnosis } from '../devices/doctor.js';
 import { nodePlatform } from '../platform/node/node-platform.js';
 
@@ -19,4 +17,4 @@ async function examine(): Promise<Findings> {
   }
 }
 
-process.stdout.write(JSON.stringify(await examine()));
+answer(await examine());

@@ -1,10 +1,8 @@
 /** The command `doctor`. */
 
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { DeviceError } from '../common/errors.js';
 import { messageOf } from '../common/format.js';
+import { runApart, type Answered } from '../common/node/run-apart.js';
 import { boolean, resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import type { Check } from '../devices/cuda.js';
@@ -55,25 +53,18 @@ const TIMEOUT_MS = 180_000;
  * @throws DeviceError if that process does not come to an end, with its last words.
  */
 async function diagnoseApart(verbose: boolean): Promise<Diagnosis> {
-  const script = fileURLToPath(new URL('./doctor-probe.js', import.meta.url));
-  const options = { timeout: TIMEOUT_MS, env: { ...process.env, NODE_OPTIONS: '' } };
-  const output = await promisify(execFile)(process.execPath, [script], options).catch(
-    (cause: unknown) => {
-      throw new DeviceError(brokenText(cause), { cause });
-    },
-  );
-  if (verbose) process.stderr.write(output.stderr);
-  const findings = JSON.parse(output.stdout) as Findings;
+  let answered: Answered;
+  try {
+    answered = await runApart(new URL('./doctor-probe.js', import.meta.url), [], TIMEOUT_MS);
+  } catch (cause) {
+    const expected = 'expected to examine the devices in a process of its own';
+    const message = `${expected}, found that ${messageOf(cause)}; check the GPU drivers`;
+    throw new DeviceError(message, { cause });
+  }
+  if (verbose) process.stderr.write(answered.stderr);
+  const findings = answered.value as Findings;
   if ('failed' in findings) throw new DeviceError(findings.failed);
   return findings;
-}
-
-/** Returns the message for a process that did not come to its end. */
-function brokenText(cause: unknown): string {
-  const { stderr = '', signal } = Object(cause) as { stderr?: string; signal?: string | null };
-  const ended = signal == null ? 'it ended early' : `it ended with ${signal}`;
-  const words = stderr.trim().split('\n').slice(-3).join('; ') || messageOf(cause);
-  return `expected to examine the devices in a process of its own, found that ${ended}: ${words}; check the GPU drivers`;
 }
 
 /** Returns the diagnosis as lines for people. */

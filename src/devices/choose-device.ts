@@ -1,6 +1,5 @@
 /** Chooses the execution provider: CUDA, then WebGPU on a real GPU, then the CPU. */
 
-import os from 'node:os';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { Device } from '../config/train-settings.js';
 import { missingForCuda } from './cuda.js';
@@ -8,7 +7,7 @@ import { DeviceError } from '../common/errors.js';
 import { OrtWorker } from '../session/ort-worker.js';
 import type { OrtBackend } from '../platform/platform.js';
 import type { Provider } from '../session/ort-worker-messages.js';
-import { withoutRealGpu } from './vulkan.js';
+import { quietVulkan, withoutRealGpu } from './vulkan.js';
 import { messageOf } from '../common/format.js';
 
 const ADVICE: Readonly<Record<Exclude<Provider, 'cpu'>, string>> = {
@@ -56,36 +55,43 @@ export async function openDevice(
   return { runtime: new OrtWorker(ort, 'cpu', threads), reason };
 }
 
-/** Opens a runtime in which `provider` loaded a graph, or says why it could not. */
-export async function tryProvider(
+/**
+ * Opens a runtime in which `provider` loaded a graph, or says why it could not. It tries so in a process of its own
+ * first: what GPU libraries print there is not shown, and a broken driver ends only that process.
+ */
+async function tryProvider(
   provider: Exclude<Provider, 'cpu'>,
   threads: number,
   artifacts: Artifacts,
   ort: OrtBackend,
 ): Promise<OrtWorker | string> {
+  const model = artifacts.graphPath('evaluate');
+  // A process is not needed to find that the provider was never installed.
+  const missing = provider === 'cuda' ? missingForCuda() : null;
+  return (
+    missing ?? (await ort.loadProblem(provider, model)) ?? openHere(provider, threads, model, ort)
+  );
+}
+
+/** Opens a runtime in which `provider` loaded a model, or says why it could not; in this process. */
+export async function openHere(
+  provider: Exclude<Provider, 'cpu'>,
+  threads: number,
+  model: string,
+  ort: OrtBackend,
+): Promise<OrtWorker | string> {
   // Find missing libraries first: ONNX Runtime itself says only that it failed to load a shared library.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   if (missing !== null) return missing;
-  if (provider === 'webgpu') avoidWaylandNoise();
+  if (provider === 'webgpu') await quietVulkan();
   const runtime = new OrtWorker(ort, provider, threads);
   try {
-    await runtime.release(await runtime.load(artifacts.graphPath('evaluate')));
+    await runtime.release(await runtime.load(model));
     return runtime;
   } catch (error) {
     await runtime.close();
-    const message = messageOf(error);
-    return cause(message);
+    return cause(messageOf(error));
   }
-}
-
-/**
- * Names a folder in which the Vulkan drivers may look for a display server. Without one, as on most servers,
- * libwayland prints an error for each driver, though nobody asked for a display. Set here and not in the worker thread,
- * whose environment is a copy that C does not see.
- */
-function avoidWaylandNoise(): void {
-  if (process.platform !== 'linux' || process.env.XDG_RUNTIME_DIR?.startsWith('/') === true) return;
-  process.env.XDG_RUNTIME_DIR = os.tmpdir();
 }
 
 /** Returns the cause from a message of ONNX Runtime, which spreads over several lines and quotes its source code. */

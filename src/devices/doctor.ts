@@ -10,7 +10,7 @@ import {
   runtimeVersion,
   type Check,
 } from './cuda.js';
-import { tryProvider } from './choose-device.js';
+import { openHere } from './choose-device.js';
 import type { Platform } from '../platform/platform.js';
 import type { Provider } from '../session/ort-worker-messages.js';
 import { realGpu, vulkanReport } from './vulkan.js';
@@ -108,7 +108,7 @@ async function withGraph(
     return { device, usable: false, software, checks };
   }
   const artifacts = await openArtifacts(bundledArtifacts(), host);
-  const tried = await tryProvider(device, 1, artifacts, host.ort);
+  const tried = await openHere(device, 1, artifacts.graphPath('evaluate'), host.ort);
   if (typeof tried === 'string') {
     const failed = { name: LOADS, problem: tried, note: `needs ${needs}` };
     return { device, usable: false, software, checks: [...checks, failed] };

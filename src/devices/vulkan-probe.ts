@@ -4,6 +4,7 @@
  */
 
 import { loadKoffi, loadLibrary } from '../common/node/native-library.js';
+import { answer } from '../common/node/run-apart.js';
 import { VULKAN_LOADERS, type VulkanDevice, type VulkanReport } from './vulkan.js';
 
 /** Names of VkPhysicalDeviceType, by value. */
@@ -64,4 +65,4 @@ function probe(): VulkanReport {
   return { loader: name, problem: null, devices };
 }
 
-process.stdout.write(JSON.stringify(probe()));
+answer(probe());

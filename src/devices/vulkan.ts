@@ -1,9 +1,8 @@
 /** Lists the GPUs that Vulkan sees. ONNX Runtime's WebGPU uses Vulkan on Linux, D3D12 on Windows, Metal on macOS. */
 
-import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
+import os from 'node:os';
 import { messageOf } from '../common/format.js';
+import { runApart } from '../common/node/run-apart.js';
 
 export interface VulkanDevice {
   readonly name: string;
@@ -29,16 +28,31 @@ const TIMEOUT_MS = 20_000;
 
 /** Lists the devices by a process of its own (vulkan-probe.ts). */
 export async function vulkanReport(): Promise<VulkanReport> {
-  const script = fileURLToPath(new URL('./vulkan-probe.js', import.meta.url));
-  const options = { timeout: TIMEOUT_MS, env: { ...process.env, NODE_OPTIONS: '' } };
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [script], options);
-    return JSON.parse(stdout) as VulkanReport;
+    const { value } = await runApart(new URL('./vulkan-probe.js', import.meta.url), [], TIMEOUT_MS);
+    return value as VulkanReport;
   } catch (error) {
-    const reason = messageOf(error);
-    const problem = `asking the Vulkan drivers failed: ${reason.trim().split('\n').at(-1) ?? ''}`;
+    const problem = `asking the Vulkan drivers failed: ${messageOf(error)}`;
     return { loader: VULKAN_LOADERS[process.platform] ?? null, problem, devices: [] };
   }
+}
+
+/**
+ * Keeps Vulkan's drivers from printing while this process loads them. Set here and not in the worker thread, whose
+ * environment is a copy that C does not see.
+ *
+ * - Without a folder for display servers, as on most servers, libwayland prints an error for each driver.
+ * - The WebGPU library examines every driver, and prints that llvmpipe (Mesa's driver without a GPU) lacks a feature.
+ *   Vulkan's loader leaves llvmpipe out where there is another device.
+ */
+export async function quietVulkan(): Promise<void> {
+  const { env, platform } = process;
+  if (platform !== 'linux') return;
+  if (env.XDG_RUNTIME_DIR?.startsWith('/') !== true) env.XDG_RUNTIME_DIR = os.tmpdir();
+  const { devices } = await vulkanReport();
+  const isLlvmpipe = ({ name }: VulkanDevice): boolean => name.startsWith('llvmpipe');
+  if (!devices.some(isLlvmpipe) || devices.every(isLlvmpipe)) return;
+  env.VK_LOADER_DRIVERS_DISABLE ??= '*lvp*';
 }
 
 /** Returns the first device that is hardware. */

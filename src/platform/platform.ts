@@ -116,6 +116,13 @@ export type OrtModule = Pick<typeof ort, 'InferenceSession' | 'Tensor'>;
 export interface OrtBackend {
   /** Starts a thread that serves `OrtServer` of session/ort-server.ts. */
   startThread(): WorkerThread;
+  /**
+   * Tries to load a model, in a process of its own: what GPU libraries print there is not shown.
+   *
+   * @param model path of the model.
+   * @returns the reason why it cannot; null if it can.
+   */
+  loadProblem(provider: 'cuda' | 'webgpu', model: string): Promise<string | null>;
 }
 
 /** Pixels as rows of interleaved R, G, B: `data[(y * width + x) * 3 + channel]`. */

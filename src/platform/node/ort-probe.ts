@@ -1,0 +1,10 @@
+/** Answers why a provider cannot load a model; null if it can. It runs in a process of its own (run-apart.ts). */
+
+import { answer } from '../../common/node/run-apart.js';
+import { openHere } from '../../devices/choose-device.js';
+import { ortNode } from './ort-node.js';
+
+const [provider, model = ''] = process.argv.slice(2);
+const opened = await openHere(provider === 'cuda' ? 'cuda' : 'webgpu', 1, model, ortNode);
+if (typeof opened !== 'string') await opened.close();
+answer(typeof opened === 'string' ? opened : null);
