@@ -12,6 +12,8 @@ import torchvision  # type: ignore[import-untyped]
 from torch import nn
 from torchvision.models.resnet import BasicBlock  # type: ignore[import-untyped]
 
+from scripts.artifacts.graphs.preprocessing import Transforms
+
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 RESIZE_TO_CROP = 256 / 224
@@ -84,9 +86,10 @@ class Architecture:
     pretrained: Pretrained | None
     source: str
 
-    def resize_size(self, input_size: int) -> int:
-        """Returns the shorter side in pixels before evaluation's centre crop."""
-        return round(input_size * RESIZE_TO_CROP)
+    def transforms(self, input_size: int) -> Transforms:
+        """Returns the settings of torchvision's transforms for an input size."""
+        resize_size = round(input_size * RESIZE_TO_CROP)
+        return Transforms(input_size, resize_size, IMAGENET_MEAN, IMAGENET_STD, "bilinear")
 
 
 FULL_HASHES = {

@@ -8,14 +8,17 @@ import onnx
 import onnx_ir as ir
 from torch import nn
 
-from scripts.artifacts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture
+from scripts.artifacts.architectures import Architecture
 from scripts.artifacts.differentiate import differentiate
 from scripts.artifacts.export_forward import export_forward
 from scripts.artifacts.graphs.data_parallel import build_gradients_graph, build_update_graph
 from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph
 from scripts.artifacts.graphs.head import build_head_graph
 from scripts.artifacts.graphs.inference import build_evaluation_graph, build_inference_template
-from scripts.artifacts.graphs.preprocessing import build_preprocess_evaluate, build_preprocess_train
+from scripts.artifacts.graphs.preprocessing import (
+    build_preprocess_evaluate,
+    build_preprocess_train,
+)
 from scripts.artifacts.graphs.training import build_training_graph
 from scripts.artifacts.manifest import build_manifest
 from scripts.artifacts.network import Network
@@ -31,7 +34,7 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
     gradient = differentiate(forward, list(network.parameters))
     head_gradient = differentiate(forward, list(network.head_only().parameters))
     template, folds = build_inference_template(network, forward)
-    resize = architecture.resize_size(input_size)
+    transforms = architecture.transforms(input_size)
     graphs = {
         "train": ("train.onnx", _checked(build_training_graph(network, gradient))),
         "trainExtended": (
@@ -66,15 +69,11 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
         "inference": ("inference.onnx", _checked(template)),
         "preprocessTrain": (
             "preprocess_train.onnx",
-            build_preprocess_train(input_size, IMAGENET_MEAN, IMAGENET_STD).SerializeToString(
-                deterministic=True
-            ),
+            build_preprocess_train(transforms).SerializeToString(deterministic=True),
         ),
         "preprocessEvaluate": (
             "preprocess_evaluate.onnx",
-            build_preprocess_evaluate(
-                input_size, resize, IMAGENET_MEAN, IMAGENET_STD
-            ).SerializeToString(deterministic=True),
+            build_preprocess_evaluate(transforms).SerializeToString(deterministic=True),
         ),
     }
     manifest = build_manifest(architecture, model, network, graphs, folds)

@@ -15,7 +15,7 @@ from typing import Any
 import onnx
 from torch import nn
 
-from scripts.artifacts.architectures import IMAGENET_MEAN, IMAGENET_STD, Architecture, initializers
+from scripts.artifacts.architectures import Architecture, initializers
 from scripts.artifacts.graphs.data_parallel import GRADIENT_PREFIX
 from scripts.artifacts.graphs.gpu import PACKED
 from scripts.artifacts.graphs.inference import Fold
@@ -38,12 +38,13 @@ LOCK = ROOT / "scripts/requirements.lock"
 
 def preprocessing(architecture: Architecture, input_size: int) -> dict[str, Any]:
     """Returns torchvision's constants; the crop's ranges are RandomResizedCrop's defaults."""
+    found = architecture.transforms(input_size)
     return {
-        "mean": IMAGENET_MEAN,
-        "std": IMAGENET_STD,
-        "inputSize": input_size,
-        "resizeSize": architecture.resize_size(input_size),
-        "interpolation": "bilinear",
+        "mean": found.mean,
+        "std": found.std,
+        "inputSize": found.input_size,
+        "resizeSize": found.resize_size,
+        "interpolation": found.interpolation,
         "antialias": True,
         "cropScale": [0.08, 1.0],
         "cropRatio": [3 / 4, 4 / 3],

@@ -5,14 +5,20 @@ evaluation and prediction share this definition wherever an ONNX Runtime runs:
 
 - training: ``F.resized_crop``, ``F.hflip``, ``ToTensor``, ``Normalize``. The crop box and the flip
   are inputs; the data loader draws them.
-- evaluation: ``Resize(resize)``, ``CenterCrop(size)``, ``ToTensor``, ``Normalize``.
+- evaluation: ``Resize(resize_size)``, ``CenterCrop(input_size)``, ``ToTensor``, ``Normalize``.
 
-``Resize`` with ``antialias=1`` on uint8 computes what Pillow computes: a triangle filter as wide as
-the scale, along one axis and then the other, rounded to uint8 after each. The largest difference
-found is one level of 255.
+``Resize`` with ``antialias=1`` on uint8 computes what Pillow computes: a filter that widens with
+the scale, along one axis and then the other, rounded and clipped to uint8 after each. The filter
+is a triangle (bilinear) or Keys' cubic with a = -0.5 (bicubic; Keys 1981). Pillow computes its
+weights in double precision and ONNX Runtime in single, so that they differ in the last of 22 bits.
+The largest difference found is two levels of 255.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -23,12 +29,48 @@ OPSET = 20
 IR_VERSION = 10
 PRODUCER = "ort-finetune"
 
+Interpolation = Literal["bilinear", "bicubic"]
+
+RESIZE_MODE: dict[Interpolation, dict[str, Any]] = {
+    "bilinear": {"mode": "linear"},
+    "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5},
+}
+"""Attributes of ``Resize`` for each of Pillow's filters."""
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """Settings of a network's transforms.
+
+    Attributes:
+        input_size: side of the square that the network sees, in pixels.
+        resize_size: length of the shorter side before evaluation's centre crop, in pixels.
+        mean: mean of each channel, of pixels scaled to [0, 1].
+        std: standard deviation of each channel, of pixels scaled to [0, 1].
+
+    Raises:
+        ValueError: ``resize_size < input_size``. torchvision would pad the crop with black, but
+            the graph cannot.
+    """
+
+    input_size: int
+    resize_size: int
+    mean: Sequence[float]
+    std: Sequence[float]
+    interpolation: Interpolation
+
+    def __post_init__(self) -> None:
+        if self.resize_size < self.input_size:
+            raise ValueError(
+                f"expected resize_size >= input_size, got {self.resize_size} and {self.input_size}"
+            )
+
 
 def _constant(name: str, values: Sequence[int] | Sequence[float], dtype: type) -> TensorProto:
     return numpy_helper.from_array(np.array(values, dtype=dtype), name)
 
 
-def _normalise(resized: str, mean: Sequence[float], std: Sequence[float]) -> list[onnx.NodeProto]:
+def _normalise(resized: str) -> list[onnx.NodeProto]:
     """Returns ToTensor and Normalize: uint8 [S,S,3] to float32 [3,S,S] = (x / 255 - mean) / std.
 
     Three operators in torchvision's order, instead of one multiplication and one addition, round
@@ -43,22 +85,24 @@ def _normalise(resized: str, mean: Sequence[float], std: Sequence[float]) -> lis
     ]
 
 
-def _normalise_constants(mean: Sequence[float], std: Sequence[float]) -> list[TensorProto]:
+def _normalise_constants(transforms: Transforms) -> list[TensorProto]:
     return [
         _constant("full_scale", [255.0], np.float32),
-        numpy_helper.from_array(np.array(mean, np.float32).reshape(3, 1, 1), "mean"),
-        numpy_helper.from_array(np.array(std, np.float32).reshape(3, 1, 1), "std"),
+        numpy_helper.from_array(np.array(transforms.mean, np.float32).reshape(3, 1, 1), "mean"),
+        numpy_helper.from_array(np.array(transforms.std, np.float32).reshape(3, 1, 1), "std"),
     ]
 
 
-def _resize(image: str, height_width: str, resized: str) -> list[onnx.NodeProto]:
-    """Returns Pillow's antialiased bilinear resize: uint8 [H,W,3] to [height,width,3].
+def _resize(
+    image: str, height_width: str, resized: str, interpolation: Interpolation
+) -> list[onnx.NodeProto]:
+    """Returns Pillow's antialiased resize: uint8 [H,W,3] to [height,width,3].
 
     Pillow and ONNX Runtime both filter along the width first and round to uint8 in between. From
     version 13 on, Pillow filters along the height first if the height shrinks by more than twice
-    the pixels that the width shrinks by. (Older versions never do; the result differs by at most
-    one level.) Hence two ``Resize``: in that case the first changes the height, otherwise it is a
-    copy.
+    the pixels that the width shrinks by. (Older versions never do. On noise, bilinear results
+    then differ by one level and bicubic ones, which are clipped between the axes, by up to 20.)
+    Hence two ``Resize``: in that case the first changes the height, otherwise it is a copy.
 
     Past an edge Pillow leaves out weights and does not repeat pixels, hence ``exclude_outside``.
 
@@ -73,10 +117,10 @@ def _resize(image: str, height_width: str, resized: str) -> list[onnx.NodeProto]
             "Resize",
             [source, "", "", shape],
             [result],
-            mode="linear",
             antialias=1,
             exclude_outside=1,
             coordinate_transformation_mode="half_pixel",
+            **RESIZE_MODE[interpolation],
         )
 
     return [
@@ -128,26 +172,20 @@ def _image_input() -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info("image", TensorProto.UINT8, ["H", "W", 3])
 
 
-def build_preprocess_train(
-    size: int, mean: Sequence[float], std: Sequence[float]
-) -> onnx.ModelProto:
+def build_preprocess_train(transforms: Transforms) -> onnx.ModelProto:
     """Returns training's graph: crop, resize, flip, normalise.
 
     Inputs: ``image`` uint8 [H,W,3]; ``box`` int64 [4] = top, left, height, width, not empty and
     inside the image; ``flip`` bool []. Output: ``pixels`` float32 [3,size,size].
 
     The crop comes before the resize, as in torchvision: the filter reads no pixel outside the box.
-
-    Args:
-        size: side of the square output, in pixels.
-        mean: mean of each channel, of pixels scaled to [0, 1].
-        std: standard deviation of each channel, of pixels scaled to [0, 1].
     """
+    size = transforms.input_size
     nodes = [
         helper.make_node("Split", ["box"], ["corner", "extent"], axis=0, num_outputs=2),
         helper.make_node("Add", ["corner", "extent"], ["end"]),
         helper.make_node("Slice", ["image", "corner", "end", "axes_hw"], ["crop"]),
-        *_resize("crop", "size", "resized"),
+        *_resize("crop", "size", "resized", transforms.interpolation),
         # Take a slice along the width, backwards if flipped.
         helper.make_node("Where", ["flip", "last", "zero"], ["flip_start"]),
         helper.make_node("Where", ["flip", "before_first", "after_last"], ["flip_end"]),
@@ -157,7 +195,7 @@ def build_preprocess_train(
             ["resized", "flip_start", "flip_end", "axis_w", "flip_step"],
             ["flipped"],
         ),
-        *_normalise("flipped", mean, std),
+        *_normalise("flipped"),
     ]
     constants = [
         _constant("axes_hw", [0, 1], np.int64),
@@ -170,7 +208,7 @@ def build_preprocess_train(
         _constant("forward", [1], np.int64),
         _constant("backward", [-1], np.int64),
         *_RESIZE_CONSTANTS,
-        *_normalise_constants(mean, std),
+        *_normalise_constants(transforms),
     ]
     inputs = [
         _image_input(),
@@ -180,27 +218,15 @@ def build_preprocess_train(
     return _model("preprocess_train", nodes, inputs, constants, size)
 
 
-def build_preprocess_evaluate(
-    size: int, resize: int, mean: Sequence[float], std: Sequence[float]
-) -> onnx.ModelProto:
+def build_preprocess_evaluate(transforms: Transforms) -> onnx.ModelProto:
     """Returns evaluation's graph: resize, crop the centre, normalise.
 
     Input: ``image`` uint8 [H,W,3]. Output: ``pixels`` float32 [3,size,size].
 
-    torchvision's rules: the longer side becomes ``int(resize * long / short)``, and the crop starts
-    at ``round((side - size) / 2)``. Python and ONNX both round half to even.
-
-    Args:
-        size: side of the square output, in pixels.
-        resize: length of the resized image's shorter side, in pixels.
-        mean: mean of each channel, of pixels scaled to [0, 1].
-        std: standard deviation of each channel, of pixels scaled to [0, 1].
-
-    Raises:
-        ValueError: ``resize < size``. torchvision would pad with black, but this graph cannot.
+    torchvision's rules: the longer side becomes ``int(resize_size * long / short)``, and the crop
+    starts at ``round((side - input_size) / 2)``. Python and ONNX both round half to even.
     """
-    if resize < size:
-        raise ValueError(f"expected resize >= size, got {resize} and {size}")
+    size = transforms.input_size
     nodes = [
         helper.make_node("Shape", ["image"], ["height_width"], start=0, end=2),
         helper.make_node("ReduceMin", ["height_width"], ["short"]),
@@ -208,7 +234,7 @@ def build_preprocess_evaluate(
         # The shorter side divides to exactly `resize`. For the longer one, integer division
         # truncates as torchvision's int() does.
         helper.make_node("Div", ["enlarged", "short"], ["resized_height_width"]),
-        *_resize("image", "resized_height_width", "resized"),
+        *_resize("image", "resized_height_width", "resized", transforms.interpolation),
         helper.make_node("Sub", ["resized_height_width", "size"], ["margin"]),
         helper.make_node("Cast", ["margin"], ["margin_float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["margin_float", "half"], ["offset"]),
@@ -216,14 +242,14 @@ def build_preprocess_evaluate(
         helper.make_node("Cast", ["corner_float"], ["corner"], to=TensorProto.INT64),
         helper.make_node("Add", ["corner", "size"], ["end"]),
         helper.make_node("Slice", ["resized", "corner", "end", "axes_hw"], ["cropped"]),
-        *_normalise("cropped", mean, std),
+        *_normalise("cropped"),
     ]
     constants = [
         _constant("axes_hw", [0, 1], np.int64),
         _constant("size", [size, size], np.int64),
-        _constant("resize", [resize], np.int64),
+        _constant("resize", [transforms.resize_size], np.int64),
         _constant("half", [0.5], np.float32),
         *_RESIZE_CONSTANTS,
-        *_normalise_constants(mean, std),
+        *_normalise_constants(transforms),
     ]
     return _model("preprocess_evaluate", nodes, [_image_input()], constants, size)

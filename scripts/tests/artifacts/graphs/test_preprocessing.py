@@ -14,11 +14,18 @@ from torchvision import transforms  # type: ignore[import-untyped]
 from torchvision.transforms import InterpolationMode  # type: ignore[import-untyped]
 from torchvision.transforms import functional as F
 
-from scripts.artifacts.graphs.preprocessing import build_preprocess_evaluate, build_preprocess_train
+from scripts.artifacts.graphs.preprocessing import (
+    Interpolation,
+    Transforms,
+    build_preprocess_evaluate,
+    build_preprocess_train,
+)
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-RESIZE = {224: 256, 32: 37}
+# At 288, as for torchvision's EfficientNet-B2, only the longer side is cut.
+RESIZE = {224: 256, 32: 37, 288: 288}
+FILTERS: tuple[Interpolation, ...] = ("bilinear", "bicubic")
 # Largest differences at a pixel and on average over an image, in levels of 255.
 MOST, MEAN_MOST = 2.0, 0.05
 
@@ -48,11 +55,21 @@ def _session(model_bytes: bytes) -> ort.InferenceSession:
     return ort.InferenceSession(model_bytes, options)
 
 
-TRAIN = {s: _session(build_preprocess_train(s, MEAN, STD).SerializeToString()) for s in RESIZE}
-EVALUATE = {
-    s: _session(build_preprocess_evaluate(s, r, MEAN, STD).SerializeToString())
-    for s, r in RESIZE.items()
+TRANSFORMS = {
+    (size, name): Transforms(size, resize, MEAN, STD, name)
+    for size, resize in RESIZE.items()
+    for name in FILTERS
 }
+TRAIN = {
+    key: _session(build_preprocess_train(one).SerializeToString())
+    for key, one in TRANSFORMS.items()
+}
+EVALUATE = {
+    key: _session(build_preprocess_evaluate(one).SerializeToString())
+    for key, one in TRANSFORMS.items()
+}
+each_filter = pytest.mark.parametrize("filter_name", FILTERS)
+each_size = pytest.mark.parametrize("size", (224, 32))
 
 
 def _photograph(name: str) -> Image.Image:
@@ -68,11 +85,11 @@ def _assert_close(found: Pixels, expected: Pixels, what: object) -> None:
     assert levels.mean() <= MEAN_MOST, (what, levels.mean())
 
 
-def _evaluate_reference(image: Image.Image, size: int) -> Pixels:
+def _evaluate_reference(image: Image.Image, one: Transforms) -> Pixels:
     chain = transforms.Compose(
         [
-            transforms.Resize(RESIZE[size]),
-            transforms.CenterCrop(size),
+            transforms.Resize(one.resize_size, InterpolationMode(one.interpolation)),
+            transforms.CenterCrop(one.input_size),
             transforms.ToTensor(),
             transforms.Normalize(MEAN, STD),
         ]
@@ -81,22 +98,26 @@ def _evaluate_reference(image: Image.Image, size: int) -> Pixels:
     return pixels
 
 
-def _train_reference(image: Image.Image, box: list[int], flip: bool, size: int) -> Pixels:
-    crop = F.resized_crop(image, *box, [size, size], InterpolationMode.BILINEAR)
+def _train_reference(image: Image.Image, box: list[int], flip: bool, one: Transforms) -> Pixels:
+    sides, interpolation = [one.input_size] * 2, InterpolationMode(one.interpolation)
+    crop = F.resized_crop(image, *box, sides, interpolation)
     tensor = F.to_tensor(F.hflip(crop) if flip else crop)
     pixels: Pixels = F.normalize(tensor, list(MEAN), list(STD)).numpy()
     return pixels
 
 
-def _check_evaluate(image: Image.Image, size: int, what: object) -> None:
-    (found,) = EVALUATE[size].run(None, {"image": np.asarray(image)})
-    _assert_close(found, _evaluate_reference(image, size), what)
+Key = tuple[int, Interpolation]
 
 
-def _check_train(image: Image.Image, box: list[int], flip: bool, size: int, what: object) -> None:
+def _check_evaluate(image: Image.Image, key: Key, what: object) -> None:
+    (found,) = EVALUATE[key].run(None, {"image": np.asarray(image)})
+    _assert_close(found, _evaluate_reference(image, TRANSFORMS[key]), what)
+
+
+def _check_train(image: Image.Image, box: list[int], flip: bool, key: Key, what: object) -> None:
     feeds = {"image": np.asarray(image), "box": np.array(box), "flip": np.array(flip)}
-    (found,) = TRAIN[size].run(None, feeds)
-    _assert_close(found, _train_reference(image, box, flip, size), (what, box, flip))
+    (found,) = TRAIN[key].run(None, feeds)
+    _assert_close(found, _train_reference(image, box, flip, TRANSFORMS[key]), (what, box, flip))
 
 
 def _generated(height: int, width: int, seed: int) -> Image.Image:
@@ -119,16 +140,18 @@ def _boxes(image: Image.Image, seed: int) -> Iterator[list[int]]:
         yield [int(top), int(left), height, width]
 
 
-@pytest.mark.parametrize("size", RESIZE)
+@each_filter
+@each_size
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
-def test_photographs(name: str, size: int) -> None:
-    image = _photograph(name)
-    _check_evaluate(image, size, name)
+def test_photographs(name: str, size: int, filter_name: Interpolation) -> None:
+    image, key = _photograph(name), (size, filter_name)
+    _check_evaluate(image, key, name)
     for index, box in enumerate(_boxes(image, len(name))):
-        _check_train(image, box, index % 2 == 1, size, name)
+        _check_train(image, box, index % 2 == 1, key, name)
 
 
-@pytest.mark.parametrize("size", RESIZE)
+@each_filter
+@each_size
 @pytest.mark.parametrize(
     ("height", "width"),
     [
@@ -150,21 +173,36 @@ def test_photographs(name: str, size: int) -> None:
         (640, 290),
     ],
 )
-def test_sizes(height: int, width: int, size: int) -> None:
-    image = _generated(height, width, height * 1000 + width)
-    _check_evaluate(image, size, (height, width))
+def test_sizes(height: int, width: int, size: int, filter_name: Interpolation) -> None:
+    image, key = _generated(height, width, height * 1000 + width), (size, filter_name)
+    _check_evaluate(image, key, (height, width))
     for index, box in enumerate(_boxes(image, width)):
-        _check_train(image, box, index % 2 == 0, size, (height, width))
+        _check_train(image, box, index % 2 == 0, key, (height, width))
 
 
-def test_every_margin() -> None:
+@each_filter
+def test_every_margin(filter_name: Interpolation) -> None:
     """Checks the corner of the centre crop for every remainder of the longer side."""
-    for long in range(37, 75):
-        _check_evaluate(_generated(37, long, long), 32, long)
-        _check_evaluate(_generated(long, 37, long), 32, long)
+    for size, short in ((32, 37), (288, 288)):
+        for long in range(short, short + 38):
+            _check_evaluate(_generated(short, long, long), (size, filter_name), long)
+            _check_evaluate(_generated(long, short, long), (size, filter_name), long)
 
 
-def test_equal_pixels_give_bitwise_equal_floats() -> None:
+@each_filter
+def test_levels_are_clipped_between_the_axes(filter_name: Interpolation) -> None:
+    """Checks black and white columns and rows: a cubic overshoots at every edge."""
+    levels = np.zeros((60, 90, 3), np.uint8)
+    levels[:, ::3] = levels[::4] = 255
+    image = Image.fromarray(levels)
+    for size in RESIZE:
+        _check_evaluate(image, (size, filter_name), size)
+        for box in _boxes(image, size):
+            _check_train(image, box, False, (size, filter_name), size)
+
+
+@each_filter
+def test_equal_pixels_give_bitwise_equal_floats(filter_name: Interpolation) -> None:
     """Checks an image that needs no resize: ToTensor and Normalize must be exact."""
     image = _generated(224, 224, 1)
     for flip in (False, True):
@@ -173,37 +211,43 @@ def test_equal_pixels_give_bitwise_equal_floats() -> None:
             "box": np.array([0, 0, 224, 224]),
             "flip": np.array(flip),
         }
-        (found,) = TRAIN[224].run(None, feeds)
-        expected = _train_reference(image, [0, 0, 224, 224], flip, 224)
+        key = (224, filter_name)
+        (found,) = TRAIN[key].run(None, feeds)
+        expected = _train_reference(image, [0, 0, 224, 224], flip, TRANSFORMS[key])
         np.testing.assert_array_equal(found, expected)
 
 
-def test_pixels_outside_the_box_are_not_seen() -> None:
+@each_filter
+def test_pixels_outside_the_box_are_not_seen(filter_name: Interpolation) -> None:
     inside = np.full((60, 80, 3), 77, np.uint8)
     inside[:20] = inside[50:] = 255
     inside[:, :30] = inside[:, 70:] = 255
     feeds = {"image": inside, "box": np.array([20, 30, 30, 40]), "flip": np.array(False)}
-    (found,) = TRAIN[32].run(None, feeds)
+    (found,) = TRAIN[32, filter_name].run(None, feeds)
     for channel in range(3):
         assert np.unique(found[channel]).size == 1
 
 
-def test_deterministic_bytes() -> None:
+@each_filter
+def test_deterministic_bytes(filter_name: Interpolation) -> None:
+    one = TRANSFORMS[224, filter_name]
+
     def build() -> tuple[bytes, bytes]:
-        train = build_preprocess_train(224, MEAN, STD)
-        evaluate = build_preprocess_evaluate(224, 256, MEAN, STD)
+        train, evaluate = build_preprocess_train(one), build_preprocess_evaluate(one)
         return train.SerializeToString(), evaluate.SerializeToString()
 
     assert build() == build()
 
 
 def test_resize_below_the_crop_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected resize >= size"):
-        build_preprocess_evaluate(224, 200, MEAN, STD)
+    with pytest.raises(ValueError, match="expected resize_size >= input_size, got 200 and 224"):
+        Transforms(224, 200, MEAN, STD, "bicubic")
 
 
-def test_speed() -> None:
+@each_filter
+def test_speed(filter_name: Interpolation) -> None:
     """Allows three times torchvision's time: losing the runtime's fast path costs ten times."""
+    key = (224, filter_name)
     image = _photograph("coffee.png")
     levels = np.asarray(image)
 
@@ -215,6 +259,6 @@ def test_speed() -> None:
             times.append(time.process_time() - start)
         return min(times)
 
-    ours = seconds(lambda: EVALUATE[224].run(None, {"image": levels}))
-    theirs = seconds(lambda: _evaluate_reference(image, 224))
+    ours = seconds(lambda: EVALUATE[key].run(None, {"image": levels}))
+    theirs = seconds(lambda: _evaluate_reference(image, TRANSFORMS[key]))
     assert ours <= 3 * theirs, (ours, theirs)
