@@ -50,6 +50,10 @@ async function evaluateCommand(given: Arguments): Promise<void> {
         .map((line) => `${line}\n`)
         .join(''),
   };
+  // The lines of CSV are one table, so the folder goes where the warnings go.
+  if (format === 'csv') {
+    for (const line of usedFolder(result, options.data)) process.stderr.write(`${line}\n`);
+  }
   // Programs find the remarks in the result.
   if (format !== 'json') {
     for (const { message } of result.remarks)

@@ -1,6 +1,7 @@
 /** The command `export-inference`. */
 
 import { formatShare } from '../common/format.js';
+import { shellWord } from '../common/text.js';
 import {
   EXPORT_OPTIONS,
   resolveExportOptions,
@@ -10,7 +11,7 @@ import { boolean, resolveOptions } from '../config/options.js';
 import { Validator } from '../config/validator.js';
 import type { ExportResult } from '../export/export-inference.js';
 import { optionsFrom, type Arguments, type Command } from './flags.js';
-import { printLine, quote } from './output/output.js';
+import { printLine } from './output/output.js';
 
 const WEB_OPTIONS = {
   web: {
@@ -73,7 +74,7 @@ export async function exportModel(given: Arguments): Promise<string[]> {
   return [
     ...lines,
     ...exportLines(page, options),
-    `Web page in ${web}: serve that folder (for example: python3 -m http.server -d ${quote(web)}), then open it`,
+    `Web page in ${web}: serve that folder (for example: python3 -m http.server -d ${shellWord(web)}), then open it`,
   ];
 }
 

@@ -2,7 +2,7 @@
 
 import { ConfigError } from '../common/errors.js';
 import { formatRate, formatRoughRate } from '../common/format.js';
-import { jsonLine } from '../common/text.js';
+import { jsonLine, shellWord } from '../common/text.js';
 import { producer } from '../common/node/package-info.js';
 import {
   type FindLrOptions,
@@ -25,7 +25,6 @@ import {
   commandLine,
   openOutput,
   printLine,
-  quote,
 } from './output/output.js';
 
 const DEFAULT_PAGE = 'find-lr.html';
@@ -91,7 +90,8 @@ function flagText(options: Readonly<Record<string, unknown>>): string {
   return Object.entries(options)
     .filter(([, value]) => value !== undefined && value !== false)
     .map(
-      ([name, value]) => `--${flagName(name)}${value === true ? '' : ` ${quote(String(value))}`}`,
+      ([name, value]) =>
+        `--${flagName(name)}${value === true ? '' : ` ${shellWord(String(value))}`}`,
     )
     .join(' ');
 }

@@ -2,6 +2,7 @@
 
 import { ConfigError, InterruptedError } from '../common/errors.js';
 import type { TrainResult } from '../common/events.js';
+import { shellWord } from '../common/text.js';
 import { readConfigFile } from '../config/config-file.js';
 import { TRAIN_OPTIONS, resolveTrainOptions, type TrainOptions } from '../config/train-options.js';
 import { Validator } from '../config/validator.js';
@@ -13,7 +14,6 @@ import {
   commandLine,
   joinRanks,
   openOutput,
-  quote,
   type Output,
 } from './output/output.js';
 
@@ -41,7 +41,7 @@ async function trainCommand(given: Arguments): Promise<void> {
   const output = openOutput(given, process.stdout, process.stderr);
   const options = { ...fileOptions(given), ...optionsFrom(TRAIN_OPTIONS, given) };
   const { runDir } = await trainWithOutput(options, output);
-  output.info(`Next: ${commandLine('export-inference', `--run ${quote(runDir)}`)}`);
+  output.info(`Next: ${commandLine('export-inference', `--run ${shellWord(runDir)}`)}`);
 }
 
 /** Returns the settings in the file of `--config`. */
@@ -86,6 +86,6 @@ export async function trainWithOutput(options: Unchecked, output: Output): Promi
 
 function stoppedText({ runDir, step }: InterruptedError): string {
   if (runDir === null) return 'Stopped before the first step; nothing was written';
-  const next = commandLine('train', `--resume ${quote(runDir)}`);
+  const next = commandLine('train', `--resume ${shellWord(runDir)}`);
   return `Stopped after step ${step}; to go on: ${next}`;
 }

@@ -76,17 +76,21 @@ export function jsonLine(value: unknown): string {
   );
 }
 
+/** Whether people type commands into a shell of Windows. A browser has no process, and no shell. */
+const ON_WINDOWS =
+  (globalThis as { process?: { platform?: string } }).process?.platform === 'win32';
+
 /**
  * Returns a word as it can be typed on a command line.
  *
  * POSIX shells get single quotes, in which nothing is special, or `$'…'` if the word holds control characters.
  * Windows' shells get double quotes.
  *
- * @param windows whether the shell is one of Windows. Default: a POSIX shell.
+ * @param windows whether the shell is one of Windows. Default: whether the program runs there.
  * @example
  * shellWord('my page'); // "'my page'"
  */
-export function shellWord(word: string, windows = false): string {
+export function shellWord(word: string, windows = ON_WINDOWS): string {
   const safe = windows ? /^[\w./\\:-]+$/ : /^[\w./:-]+$/;
   // A leading dash would be read as a flag.
   const text = word.startsWith('-') ? `./${word}` : word;

@@ -2,6 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { sweepAbandoned } from '../common/node/atomic-file.js';
 import { isFolder } from '../common/node/paths.js';
 import { replacedFile } from '../common/node/replaced-file.js';
 import type { Validator } from './validator.js';
@@ -24,7 +25,7 @@ export interface Output {
 
 /**
  * Checks that a file can be written without loss: nothing is there, or an empty file, or an older file of the kind.
- * Symbolic links are followed, as the write follows them.
+ * Symbolic links are followed, as the write follows them. Removes what killed commands left of writing it.
  *
  * @throws ConfigError if not.
  */
@@ -40,9 +41,11 @@ export async function checkOutput(
   if (obstacle !== null) refuse(`${target} is ${obstacle}; choose another name`);
   if (/[\\/]$/.test(file)) refuse('it ends as a folder does; add the name of a file');
   if (!isFolder(folder)) refuse(`there is no folder ${folder}; make it, or choose another`);
-  if (!exists) return;
-  const { size } = await stat(target);
-  if (size === 0) return;
-  if (size < TOO_LARGE && isOwn(await readFile(target))) return;
-  refuse(`${target} holds something else; choose another name, or move that file away`);
+  if (exists) {
+    const { size } = await stat(target);
+    const isReplaced = size === 0 || (size < TOO_LARGE && isOwn(await readFile(target)));
+    if (!isReplaced)
+      refuse(`${target} holds something else; choose another name, or move that file away`);
+  }
+  await sweepAbandoned(folder, (name) => name === path.basename(target));
 }

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
-import { sweepTemporary, writeFileAtomic } from '../common/node/atomic-file.js';
+import { sweepAbandoned, writeFileAtomic } from '../common/node/atomic-file.js';
 import { makeFolder } from '../common/node/make-folder.js';
 import type { Inspection } from '../images/workers/worker-messages.js';
 import type { ExifUse } from '../platform/platform.js';
@@ -13,8 +13,6 @@ import { cacheFolder } from '../common/node/cache-folder.js';
 
 /** Version of the check; raise it when the same bytes may get another result than before. */
 const CHECK_VERSION = 7;
-/** Milliseconds after which no run is still writing a temporary file of the cache, which all runs share. */
-const ABANDONED = 3_600_000;
 
 /**
  * A file's size in bytes, and the times in nanoseconds when its content and its inode last changed. Programs can set the
@@ -83,7 +81,7 @@ export class InspectionCache {
     const folder = path.dirname(this.file);
     try {
       await makeFolder(folder);
-      await sweepTemporary(folder, (_, age) => age > ABANDONED);
+      await sweepAbandoned(folder, () => true);
       await writeFileAtomic(this.file, JSON.stringify(content));
     } catch {
       // Without a cache, the next run checks these images again.

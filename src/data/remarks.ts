@@ -74,7 +74,7 @@ export function groupRemarks(base: string, found: readonly LeftOut[]): DataRemar
     if (paths.size === 0) continue;
     const names = [...paths].map((name) => relativeName(base, name));
     const [first = ''] = paths;
-    const word = shellWord(path.join(first, '.'), process.platform === 'win32');
+    const word = shellWord(path.join(first, '.'));
     const text = TEXTS[reason](String(paths.size), paths.size === 1, word);
     const message = `${base}: ${text}: ${listSome(names.map(quoted), EXAMPLES)}`;
     remarks.push({ message, reason, count: paths.size, examples: names.slice(0, EXAMPLES) });

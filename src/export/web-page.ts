@@ -1,6 +1,6 @@
 /** `--web`: a page that classifies images in the browser, and the runtime that it needs. */
 
-import { copyFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
@@ -85,27 +85,37 @@ export function findWebPackages(): WebPackages {
   }
 }
 
+/** Contents of the files beside the page and its model, by their paths in the folder. */
+export type WebFiles = ReadonlyMap<string, string | Uint8Array>;
+
+/** Reads the runtime, the decoders and the modules that the page loads. */
+export async function webFiles(packages: WebPackages): Promise<WebFiles> {
+  const contents = new Map<string, string | Uint8Array>();
+  for (const name of RUNTIME_FILES) {
+    contents.set(name, await readFile(path.join(packages['onnxruntime-web'], name)));
+  }
+  for (const name of ['@jsquash/png', '@jsquash/webp'] as const) {
+    for (const file of DECODER_FILES[name]) {
+      const content = await readFile(path.join(packages[name], file));
+      contents.set(path.join(DECODERS, name, file), content);
+    }
+  }
+  for (const [name, text] of pageModules()) {
+    // The source maps are not part of the page.
+    contents.set(path.join(CODE, name), text.replace(/^\/\/# sourceMappingURL=.*$/m, ''));
+  }
+  return contents;
+}
+
 /** Writes the page, its modules, decoders and the runtime. Replaces the files of an earlier page. */
 export async function writeWebPage(
   dir: string,
   page: WebPage,
-  { files, packages }: { readonly files: Files; readonly packages: WebPackages },
+  { files, contents }: { readonly files: Files; readonly contents: WebFiles },
 ): Promise<void> {
-  const copies = RUNTIME_FILES.map((name) => [path.join(packages['onnxruntime-web'], name), name]);
-  for (const name of ['@jsquash/png', '@jsquash/webp'] as const) {
-    for (const file of DECODER_FILES[name]) {
-      copies.push([path.join(packages[name], file), path.join(DECODERS, name, file)]);
-    }
-  }
-  for (const [from = '', to = ''] of copies) {
-    await makeFolder(path.dirname(path.join(dir, to)));
-    await copyFile(from, path.join(dir, to));
-  }
-  for (const [name, text] of pageModules()) {
-    await makeFolder(path.dirname(path.join(dir, CODE, name)));
-    // The source maps are not part of the page.
-    const code = text.replace(/^\/\/# sourceMappingURL=.*$/m, '');
-    await files.write(path.join(dir, CODE, name), code);
+  for (const [name, content] of contents) {
+    await makeFolder(path.dirname(path.join(dir, name)));
+    await files.write(path.join(dir, name), content);
   }
   await files.write(path.join(dir, 'index.html'), renderWebPage(page));
 }

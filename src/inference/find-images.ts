@@ -1,5 +1,6 @@
 /** The images that the words of a `predict` call mean. */
 
+import { existsSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { glob } from 'tinyglobby';
@@ -161,7 +162,7 @@ const TEXT_IMAGE = /^P[1-3]\s+(#[^\n]*\n\s*)*\d+\s+\d+\s/;
 function pathList(bytes: Uint8Array): string[] | null {
   let text: string;
   try {
-    text = decodeText(bytes);
+    text = nulList(bytes) ?? decodeText(bytes);
   } catch (cause) {
     if (bytes.includes(0) || isImage(bytes)) return null;
     throw new ConfigError(
@@ -173,6 +174,23 @@ function pathList(bytes: Uint8Array): string[] | null {
   if (TEXT_IMAGE.test(text) || (separated && (isImage(bytes) || /^\0|\0\0/.test(text))))
     return null;
   return text.split(separated ? '\0' : /\r?\n/).filter((line) => line !== '');
+}
+
+/**
+ * Returns the text of a list in which each path is ended by a NUL; null for other bytes. Names of one letter look like
+ * UTF-16 without a mark. That is what they are if there is a line break in it, or a file of that name.
+ */
+function nulList(bytes: Uint8Array): string | null {
+  if (bytes.at(-1) !== 0) return null;
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (text.endsWith('\0\0')) return null;
+    const wide = new TextDecoder('utf-16le').decode(bytes);
+    const isWide = bytes[1] === 0 && (/[\r\n]/.test(wide) || existsSync(wide));
+    return isWide ? null : text;
+  } catch {
+    return null;
+  }
 }
 
 function isImage(bytes: Uint8Array): boolean {

@@ -87,6 +87,13 @@ describe('evaluate', () => {
     const [head, ...rows] = csv.stdout.trimEnd().split('\n');
     expect(head).toBe('class,precision,recall,f1,images,predicted blue,predicted red');
     expect(rows.map((row) => row.split(',')[0])).toEqual([...CLASSES].sort());
+    expect(csv.stderr).toBe('');
+  });
+
+  test('CSV says which folder was measured where another one was given', async () => {
+    const { stdout, stderr } = await call(['evaluate', ...source(), '--data', data, '--csv']);
+    expect(stderr).toBe(`Data   ${path.join(data, 'val')}\n`);
+    expect(stdout).toMatch(/^class,/);
   });
 
   test('a class that the model does not know is refused', async () => {

@@ -4,8 +4,18 @@
  */
 
 import { execFileSync } from 'node:child_process';
-import { lstatSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { existsSync, lstatSync } from 'node:fs';
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -102,6 +112,29 @@ describe('what is something else is refused before the work', () => {
     expect(await state(at(dir, file))).toEqual(before);
   });
 
+  test.each(['ort.wasm.min.mjs', 'decoders/@jsquash/png/LICENSE', 'code/images/orient.js'])(
+    'export-inference --web DIR with %s of others',
+    async (name) => {
+      const dir = `mine-${path.basename(name)}`;
+      await mkdir(path.dirname(at(dir, name)), { recursive: true });
+      await writeFile(at(dir, name), 'mine');
+      const { code, stderr } = await exported('--out', 'beside-web.onnx', '--web', dir);
+      expect(code).toBe(2);
+      expect(stderr).toContain('expected --web to be a new folder');
+      expect(stderr).toContain(`${path.join(dir, name)} holds something else`);
+      expect(await readFile(at(dir, name), 'utf8')).toBe('mine');
+      expect(existsSync(at('beside-web.onnx'))).toBe(false);
+    },
+  );
+
+  test('export-inference --web DIR with a file in the place of a folder', async () => {
+    await mkdir(at('flat'));
+    await writeFile(at('flat/code'), 'mine');
+    const { code, stderr } = await exported('--out', 'beside-web.onnx', '--web', 'flat');
+    expect(code).toBe(2);
+    expect(stderr).toContain(`${path.join('flat', 'code')} is something else`);
+  });
+
   test.each([
     ['none/model.onnx', 'there is no folder none'],
     ['notes.txt/model.onnx', 'there is no folder notes.txt'],
@@ -142,7 +175,35 @@ describe('what the command wrote is replaced', () => {
     for (let i = 0; i < 2; i++) {
       expect(await searched('--out', 'page.html')).toMatchObject({ code: 0 });
       expect(await exported('--web', 'web')).toMatchObject({ code: 0 });
+      // A page of an earlier version holds other modules.
+      await writeFile(at('web/code/images/orient.js'), 'export const earlier = true;');
     }
+  });
+
+  test('a web page that was killed before it was whole is begun again', async () => {
+    expect(await exported('--web', 'cut')).toMatchObject({ code: 0 });
+    for (const name of ['index.html', 'model.onnx']) await rm(at('cut', name));
+    expect(await exported('--web', 'cut')).toMatchObject({ code: 0 });
+    expect(existsSync(at('cut/index.html'))).toBe(true);
+  });
+
+  test.each([
+    ['export-inference --out', 'swept.onnx', (): Promise<End> => exported('--out', 'swept.onnx')],
+    ['export-inference --web', 'swept/ort.wasm.min.mjs', () => exported('--web', 'swept')],
+    ['find-lr --out', 'swept.html', () => searched('--out', 'swept.html')],
+  ])('leftovers of a killed %s are removed, others stay', async (_, file, again) => {
+    const dir = path.dirname(at(file));
+    await mkdir(dir, { recursive: true });
+    const temporary = (name: string): string => path.join(dir, `.${name}.999999.0123abcd.tmp`);
+    const [left, young, other] = [path.basename(file), path.basename(file), 'notes.txt'].map(
+      (name, i) => temporary(name).replace('0123abcd', `0123abc${i}`),
+    ) as [string, string, string];
+    for (const name of [left, young, other]) await writeFile(name, 'half');
+    const old = new Date(Date.now() - 2 * 3_600_000);
+    for (const name of [left, other]) await utimes(name, old, old);
+    expect(await again()).toMatchObject({ code: 0 });
+    expect([left, young, other].map((name) => existsSync(name))).toEqual([false, true, true]);
+    for (const name of [young, other]) await rm(name);
   });
 });
 

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { nodePlatform } from '../../src/platform/node/node-platform.js';
-import { findWebPackages, writeWebPage } from '../../src/export/web-page.js';
+import { findWebPackages, webFiles, writeWebPage } from '../../src/export/web-page.js';
 import type { ExifUse, RgbImage } from '../../src/platform/platform.js';
 import { Page } from './browser.js';
 import { serveFolder } from './serve-folder.js';
@@ -49,7 +49,8 @@ export interface WebDecoder {
 export async function openWebDecoder(program: string): Promise<WebDecoder> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'web-decoder-'));
   const settings = { title: 'pixels', classes: ['a', 'b'], exif: 'ignore' } as const;
-  await writeWebPage(dir, settings, { files: nodePlatform.files, packages: findWebPackages() });
+  const contents = await webFiles(findWebPackages());
+  await writeWebPage(dir, settings, { files: nodePlatform.files, contents });
   const server = await serveFolder(dir);
   const page = await Page.launch(program);
   await page.open(server.origin);

@@ -1,7 +1,7 @@
 /** Output of a command: for people, for programs (`--json`), or problems only (`--quiet`). */
 
 import { DistributedError } from '../../common/errors.js';
-import { shellWord, visible } from '../../common/text.js';
+import { visible } from '../../common/text.js';
 import type { TrainEvent } from '../../common/events.js';
 import { isMainProcess, launchInfoFromEnv } from '../../distributed/launcher.js';
 import { boolean } from '../../config/options.js';
@@ -80,11 +80,6 @@ export function printLine(line: string): void {
 export function commandLine(command: string, rest: string): string {
   const byNpm = process.env.npm_lifecycle_script?.includes('scripts/run.mjs') === true;
   return byNpm ? `npm run ${command} -- ${rest}` : `ort-finetune ${command} ${rest}`;
-}
-
-/** Returns a word as it can be typed on a command line. */
-export function quote(word: string): string {
-  return shellWord(word, process.platform === 'win32');
 }
 
 /** Joins the MPI job, if there is one, before anything can fail: the other ranks must hear of a failure. */

@@ -79,6 +79,22 @@ export async function sweepTemporary(
   }
 }
 
+/** Milliseconds after which no process is still writing a temporary file. */
+const ABANDONED = 3_600_000;
+
+/**
+ * Removes the temporary files that killed processes left in a folder which others may be writing to, an hour after the
+ * last write at the earliest.
+ *
+ * @param isOurs says of the name of a file that one was to become whether it may be removed.
+ */
+export async function sweepAbandoned(
+  folder: string,
+  isOurs: (name: string) => boolean,
+): Promise<void> {
+  await sweepTemporary(folder, (name, age) => age > ABANDONED && isOurs(name));
+}
+
 async function writeChunks(handle: FileHandle, data: FileContent): Promise<void> {
   const whole = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
   for (const chunk of whole instanceof Uint8Array ? [whole] : whole) {

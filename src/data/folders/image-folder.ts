@@ -5,6 +5,7 @@ import path from 'node:path';
 import { DatasetError } from '../../common/errors.js';
 import { listSome } from '../../common/format.js';
 import type { Dataset, Sample } from '../dataset.js';
+import { classContent } from './class-content.js';
 import { compareCodePoints, IMAGE_EXTENSIONS_TEXT } from './file-names.js';
 import { groupRemarks, type LeftOut } from '../remarks.js';
 import { imagesBelow, listFolder, reached, systemReason, type Listing } from './walk-images.js';
@@ -112,8 +113,8 @@ export class ImageFolder implements Dataset {
     const { folders } = listing;
     const classKey = classKeyOf(rules, options.classes);
     const classes = options.classes ?? classNames(folders, classKey);
-    if (options.classes) checkKnown(dir, folders, { classes, classKey });
-    else checkClasses(dir, classes);
+    if (options.classes) await checkKnown(dir, folders, { classes, classKey });
+    else await checkClasses(dir, classes);
     const byKey = new Map<string, string[]>();
     for (const folder of folders) {
       byKey.set(classKey(folder), [...(byKey.get(classKey(folder)) ?? []), folder]);
@@ -197,29 +198,42 @@ function classNames(folders: readonly string[], classKey: WalkRules['classKey'])
   return [...names.values()].sort(compareCodePoints);
 }
 
-function checkClasses(dir: string, names: readonly string[]): void {
+async function checkClasses(dir: string, names: readonly string[]): Promise<void> {
   if (names.length >= 2) return;
   const found = names.length === 0 ? 'none' : `only ${list(names)}`;
   throw new DatasetError(
     `expected two or more class folders in ${dir}, found ${found}; ` +
-      `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}`,
+      `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}${await deeperClasses(dir, names)}`,
   );
 }
 
-function checkKnown(
+/** Returns words that name the folder below `dir` in which the classes may be, as archives unpack: `a/a/CLASS`. */
+async function deeperClasses(dir: string, [name, second]: readonly string[]): Promise<string> {
+  if (name === undefined || second !== undefined) return '';
+  const content = await classContent(dir, name).catch(() => null);
+  const last = content?.levels.at(-1);
+  if (last === undefined || last.hasImages || last.folders.length < 2) return '';
+  return (
+    `; if the classes are the folders in ${last.dir} (${list(last.folders)}), ` +
+    `give that folder, or move them into ${dir}`
+  );
+}
+
+async function checkKnown(
   dir: string,
   folders: readonly string[],
   {
     classes,
     classKey,
   }: { readonly classes: readonly string[]; readonly classKey: WalkRules['classKey'] },
-): void {
+): Promise<void> {
   const known = new Set(classes.map(classKey));
   const unknown = folders.filter((name) => !known.has(classKey(name)));
   if (unknown.length === 0) return;
   throw new DatasetError(
     `expected class folders of the training set (${list(classes)}) in ${dir}, found ` +
-      `${list(unknown)}; rename or remove it, or add the class to the training set`,
+      `${list(unknown)}; rename or remove it, or add the class to the training set` +
+      (await deeperClasses(dir, folders)),
   );
 }
 

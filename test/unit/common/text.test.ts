@@ -1,11 +1,14 @@
 /** Holds: text in and out. Encodings of files, and names that would steer a terminal, a spreadsheet or a shell. */
 
 import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
 import { csvLine } from '../../../src/common/csv.js';
 import { html } from '../../../src/common/html.js';
 import { decodeJson } from '../../../src/common/json.js';
 import { composed, decodeText, jsonLine, shellWord, visible } from '../../../src/common/text.js';
+import { ROOT } from '../../support/paths.js';
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -138,6 +141,18 @@ describe('words of a shell', () => {
   test("Windows' shells get double quotes, and backslashes stay", () => {
     expect(shellWord('C:\\runs\\train-1', true)).toBe('C:\\runs\\train-1');
     expect(shellWord('C:\\my runs', true)).toBe('"C:\\my runs"');
+  });
+
+  test('messages of the library quote for the shell of the system', () => {
+    const program = `
+      Object.defineProperty(process, 'platform', { value: 'win32' });
+      const { InterruptedError } = await import(process.argv[1]);
+      console.log(new InterruptedError('my runs/a', 1).message);`;
+    const module = pathToFileURL(path.join(ROOT, 'dist/src/common/errors.js')).href;
+    const words = ['--input-type=module', '--eval', program, module];
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    const said = execFileSync(process.execPath, words, { encoding: 'utf8', env });
+    expect(said).toContain('--resume "my runs/a"');
   });
 });
 

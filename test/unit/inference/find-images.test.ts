@@ -3,6 +3,7 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ConfigError } from '../../../src/common/errors.js';
@@ -219,6 +220,23 @@ describe('a list on standard input (holds: text in and out)', () => {
       'names ended by NUL, with a line break in one',
       Buffer.from('a\nb.png\0c.png\0'),
       ['a\nb.png', 'c.png'],
+    ],
+    ...[['a'], ['a', 'b', 'c'], ['a', 'bbb'], ['a', 'b.png', 'caf\u00e9'], ['7', 'x/y', 'z']].map(
+      (list): [string, Buffer, string[]] => [
+        `names ended by NUL, the first of one letter: ${list.join(', ')}`,
+        Buffer.from(list.map((name) => `${name}\0`).join('')),
+        list,
+      ],
+    ),
+    [
+      'UTF-16 without a mark and of one-letter names',
+      Buffer.from('a\r\nb\r\n', 'utf16le'),
+      ['a', 'b'],
+    ],
+    [
+      'one file in UTF-16 without a mark or a line break',
+      Buffer.from(fileURLToPath(import.meta.url), 'utf16le'),
+      [fileURLToPath(import.meta.url)],
     ],
   ])('%s', async (_, bytes, expected) => {
     const found: string[] = [];

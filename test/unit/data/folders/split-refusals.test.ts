@@ -4,6 +4,7 @@ import { symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { DatasetError } from '../../../../src/common/errors.js';
+import { ImageFolder } from '../../../../src/data/folders/image-folder.js';
 import { findSplits } from '../../../../src/data/folders/split-folders.js';
 import {
   CLASS_NAMES as BOTH,
@@ -146,4 +147,38 @@ test.each(['val', 'Test'])('a link called %s that leads nowhere is refused', asy
   const dir = await folders(...inEach('train'));
   await symlink(path.join(dir, 'not mounted'), path.join(dir, name));
   await expect(findSplits(dir)).rejects.toThrow(`${name}, found nothing; repair the link`);
+});
+
+describe('a lone folder with the classes deeper names the folder that holds them', () => {
+  test.each<[string, string[], string, string]>([
+    [
+      'a split unpacked into a folder of its name',
+      inEach('training_set/training_set', 'test_set/test_set'),
+      'training_set',
+      path.join('training_set', 'training_set'),
+    ],
+    ['an archive', inEach('train/images', 'val'), 'train', path.join('train', 'images')],
+    ['several lone folders', inEach('a/b/c'), '', path.join('a', 'b', 'c')],
+  ])('%s', async (_, names, under, inner) => {
+    const top = await folders(...names);
+    const { train } = await findSplits(top);
+    const at = path.join(top, under);
+    expect(train?.dir).toBe(under === '' ? top : at);
+    await expect(ImageFolder.open(at)).rejects.toThrow(
+      `if the classes are the folders in ${path.join(top, inner)} ("cat", "dog"), give that folder, or move them`,
+    );
+  });
+
+  test('for evaluate, too', async () => {
+    const at = path.join(await folders(...inEach('test/test')), 'test');
+    await expect(ImageFolder.open(at, { classes: BOTH })).rejects.toThrow(
+      `the folders in ${path.join(at, 'test')} ("cat", "dog")`,
+    );
+  });
+
+  test('one class of images is still only that', async () => {
+    await expect(ImageFolder.open(await folders('cat'))).rejects.toThrow(
+      /found only "cat"; the layout is [^;]*$/,
+    );
+  });
 });
