@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -33,6 +33,8 @@ class GraphBuilder:
         values: for each value of the old graph, the value that replaces it in the new one.
         batch_size: N as a scalar, if it is an input of the graph. Reading N from a shape would
             move data from the GPU to the CPU.
+        masks: for the name of each node that draws random numbers, its mask [N, width]. A node
+            that is not in it is in evaluation mode: the identity.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class GraphBuilder:
         self._memoized: dict[Hashable, ir.Value] = {}
         self.values: dict[ir.Value, ir.Value | None] = {}
         self.batch_size: ir.Value | None = None
+        self.masks: Mapping[str, ir.Value] = {}
 
     def lowered(self, value: ir.Value | None) -> ir.Value:
         """Returns the new value that replaces a value of the old graph.
@@ -141,6 +144,25 @@ class GraphBuilder:
         """Returns a constant int64 scalar or vector, for shapes and axes."""
         return self.array(np.array(values, dtype=np.int64))
 
+    def beside(self, number: float | ir.Value, tensor: ir.Value | None) -> ir.Value:
+        """Returns a number in the shape in which ONNX Runtime broadcasts it fast over ``tensor``.
+
+        Beside a tensor whose last size is 1, such as a 1x1 convolution's weights [O, C, 1, 1], the
+        CPU provider takes 10 ns per element for a scalar, and 0.1 ns for a number of equal rank.
+
+        Args:
+            number: a constant, or a scalar of the graph.
+            tensor: a value whose shape is known; it need not be one of the new graph.
+        """
+        shape = _shape_beside(tensor)
+        if not isinstance(number, ir.Value):
+            return self.number(np.full(shape, number))
+        if not shape:
+            return number
+        return self.memoize(
+            ("beside", number, len(shape)), lambda: self.Reshape(number, self.ints(shape))
+        )
+
     def total(self, terms: Sequence[ir.Value]) -> ir.Value:
         """Returns the sum of the terms; for GPUs by additions, because WebGPU lacks Sum."""
         return reduce(self.Add, terms) if self.for_gpu else self.Sum(*terms)
@@ -180,6 +202,23 @@ def decimal(value: float) -> float:
     ONNX attributes are float32, but PyTorch computes with the Python number in its source.
     """
     return float(str(np.float32(value)))
+
+
+def constant(value: ir.Value | None) -> Array:
+    """Returns the array of a constant of the old graph.
+
+    Raises:
+        ValueError: the value is missing or computed.
+    """
+    if value is None or value.const_value is None:
+        raise ValueError(f"expected a constant, got {value}")
+    return value.const_value.numpy()
+
+
+def _shape_beside(tensor: ir.Value | None) -> list[int]:
+    if tensor is None or tensor.shape is None or len(tensor.shape) == 0 or tensor.shape[-1] != 1:
+        return []
+    return [1] * len(tensor.shape)
 
 
 def static_shape(value: ir.Value | None) -> list[int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,8 +78,15 @@ class ConvTranspose(OpRun):
         return (cut if bias is None else cut + bias.reshape(-1, 1, 1),)
 
 
+class Erf(OpRun):
+    """The error function; the evaluator's own operator returns float32 for float64."""
+
+    def _run(self, x: Array) -> tuple[Array]:
+        return (np.vectorize(math.erf, otypes=[x.dtype])(x).reshape(x.shape),)
+
+
 def run_reference(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """Returns all outputs by name, computed in the model's own types."""
-    outputs = ReferenceEvaluator(model, new_ops=[Pad, ConvTranspose]).run(None, dict(feeds))
+    outputs = ReferenceEvaluator(model, new_ops=[Pad, ConvTranspose, Erf]).run(None, dict(feeds))
     names = [value.name for value in model.graph.output]
     return {name: np.asarray(array) for name, array in zip(names, outputs, strict=True)}

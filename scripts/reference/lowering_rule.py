@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime
 import torch
 
 from scripts.artifacts.graph_builder import GraphBuilder, standard_model
@@ -45,30 +47,50 @@ def gradient_node(
 
 
 def evaluate(
-    nodes: Sequence[ir.Node], feeds: Mapping[ir.Value, Array], wanted: Sequence[ir.Value]
+    nodes: Sequence[ir.Node],
+    feeds: Mapping[ir.Value, Array],
+    wanted: Sequence[ir.Value],
+    masks: Mapping[str, ir.Value] = MappingProxyType({}),
 ) -> list[Array]:
-    """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``."""
-    model = _lowered(nodes, list(feeds), wanted, DOUBLE)
+    """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``.
+
+    Args:
+        masks: masks of the nodes that draw random numbers, by the node's name.
+    """
+    op = GraphBuilder(DOUBLE)
+    op.masks = masks
+    model = _lowered(op, nodes, list(feeds), wanted)
     return list(run_reference(model, _named(feeds)).values())
 
 
 def _lowered(
+    op: GraphBuilder,
     nodes: Sequence[ir.Node],
     inputs: Sequence[ir.Value],
     wanted: Sequence[ir.Value],
-    dtype: ir.DataType,
 ) -> onnx.ModelProto:
-    op = GraphBuilder(dtype)
     op.values = {value: value for value in inputs}
     lower(op, nodes)
     results = [op.lowered(value) for value in wanted]
     for result in results:
-        result.type = ir.TensorType(dtype)
+        result.type = ir.TensorType(op.dtype)
     return ir.to_proto(standard_model("rule", inputs, results, op.nodes, op.constants))
 
 
 def _named(feeds: Mapping[ir.Value, Array]) -> dict[str, Array]:
     return {str(value.name): array for value, array in feeds.items()}
+
+
+def evaluate_single(nodes: Sequence[ir.Node], feeds: Mapping[ir.Value, Array]) -> list[Array]:
+    """Lowers ``nodes`` in float32 and computes the last node's outputs with ONNX Runtime."""
+    for value in feeds:
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+    model = _lowered(GraphBuilder(), nodes, list(feeds), nodes[-1].outputs)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    single = {name: array.astype(np.float32) for name, array in _named(feeds).items()}
+    return [np.asarray(array) for array in session.run(None, single)]
 
 
 def assert_close(found: Array, expected: Array, rtol: float = 1e-10, atol: float = 1e-11) -> None:

@@ -13,7 +13,8 @@ from types import MappingProxyType
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
-from scripts.artifacts.lowering.activation import relu_grad
+from scripts.artifacts.lowering.activation import piecewise, smooth
+from scripts.artifacts.lowering.attention import softmax_grad, table_grad
 from scripts.artifacts.lowering.batch_norm import (
     batch_norm_forward,
     batch_norm_frozen,
@@ -21,25 +22,60 @@ from scripts.artifacts.lowering.batch_norm import (
 )
 from scripts.artifacts.lowering.convolution.forward import conv_forward
 from scripts.artifacts.lowering.convolution.gradient import conv_grad
+from scripts.artifacts.lowering.layer_norm import layer_norm_grad
 from scripts.artifacts.lowering.loss import soft_cross_entropy, soft_cross_entropy_grad
-from scripts.artifacts.lowering.pooling import max_pool, max_pool_grad
+from scripts.artifacts.lowering.pooling.average import average_pool, average_pool_grad
+from scripts.artifacts.lowering.pooling.maximum import max_pool, max_pool_grad
+from scripts.artifacts.lowering.randomness import mask_grad, random_mask
 from scripts.artifacts.lowering.rule import Rule
-from scripts.artifacts.lowering.scaling import scale
+from scripts.artifacts.lowering.scaling import mean_grad, scale
 
 COUNTER = re.compile(r"::\d+")
 
 RULES: dict[tuple[str, str], Rule] = {
+    # Convolutions
     ("", "Conv"): conv_forward,
-    ("", "MaxPool"): max_pool,
-    ("", "MaxPoolGrad"): max_pool_grad,
-    ("", "SoftmaxCrossEntropyLoss"): soft_cross_entropy,
-    ("com.microsoft", "SoftmaxCrossEntropyLossGrad"): soft_cross_entropy_grad,
+    ("com.microsoft", "ConvGrad"): conv_grad,
+    # Normalisation
     ("com.microsoft", "BatchNormInternal"): batch_norm_forward,
     ("com.microsoft", "BatchNormalizationGrad"): batch_norm_grad,
-    ("com.microsoft", "ConvGrad"): conv_grad,
-    ("com.microsoft", "ReluGrad"): relu_grad,
+    ("train", "LayerNormalizationGrad"): layer_norm_grad,
+    # Activations
+    ("", "HardSigmoid"): piecewise.hard_sigmoid,
+    ("", "HardSwish"): piecewise.hard_swish,
+    ("train", "Gelu"): smooth.gelu,
+    ("train", "Swish"): smooth.swish,
+    ("com.microsoft", "ReluGrad"): piecewise.relu_grad,
+    ("train", "ClipGrad"): piecewise.clip_grad,
+    ("train", "EluGrad"): piecewise.elu_grad,
+    ("train", "GeluGrad"): smooth.gelu_grad,
+    ("train", "HardSigmoidGrad"): piecewise.hard_sigmoid_grad,
+    ("train", "HardSwishGrad"): piecewise.hard_swish_grad,
+    ("train", "LeakyReluGrad"): piecewise.leaky_relu_grad,
+    ("train", "PReluGrad"): piecewise.prelu_grad,
+    ("train", "SigmoidGrad"): smooth.sigmoid_grad,
+    ("train", "SwishGrad"): smooth.swish_grad,
+    ("train", "TanhGrad"): smooth.tanh_grad,
+    # Pools
+    ("", "AveragePool"): average_pool,
+    ("train", "AveragePoolGrad"): average_pool_grad,
+    ("", "MaxPool"): max_pool,
+    ("", "MaxPoolGrad"): max_pool_grad,
+    # Attention
+    ("train", "SoftmaxGrad"): softmax_grad,
+    ("train", "TableGrad"): table_grad,
+    # Random numbers
+    ("", "Dropout"): random_mask,
+    ("train", "DropPath"): random_mask,
+    ("train", "MaskGrad"): mask_grad,
+    # Loss, and numbers that scale
+    ("", "SoftmaxCrossEntropyLoss"): soft_cross_entropy,
+    ("com.microsoft", "SoftmaxCrossEntropyLossGrad"): soft_cross_entropy_grad,
     ("com.microsoft", "Scale"): scale,
+    ("train", "Mean"): mean_grad,
 }
+"""The rules, by domain and operator. ``com.microsoft`` is onnxruntime-training's domain. ``train``
+is that of operators which only this project has; scripts/artifacts/autodiff emits them."""
 
 FROZEN_RULES: dict[tuple[str, str], Rule] = {
     ("com.microsoft", "BatchNormInternal"): batch_norm_frozen,
@@ -47,8 +83,14 @@ FROZEN_RULES: dict[tuple[str, str], Rule] = {
 """Rules that replace those of RULES for a part of the network in evaluation mode."""
 
 STANDARD = {
-    *("Add", "Expand", "Flatten", "Gemm", "GlobalAveragePool", "Identity"),
-    *("ReduceSum", "Relu", "Reshape", "Shape", "Sum"),
+    # Arithmetic and products
+    *("Add", "Div", "Erf", "Exp", "Gemm", "MatMul", "Mul", "Neg", "Pow", "Sqrt", "Sub", "Sum"),
+    # Functions of a tensor
+    *("Clip", "Elu", "LayerNormalization", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Softmax"),
+    *("Equal", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Tanh", "Where"),
+    # Shapes and places
+    *("Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Shape"),
+    *("Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
 }
 """Operators of the gradient graph that are standard ONNX already; they are copied."""
 

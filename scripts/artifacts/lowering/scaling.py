@@ -1,4 +1,4 @@
-"""onnxruntime-training's Scale operator."""
+"""Operators that divide or multiply by a number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scripts.artifacts.lowering.rule import Inputs, Outputs
 
 
 def scale(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
-    """Lowers Scale(X, s): X / s with ``scale_down``, else X s.
+    """Lowers onnxruntime-training's Scale(X, s): X / s with ``scale_down``, else X s.
 
     The average pool's gradient divides.
     """
@@ -17,3 +17,12 @@ def scale(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     if node.attributes.get_int("scale_down", 0):
         return [op.Div(x, factor)]
     return [op.Mul(x, factor)]
+
+
+def mean_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
+    """Lowers Mean(dY; count), the gradient of a mean of ``count`` values: dY / count.
+
+    The node's readers broadcast it over these values.
+    """
+    count = float(node.attributes.get_int("count"))
+    return [op.Div(inputs[0], op.beside(count, node.outputs[0]))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from scripts.artifacts.graph_builder import GraphBuilder
-from scripts.artifacts.lowering.convolution import winograd
+from scripts.artifacts.lowering.convolution import depthwise, winograd
 from scripts.artifacts.lowering.convolution.geometry import Convolution
 from scripts.artifacts.lowering.convolution.input_grad import input_grad
 from scripts.artifacts.lowering.convolution.weight_grad import weight_grad
@@ -24,8 +24,14 @@ def conv_grad(op: GraphBuilder, node: ir.Node, inputs: Inputs) -> Outputs:
     else:
         results = [
             input_grad(op, conv, d_y, weight) if wanted[0] else None,
-            weight_grad(op, conv, d_y, x) if wanted[1] else None,
+            _weight_grad(op, conv, d_y, x) if wanted[1] else None,
         ]
     if len(wanted) == 3:
         results.append(op.ReduceSum(d_y, op.ints([0, 2, 3]), keepdims=0) if wanted[2] else None)
     return results
+
+
+def _weight_grad(op: GraphBuilder, conv: Convolution, d_y: ir.Value, x: ir.Value) -> ir.Value:
+    if depthwise.suits(conv):
+        return depthwise.weight_grad(op, conv, d_y, x)
+    return weight_grad(op, conv, d_y, x)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
-
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -23,18 +20,24 @@ from scripts.reference.lowering_rule import (
     placeholder,
     random,
 )
+from scripts.tests.artifacts.lowering.test_activation import FORWARD, GRADIENTS
 
 TESTED = {
-    (MS, "ReluGrad"),
-    (MS, "Scale"),
-    ("", "SoftmaxCrossEntropyLoss"),
-    (MS, "SoftmaxCrossEntropyLossGrad"),
-    (MS, "BatchNormInternal"),
-    (MS, "BatchNormalizationGrad"),
-    ("", "Conv"),
-    (MS, "ConvGrad"),
-    ("", "MaxPool"),
-    ("", "MaxPoolGrad"),
+    # Here
+    *((MS, name) for name in ("BatchNormInternal", "BatchNormalizationGrad", "Scale")),
+    *(("", "SoftmaxCrossEntropyLoss"), (MS, "SoftmaxCrossEntropyLossGrad"), ("train", "Mean")),
+    *(("train", name) for name in ("LayerNormalizationGrad", "SoftmaxGrad", "TableGrad")),
+    # test_convolution.py and test_depthwise.py
+    *(("", "Conv"), (MS, "ConvGrad")),
+    # test_activation.py
+    *((domain, op_type) for domain, op_type, _ in GRADIENTS.values()),
+    *((domain, op_type) for op_type, (domain, *_) in FORWARD.items()),
+    ("train", "PReluGrad"),
+    # test_pooling.py
+    *(("", name) for name in ("AveragePool", "MaxPool", "MaxPoolGrad")),
+    ("train", "AveragePoolGrad"),
+    # test_randomness.py
+    *(("", "Dropout"), ("train", "DropPath"), ("train", "MaskGrad")),
 }
 
 
@@ -48,20 +51,6 @@ def test_an_operator_without_a_rule_is_refused() -> None:
         lower(builder_with(x), [gradient_node(MS, "GeluGrad", [x], {}, ["y"])])
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_relu_grad(batch: int) -> None:
-    x = random(batch, 2, 5, 3)
-    x[0, 0, 0] = torch.tensor([0.0, -1e-30, 1e-30])
-    x.requires_grad_()
-    y = F.relu(x)
-    d_y = random(*x.shape, seed=1)
-    backpropagate(y, d_y)
-    upstream, value = placeholder("dY", numpy(d_y)), placeholder("Y", numpy(y))
-    node = gradient_node(MS, "ReluGrad", [upstream, value], {}, ["dX"])
-    (d_x,) = evaluate([node], {upstream: numpy(d_y), value: numpy(y)}, node.outputs)
-    np.testing.assert_array_equal(d_x, numpy(x.grad))
-
-
 @pytest.mark.parametrize(("down", "factor"), [(1, 1 / 49), (0, 49.0)])
 def test_scale(down: int, factor: float) -> None:
     x, s = numpy(random(3, 2)), np.array([49.0])
@@ -69,6 +58,16 @@ def test_scale(down: int, factor: float) -> None:
     node = gradient_node(MS, "Scale", inputs, {"scale_down": down}, ["y"])
     (y,) = evaluate([node], dict(zip(inputs, [x, s], strict=True)), node.outputs)
     assert_close(y, x * factor)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 1, 1), (2, 3)])
+def test_gradient_of_a_mean(shape: tuple[int, ...]) -> None:
+    d_y = numpy(random(*shape))
+    upstream = placeholder("dY", d_y)
+    node = gradient_node("train", "Mean", [upstream], {"count": 49}, ["dX"])
+    node.outputs[0].shape = upstream.shape
+    (d_x,) = evaluate([node], {upstream: d_y}, node.outputs)
+    np.testing.assert_array_equal(d_x, d_y / 49)
 
 
 @pytest.mark.parametrize(("batch", "classes"), [(1, 2), (3, 2), (4, 10)])
@@ -137,42 +136,55 @@ def test_batch_norm(shape: tuple[int, int, int, int], momentum: float) -> None:
         assert_close(got, numpy(want), rtol=1e-9, atol=1e-10)
 
 
-POOLS = [
-    # kernel, stride, padding, dilation, ceil_mode, height, width
-    (3, 2, 1, 1, False, 7, 9),
-    (3, 2, 1, 1, False, 8, 6),
-    (3, 2, 1, 1, True, 8, 6),
-    (2, 2, 0, 1, False, 7, 6),
-    (3, 1, 1, 1, False, 5, 4),
-    (3, 3, 0, 1, False, 10, 9),
-    (2, 3, 0, 1, False, 9, 8),
-    (3, 2, 1, 2, False, 9, 10),
-    (3, 2, 1, 1, False, 112, 56),
-]
-
-
-@pytest.mark.parametrize(("geometry", "batch"), list(itertools.product(POOLS, [1, 3])))
-def test_max_pool_grad(geometry: tuple[Any, ...], batch: int) -> None:
-    kernel, stride, padding, dilation, ceil_mode, height, width = geometry
-    # Use few distinct values, as after a ReLU: nearly every window has a tie.
-    x = F.relu((random(batch, 3, height, width) * 1.5).round()).requires_grad_()
-    y = F.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode)
-    d_y = random(*y.shape, seed=1)
+@pytest.mark.parametrize("shape", [(2, 7, 12), (3, 12), (2, 3, 4, 12)])
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-6])
+def test_layer_norm(shape: tuple[int, ...], epsilon: float) -> None:
+    x = (random(*shape) * 2 + 3).requires_grad_()
+    gamma, beta = random(12, seed=1).requires_grad_(), random(12, seed=2).requires_grad_()
+    y = F.layer_norm(x, (12,), gamma, beta, epsilon)
+    d_y = random(*shape, seed=3)
     backpropagate(y, d_y)
+    arrays = [numpy(t) for t in (d_y, x, gamma, beta)]
+    upstream, *values = (
+        placeholder(name, a) for name, a in zip(("dY", "X", "gamma", "beta"), arrays, strict=True)
+    )
+    attributes = {"axis": -1, "epsilon": epsilon}
+    forward = gradient_node("", "LayerNormalization", values, attributes, ["Y"])
+    backward = gradient_node(
+        "train",
+        "LayerNormalizationGrad",
+        [upstream, *values[:2]],
+        attributes,
+        ["dX", "dgamma", "dbeta"],
+    )
+    feeds = dict(zip([upstream, *values], arrays, strict=True))
+    found = evaluate([forward, backward], feeds, [*forward.outputs, *backward.outputs])
+    for got, want in zip(found, (y, x.grad, gamma.grad, beta.grad), strict=True):
+        assert_close(got, numpy(want))
 
-    image, upstream = placeholder("X", numpy(x)), placeholder("dY", numpy(d_y))
-    attributes = {
-        "kernel_shape": [kernel, kernel],
-        "strides": [stride, stride],
-        "dilations": [dilation, dilation],
-        "pads": [padding] * 4,
-        "ceil_mode": int(ceil_mode),
-    }
-    forward = gradient_node("", "MaxPool", [image], attributes, ["Y", "indices"])
-    forward.outputs[0].shape = ir.Shape(["N", *y.shape[1:]])
-    backward = gradient_node("", "MaxPoolGrad", [upstream, forward.outputs[1]], attributes, ["dX"])
-    feeds = {image: numpy(x), upstream: numpy(d_y)}
-    wanted = [forward.outputs[0], backward.outputs[0]]
-    found_y, d_x = evaluate([forward, backward], feeds, wanted)
-    np.testing.assert_array_equal(found_y, numpy(y))
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_softmax_grad(axis: int) -> None:
+    x = (random(2, 3, 5, 5) * 4).requires_grad_()
+    y = x.softmax(axis)
+    d_y = random(*y.shape, seed=3)
+    backpropagate(y, d_y)
+    values = [placeholder("dY", numpy(d_y)), placeholder("Y", numpy(y))]
+    node = gradient_node("train", "SoftmaxGrad", values, {"axis": axis}, ["dX"])
+    feeds = dict(zip(values, [numpy(d_y), numpy(y)], strict=True))
+    (d_x,) = evaluate([node], feeds, node.outputs)
     assert_close(d_x, numpy(x.grad))
+
+
+def test_table_grad() -> None:
+    """Gathers rows of a table by constant indices, some often and some never."""
+    table = random(6, 4).requires_grad_()
+    index = [0, 2, 2, 5, 0, 2, 3]
+    d_y = random(7, 4, seed=1)
+    backpropagate(table[index], d_y)
+    upstream = placeholder("dY", numpy(d_y))
+    attributes = {"index": index, "size": 6, "width": 4}
+    node = gradient_node("train", "TableGrad", [upstream], attributes, ["dT"])
+    node.outputs[0].shape = ir.Shape([6, 4])
+    (found,) = evaluate([node], {upstream: numpy(d_y)}, node.outputs)
+    assert_close(found, numpy(table.grad))

@@ -1,0 +1,1 @@
+"""Activations that ONNX lacks, and the gradients of all activations."""
