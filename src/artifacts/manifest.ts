@@ -77,7 +77,7 @@ export interface Preprocessing {
   readonly inputSize: number;
   /** Evaluation: the shorter side is resized to this many pixels before the centre crop. */
   readonly resizeSize: number;
-  readonly interpolation: 'bilinear';
+  readonly interpolation: 'bilinear' | 'bicubic';
   readonly antialias: true;
   /** RandomResizedCrop: range of the crop's area as a share of the image's. */
   readonly cropScale: readonly [number, number];

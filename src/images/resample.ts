@@ -1,17 +1,41 @@
 /**
- * Computes a part of a resized image without the rest. The filter is that of Pillow's antialiased bilinear resize, so
- * the pixels are exactly Pillow's: a triangle as wide as the scale, along one axis and then the other, rounded after
- * each.
+ * Computes a part of a resized image without the rest. The filters are those of Pillow's antialiased resize, so the
+ * pixels are exactly Pillow's: a triangle or a cubic that widens with the scale, along one axis and then the other,
+ * rounded and clipped after each.
  */
 
+import type { Preprocessing } from '../artifacts/manifest.js';
 import type { RgbImage } from '../platform/platform.js';
 import type { Box } from './transforms.js';
+
+/** Name of a filter. */
+export type Interpolation = Preprocessing['interpolation'];
+
+interface Filter {
+  /** Distance from the centre from which on all weights are 0, in source pixels when the image is enlarged. */
+  readonly support: number;
+  /** Returns the weight at a distance of at least 0. */
+  readonly weight: (distance: number) => number;
+}
+
+const FILTERS: Readonly<Record<Interpolation, Filter>> = {
+  bilinear: { support: 1, weight: (x) => Math.max(1 - x, 0) },
+  bicubic: { support: 2, weight: cubic },
+};
+
+/** The cubic convolution kernel of Keys (1981) with his a = -1/2, in Pillow's order of operations. */
+function cubic(x: number): number {
+  const a = -0.5;
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
+}
 
 /** Fixed-point precision of Pillow's weights. */
 const BITS = 22;
 const CHANNELS = 3;
 
 export interface Resample {
+  readonly interpolation: Interpolation;
   /** Part of the image that is resized. */
   readonly box: Box;
   /** Size that the box would get. */
@@ -22,9 +46,19 @@ export interface Resample {
 }
 
 /** Returns the window's pixels. The time and memory it takes depend on the pixels under the window alone. */
-export function resample(image: RgbImage, { box, width, height, window }: Resample): RgbImage {
-  const columns = axisTaps(box.width, width, window.left, window.width);
-  const rows = axisTaps(box.height, height, window.top, window.height);
+export function resample(
+  image: RgbImage,
+  { interpolation, box, width, height, window }: Resample,
+): RgbImage {
+  const filter = FILTERS[interpolation];
+  const columns = axisTaps(filter, {
+    ...{ from: box.width, to: width },
+    ...{ start: window.left, count: window.width },
+  });
+  const rows = axisTaps(filter, {
+    ...{ from: box.height, to: height },
+    ...{ start: window.top, count: window.height },
+  });
   const source: Plane = {
     data: image.data,
     width: image.width,
@@ -69,21 +103,33 @@ interface Taps {
   readonly pixels: readonly { readonly from: number; readonly weights: Int32Array }[];
 }
 
-/** Computes Pillow's weights for the pixels `start` to `start + count` of an axis. */
-function axisTaps(from: number, to: number, start: number, count: number): Taps {
+/** The pixels `start` to `start + count` of an axis that is resized from `from` pixels to `to`. */
+interface Axis {
+  readonly from: number;
+  readonly to: number;
+  readonly start: number;
+  readonly count: number;
+}
+
+/** Computes Pillow's weights, in Pillow's order of operations. */
+function axisTaps(filter: Filter, { from, to, start, count }: Axis): Taps {
   const scale = from / to;
-  const support = Math.max(scale, 1);
+  const widening = Math.max(scale, 1);
+  const support = filter.support * widening;
+  const inverse = 1 / widening;
   const pixels = Array.from({ length: count }, (_, i) => {
     const centre = (start + i + 0.5) * scale;
     const low = Math.max(Math.trunc(centre - support + 0.5), 0);
     const high = Math.min(Math.trunc(centre + support + 0.5), from);
-    const weights = Float64Array.from({ length: high - low }, (_, x) => {
-      const distance = Math.abs((x + low - centre + 0.5) / support);
-      return Math.max(1 - distance, 0);
-    });
+    const weights = Float64Array.from({ length: high - low }, (_, x) =>
+      filter.weight(Math.abs((x + low - centre + 0.5) * inverse)),
+    );
     const sum = weights.reduce((a, b) => a + b, 0);
-    // Weights are not negative, so adding a half rounds them.
-    const fixed = Int32Array.from(weights, (w) => Math.trunc(0.5 + (w / sum) * 2 ** BITS));
+    const fixed = Int32Array.from(weights, (weight) => {
+      const share = (weight / sum) * 2 ** BITS;
+      // Halves are rounded away from zero.
+      return Math.trunc(share < 0 ? share - 0.5 : share + 0.5);
+    });
     return { from: low, weights: fixed };
   });
   const first = Math.min(...pixels.map((pixel) => pixel.from));
@@ -140,8 +186,12 @@ function sumTaps(
     blue += (data[at + 2] ?? 0) * weight;
     at += step;
   }
-  // The weights' rounding may lift a sum of whites above 255.
-  target[to] = Math.min(red >> BITS, 255);
-  target[to + 1] = Math.min(green >> BITS, 255);
-  target[to + 2] = Math.min(blue >> BITS, 255);
+  target[to] = level(red);
+  target[to + 1] = level(green);
+  target[to + 2] = level(blue);
+}
+
+/** Clips a sum: the weights' rounding may lift whites above 255, and a cubic overshoots at edges. */
+function level(sum: number): number {
+  return Math.min(Math.max(sum >> BITS, 0), 255);
 }

@@ -3,7 +3,7 @@
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { DatasetError } from '../common/errors.js';
 import type { InputImage } from '../data/dataset.js';
-import { fitEvaluation, type EvaluationSizes } from '../images/workers/graph-input.js';
+import { fitEvaluation, type EvaluationTransforms } from '../images/workers/graph-input.js';
 import { LoaderPool } from '../images/workers/worker-pool.js';
 import type { ImageDecoder, Platform } from '../platform/platform.js';
 import { describeModel, type ModelFile } from './model-file.js';
@@ -142,17 +142,19 @@ export class Classifier {
 
   async #raw({ image, name }: InputImage): Promise<Parameters<OrtWorker['run']>[1]> {
     const decoded = await this.#decoder.decode(image, name, this.model.exif);
-    const sizes = evaluationSizes(this.model.preprocessing);
-    const { data, width, height } = sizes ? fitEvaluation(decoded, sizes) : decoded;
+    const transforms = evaluationTransforms(this.model.preprocessing);
+    const { data, width, height } = transforms ? fitEvaluation(decoded, transforms) : decoded;
     return { image: { dtype: 'uint8', shape: [height, width, 3], data } };
   }
 }
 
-/** Returns the sizes in a model's metadata; null if it has none. */
-function evaluationSizes(preprocessing: unknown): EvaluationSizes | null {
+/** Returns the transforms in a model's metadata; null if it has none that this version knows. */
+function evaluationTransforms(preprocessing: unknown): EvaluationTransforms | null {
   if (typeof preprocessing !== 'object' || preprocessing === null) return null;
-  const { inputSize, resizeSize } = preprocessing as Record<string, unknown>;
-  return typeof inputSize === 'number' && typeof resizeSize === 'number'
-    ? { inputSize, resizeSize }
+  const { inputSize, resizeSize, interpolation } = preprocessing as Record<string, unknown>;
+  return typeof inputSize === 'number' &&
+    typeof resizeSize === 'number' &&
+    (interpolation === 'bilinear' || interpolation === 'bicubic')
+    ? { inputSize, resizeSize, interpolation }
     : null;
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { Interpolation } from '../../src/images/resample.js';
 import type { Box } from '../../src/images/transforms.js';
 import type { GraphRun } from '../support/preprocess-worker.js';
 import { FIXTURES } from '../support/paths.js';
@@ -13,6 +14,7 @@ export interface TransformCase {
   readonly image: string;
   /** Side of the result in pixels: 32 or 224. */
   readonly size: number;
+  readonly interpolation: Interpolation;
   /** Top, left, height and width. Without it the case tests the evaluation transform. */
   readonly box?: readonly [number, number, number, number];
   readonly flip?: boolean;
@@ -25,6 +27,7 @@ export interface ThinCase {
   readonly width: number;
   readonly height: number;
   readonly size: number;
+  readonly interpolation: Interpolation;
   /** As {@link TransformCase.levels}. */
   readonly levels: string;
 }
@@ -42,6 +45,10 @@ export const references = JSON.parse(
 
 export const decodeFixture = (name: string): string => path.join(PIXELS, 'decode', name);
 export const transformFixture = (name: string): string => path.join(PIXELS, 'transforms', name);
+
+/** A bicubic preprocessing graph of scripts/fixtures/transforms.py, for pixels of mean and deviation 0.5. */
+export const bicubicGraph = (mode: 'train' | 'evaluate', size: number): string =>
+  path.join(PIXELS, 'bicubic', `${mode}-${size}.onnx`);
 
 /** Converts normalised pixels, float32 [3,S,S], back to levels: every `stride`-th pixel, [S',S',3]. */
 export function toLevels(

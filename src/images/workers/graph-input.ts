@@ -7,14 +7,19 @@
 import type { RgbImage } from '../../platform/platform.js';
 import { roundHalfEven } from '../../common/rounding.js';
 import { GRAPH_BYTES } from '../limits.js';
-import { isHeightFirst, resample } from '../resample.js';
+import { isHeightFirst, resample, type Interpolation } from '../resample.js';
 import type { Box } from '../transforms.js';
 
-/** Sizes of evaluation's transforms, in pixels. */
-export interface EvaluationSizes {
-  /** Side of the centre crop. */
+/** Settings of training's transforms. */
+export interface TrainingTransforms {
+  /** Side of the network's square input, in pixels. */
   readonly inputSize: number;
-  /** Length that the shorter side is resized to; not less than `inputSize`. */
+  readonly interpolation: Interpolation;
+}
+
+/** Settings of evaluation's transforms. */
+export interface EvaluationTransforms extends TrainingTransforms {
+  /** Length that the shorter side is resized to before the centre crop, in pixels; not less than `inputSize`. */
   readonly resizeSize: number;
 }
 
@@ -39,7 +44,7 @@ function resizedSize({ width, height }: Size, resizeSize: number): Size {
 /** Returns an image from which the evaluation graph makes the same pixels, and which it can afford. */
 export function fitEvaluation(
   image: RgbImage,
-  { inputSize, resizeSize }: EvaluationSizes,
+  { inputSize, resizeSize, interpolation }: EvaluationTransforms,
 ): RgbImage {
   const to = resizedSize(image, resizeSize);
   if (graphBytes(image, image, to) <= GRAPH_BYTES) return image;
@@ -51,7 +56,7 @@ export function fitEvaluation(
     ...{ width: resizeSize, height: resizeSize },
   };
   const box = { top: 0, left: 0, width: image.width, height: image.height };
-  return resample(image, { box, ...to, window });
+  return resample(image, { interpolation, box, ...to, window });
 }
 
 /** An image and the crop that the training graph is to take from it. */
@@ -61,9 +66,12 @@ export interface Cropped {
 }
 
 /** Returns an image and a crop from which the training graph makes the same pixels, and which it can afford. */
-export function fitTraining({ image, box }: Cropped, inputSize: number): Cropped {
+export function fitTraining(
+  { image, box }: Cropped,
+  { inputSize, interpolation }: TrainingTransforms,
+): Cropped {
   const to = { width: inputSize, height: inputSize };
   if (graphBytes(image, box, to) <= GRAPH_BYTES) return { image, box };
   const window = { top: 0, left: 0, ...to };
-  return { image: resample(image, { box, ...to, window }), box: window };
+  return { image: resample(image, { interpolation, box, ...to, window }), box: window };
 }

@@ -129,7 +129,7 @@ export class ImageServer implements RequestHandler<LoaderRequest> {
     const random = new Philox(task.seed, STREAM.crop, task.epoch, item.index);
     const drawn = randomResizedCropBox(width, height, this.setup.crop, random);
     const flip = randomFlip(this.setup.flipProbability, random);
-    const { image: fitted, box } = fitTraining({ image: whole, box: drawn }, this.setup.inputSize);
+    const { image: fitted, box } = fitTraining({ image: whole, box: drawn }, this.setup);
     const corners = [box.top, box.left, box.height, box.width];
     return {
       image: this.#tensor(fitted),

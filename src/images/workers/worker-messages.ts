@@ -3,18 +3,15 @@
 import type { ExifUse } from '../../platform/platform.js';
 import type { SharedImage } from './image-cache.js';
 import type { CropRanges } from '../transforms.js';
+import type { EvaluationTransforms } from './graph-input.js';
 
 /** `train`: random crop and flip. `evaluate`: resize and centre crop. */
 export type LoaderMode = 'train' | 'evaluate';
 
 /** Settings that a thread is started with. */
-export interface LoaderSetup {
+export interface LoaderSetup extends EvaluationTransforms {
   /** Paths of the preprocessing graphs. */
   readonly graphs: Readonly<Record<LoaderMode, string>>;
-  /** Side of the network's square input, in pixels. */
-  readonly inputSize: number;
-  /** Evaluation: length of the shorter side before the centre crop, in pixels. */
-  readonly resizeSize: number;
   readonly crop: CropRanges;
   readonly flipProbability: number;
   /** Use of the EXIF orientation of every image. */

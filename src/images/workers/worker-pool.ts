@@ -70,6 +70,7 @@ export class LoaderPool implements ImageDecoder {
       },
       inputSize: preprocessing.inputSize,
       resizeSize: preprocessing.resizeSize,
+      interpolation: preprocessing.interpolation,
       crop: { scale: preprocessing.cropScale, ratio: preprocessing.cropRatio },
       flipProbability: preprocessing.flipProbability,
       exif,

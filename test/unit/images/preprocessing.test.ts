@@ -5,7 +5,14 @@ import { describe, expect, test } from '@jest/globals';
 import { bundledArtifacts } from '../../../src/artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
-import { references, runGraphs, toLevels, transformFixture } from '../../parity/pixel-fixtures.js';
+import {
+  bicubicGraph,
+  references,
+  runGraphs,
+  toLevels,
+  transformFixture,
+  type TransformCase,
+} from '../../parity/pixel-fixtures.js';
 import { FIXTURES } from '../../support/paths.js';
 
 const ARTIFACTS: Record<number, Artifacts> = {
@@ -13,23 +20,27 @@ const ARTIFACTS: Record<number, Artifacts> = {
   224: await openArtifacts(bundledArtifacts()),
 };
 
-describe.each([32, 224])('size %i', (size) => {
-  const cases = references.transforms.filter((one) => one.size === size);
-  const stride = references.stride[size] ?? 1;
+const HALVES = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
 
-  test('within two levels of torchvision everywhere, 0.05 on average', async () => {
-    const artifacts = ARTIFACTS[size];
-    if (!artifacts) throw new Error('no such artifacts');
+describe.each([32, 224])('size %i', (size) => {
+  const stride = references.stride[size] ?? 1;
+  const artifacts = ARTIFACTS[size];
+  if (!artifacts) throw new Error('no such artifacts');
+
+  async function expectClose(
+    cases: readonly TransformCase[],
+    graphs: Readonly<Record<'train' | 'evaluate', string>>,
+    scaling: Parameters<typeof toLevels>[3],
+  ): Promise<void> {
     const runs = cases.map(({ image, box, flip = false }) => ({
-      graph: artifacts.graphPath(box ? 'preprocessTrain' : 'preprocessEvaluate'),
+      graph: graphs[box ? 'train' : 'evaluate'],
       image: transformFixture(image),
       ...(box ? { box, flip } : {}),
     }));
     const results = await runGraphs(runs);
     expect(results).toHaveLength(cases.length);
     for (const [index, one] of cases.entries()) {
-      const { preprocessing } = artifacts.manifest;
-      const found = toLevels(results[index] ?? new Float32Array(), size, stride, preprocessing);
+      const found = toLevels(results[index] ?? new Float32Array(), size, stride, scaling);
       const expected = Buffer.from(one.levels, 'base64');
       expect(found).toHaveLength(expected.length);
       let largest = 0;
@@ -45,14 +56,36 @@ describe.each([32, 224])('size %i', (size) => {
       expect([what, largest < 2.01]).toEqual([what, true]);
       expect([what, sum / found.length < 0.05]).toEqual([what, true]);
     }
+  }
+
+  const casesOf = (interpolation: string): TransformCase[] =>
+    references.transforms.filter((one) => one.size === size && one.interpolation === interpolation);
+
+  test('bilinear: within two levels of torchvision everywhere, 0.05 on average', async () => {
+    const graphs = {
+      train: artifacts.graphPath('preprocessTrain'),
+      evaluate: artifacts.graphPath('preprocessEvaluate'),
+    };
+    await expectClose(casesOf('bilinear'), graphs, artifacts.manifest.preprocessing);
+  });
+
+  test('bicubic: the same', async () => {
+    const cases = casesOf('bicubic');
+    expect(cases).toHaveLength(casesOf('bilinear').length);
+    const graphs = {
+      train: bicubicGraph('train', size),
+      evaluate: bicubicGraph('evaluate', size),
+    };
+    await expectClose(cases, graphs, HALVES);
   });
 
   test('the manifest names the transforms these references were made with', () => {
-    expect(ARTIFACTS[size]?.manifest.preprocessing).toMatchObject({
+    expect(artifacts.manifest.preprocessing).toMatchObject({
       inputSize: size,
       resizeSize: size === 224 ? 256 : 37,
       mean: [0.485, 0.456, 0.406],
       std: [0.229, 0.224, 0.225],
+      interpolation: 'bilinear',
     });
   });
 });
