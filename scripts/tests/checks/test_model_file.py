@@ -1,7 +1,8 @@
-"""Runs the Python example of docs/model-file.md.
+"""Runs the Python examples of docs/model-file.md.
 
-On a file that the command line exported, it must give the answer of ``predict``. On images of every
-kind, it must give the model the pixels that training sees.
+On a file that the command line exported, the program must give the answer of ``predict``. On images
+of every kind, it must give the model the pixels that training sees. The function that preprocesses
+must give the pixels of the evaluation graph.
 """
 
 from __future__ import annotations
@@ -16,10 +17,19 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
+from scripts.artifacts.graphs.preprocessing import (
+    RESIZE_MODE,
+    Interpolation,
+    Transforms,
+    build_preprocess_evaluate,
+)
 from scripts.fixtures.orientation import FILE as ORIENTATIONS
+from scripts.fixtures.sources import photograph
 from scripts.project import ROOT, compile_typescript
 
 DECODED = ROOT / "test/fixtures/pixels/decode"
@@ -55,11 +65,15 @@ def _call(folder: Path, *words: str) -> str:
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
 
 
-def _example() -> str:
+def _examples() -> tuple[str, str]:
+    """Returns the function that preprocesses and the program that classifies."""
     text = (ROOT / "docs/model-file.md").read_text()
-    block = re.search(r"```python\n(.*?)```", text, re.DOTALL)
-    assert block is not None
-    return block[1]
+    function, program = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return function, program
+
+
+def _example() -> str:
+    return _examples()[1]
 
 
 def test_the_example_gives_predicts_answer(run: Path, tmp_path: Path) -> None:
@@ -133,3 +147,23 @@ def test_the_example_sees_trainings_pixels(
         levels = np.frombuffer(base64.b64decode(pixels["rgb"]), np.uint8).reshape(found.shape)
         bound = AVIF_LEVELS if file.name.startswith("avif") else 0
         assert int(np.abs(found - levels).max()) <= bound, file.name
+
+
+@pytest.mark.parametrize("interpolation", RESIZE_MODE)
+def test_the_example_preprocesses_as_the_evaluation_graph(interpolation: Interpolation) -> None:
+    found: dict[str, Any] = {}
+    exec(compile(_examples()[0], "example.py", "exec"), found)
+    transforms = Transforms(224, 248, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], interpolation)
+    settings = {
+        **{"inputSize": 224, "resizeSize": 248, "interpolation": interpolation},
+        **{"mean": transforms.mean, "std": transforms.std},
+    }
+    session = ort.InferenceSession(build_preprocess_evaluate(transforms).SerializeToString())
+    chelsea = photograph("chelsea.png")
+    for image in (chelsea, chelsea.transpose(Image.Transpose.ROTATE_90), chelsea.resize((99, 70))):
+        pixels = found["preprocess"](image, settings)
+        (expected,) = session.run(None, {"image": np.asarray(image)})
+        assert (pixels.dtype, pixels.shape) == (np.float32, (1, 3, 224, 224))
+        apart = np.abs(pixels[0] - expected) * np.array(transforms.std).reshape(3, 1, 1) * 255
+        assert apart.max() <= 2.001
+        assert apart.mean() <= 0.05
