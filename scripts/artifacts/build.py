@@ -22,13 +22,16 @@ from scripts.artifacts.graphs.preprocessing import (
 from scripts.artifacts.graphs.training import build_training_graph
 from scripts.artifacts.manifest import build_manifest
 from scripts.artifacts.network import Network
+from scripts.artifacts.stored import MANIFEST, SUFFIX, read_stored, write_stored
 
 DEFAULT_CLASSES = 2
-MANIFEST = "manifest.json"
 
 
 def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) -> dict[str, bytes]:
-    """Builds all files that are committed for one architecture: file name -> content."""
+    """Builds all files that are committed for one architecture: file name -> content.
+
+    Graphs are ONNX models here; ``write`` stores them gzip'ed.
+    """
     network = Network.of(model, input_size)
     forward = export_forward(model, input_size)
     gradient = differentiate(forward, list(network.parameters))
@@ -76,8 +79,9 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
             build_preprocess_evaluate(transforms).SerializeToString(deterministic=True),
         ),
     }
-    manifest = build_manifest(architecture, model, network, graphs, folds)
-    return {MANIFEST: manifest.encode(), **dict(graphs.values())}
+    stored = {key: (f"{name}{SUFFIX}", content) for key, (name, content) in graphs.items()}
+    manifest = build_manifest(architecture, model, network, stored, folds)
+    return {MANIFEST: manifest.encode(), **dict(stored.values())}
 
 
 def _checked(model: ir.Model) -> bytes:
@@ -88,10 +92,12 @@ def _checked(model: ir.Model) -> bytes:
 
 
 def write(files: dict[str, bytes], folder: Path) -> None:
-    """Writes the files of one architecture into ``folder``; creates it if needed."""
+    """Writes the files of one architecture into ``folder``, and removes graphs of other names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        (folder / name).write_bytes(content)
+        write_stored(folder / name, content)
+    for path in _left_over(files, folder):
+        path.unlink()
 
 
 def differences(files: dict[str, bytes], folder: Path) -> list[str]:
@@ -101,9 +107,13 @@ def differences(files: dict[str, bytes], folder: Path) -> list[str]:
         path = folder / name
         if not path.is_file():
             found.append(f"{name}: expected {len(content)} bytes, found no file")
-        elif path.read_bytes() != content:
+        elif read_stored(path) != content:
             found.append(f"{name}: expected {len(content)} bytes, found other content")
-    for path in sorted(folder.glob("*.onnx")):
-        if path.name not in files:
-            found.append(f"{path.name}: expected no such file, found one that nothing builds")
+    for path in _left_over(files, folder):
+        found.append(f"{path.name}: expected no such file, found one that nothing builds")
     return found
+
+
+def _left_over(files: dict[str, bytes], folder: Path) -> list[Path]:
+    graphs = [*folder.glob("*.onnx"), *folder.glob(f"*.onnx{SUFFIX}")]
+    return sorted(path for path in graphs if path.name not in files)

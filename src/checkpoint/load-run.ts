@@ -1,8 +1,12 @@
 /** Loads the weights of an earlier run, and the artifacts they belong to. */
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
-import { loadCheckpoint, type CheckpointPlatform, type TrainerState } from './checkpoint.js';
+import {
+  openArtifacts,
+  type ArtifactPlatform,
+  type Artifacts,
+} from '../artifacts/open-artifacts.js';
+import { loadCheckpoint, type TrainerState } from './checkpoint.js';
 import { ArtifactError, WeightsError } from '../common/errors.js';
 import { shellWord } from '../common/text.js';
 import type { Files } from '../platform/platform.js';
@@ -33,7 +37,7 @@ export interface RunWeights {
  */
 export async function openRunWeights(
   options: RunWeightsOptions,
-  platform: CheckpointPlatform,
+  platform: ArtifactPlatform,
 ): Promise<RunWeights> {
   const { folder, config } = await RunFolder.open(options.run);
   const trainedWith = typeof config.artifacts === 'string' ? config.artifacts : undefined;

@@ -3,13 +3,12 @@
 import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
 import {
-  checkState,
-  readCheckpoint,
-  type CheckpointPlatform,
-  type TrainerState,
-} from './checkpoint.js';
+  openArtifacts,
+  type ArtifactPlatform,
+  type Artifacts,
+} from '../artifacts/open-artifacts.js';
+import { checkState, readCheckpoint, type TrainerState } from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
 import { CHECKPOINTS } from './run-folder.js';
 import type { TrainOptions } from '../config/train-options.js';
@@ -72,7 +71,7 @@ export async function openResumePoint(
   { target, isFolder, runDir }: ResumePlace,
   artifacts: string | undefined,
   warn: Warn,
-  platform: CheckpointPlatform,
+  platform: ArtifactPlatform,
 ): Promise<ResumePoint> {
   return isFolder
     ? newestGood(target, artifacts, warn, platform)
@@ -111,7 +110,7 @@ async function newestGood(
   runDir: string,
   artifacts: string | undefined,
   warn: Warn,
-  platform: CheckpointPlatform,
+  platform: ArtifactPlatform,
 ): Promise<ResumePoint> {
   const folder = new CheckpointFolder(path.join(runDir, CHECKPOINTS), 1, platform);
   const files = await folder.candidates();
@@ -140,7 +139,7 @@ async function load(
   file: string,
   runDir: string | null,
   givenArtifacts: string | undefined,
-  platform: CheckpointPlatform,
+  platform: ArtifactPlatform,
 ): Promise<ResumePoint> {
   const raw = await readCheckpoint(file, platform);
   const artifacts = await openRunArtifacts(raw.run, givenArtifacts, platform);
@@ -152,7 +151,7 @@ async function load(
 export async function openRunArtifacts(
   run: TrainerState,
   given: string | undefined,
-  platform: CheckpointPlatform,
+  platform: ArtifactPlatform,
 ): Promise<Artifacts> {
   const stored = settingsOf(run).artifacts;
   const own = typeof stored === 'string' ? stored : bundledArtifacts(run.arch);

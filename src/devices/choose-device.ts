@@ -65,19 +65,20 @@ async function tryProvider(
   artifacts: Artifacts,
   ort: OrtBackend,
 ): Promise<OrtWorker | string> {
-  const model = artifacts.graphPath('evaluate');
   // A process is not needed to find that the provider was never installed.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   return (
-    missing ?? (await ort.loadProblem(provider, model)) ?? openHere(provider, threads, model, ort)
+    missing ??
+    (await ort.loadProblem(provider, artifacts.dir)) ??
+    openHere(provider, threads, artifacts, ort)
   );
 }
 
-/** Opens a runtime in which `provider` loaded a model, or says why it could not; in this process. */
+/** Opens a runtime in which `provider` loaded a graph, or says why it could not; in this process. */
 export async function openHere(
   provider: Exclude<Provider, 'cpu'>,
   threads: number,
-  model: string,
+  artifacts: Artifacts,
   ort: OrtBackend,
 ): Promise<OrtWorker | string> {
   // Find missing libraries first: ONNX Runtime itself says only that it failed to load a shared library.
@@ -86,7 +87,7 @@ export async function openHere(
   if (provider === 'webgpu') await quietVulkan();
   const runtime = new OrtWorker(ort, provider, threads);
   try {
-    await runtime.release(await runtime.load(model));
+    await runtime.release(await runtime.loadGraph(artifacts, 'evaluate'));
     return runtime;
   } catch (error) {
     await runtime.close();

@@ -2,7 +2,7 @@
 
 import os from 'node:os';
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { openArtifacts } from '../artifacts/open-artifacts.js';
+import { openArtifacts, type ArtifactPlatform } from '../artifacts/open-artifacts.js';
 import {
   libraryChecks,
   providerChecks,
@@ -35,7 +35,7 @@ export interface Diagnosis {
 }
 
 /** The host's parts that loading a graph needs. */
-type Host = Pick<Platform, 'files' | 'sha256' | 'ort'>;
+type Host = ArtifactPlatform & Pick<Platform, 'ort'>;
 
 const LOADS = 'a graph loads on it';
 
@@ -108,7 +108,7 @@ async function withGraph(
     return { device, usable: false, software, checks };
   }
   const artifacts = await openArtifacts(bundledArtifacts(), host);
-  const tried = await openHere(device, 1, artifacts.graphPath('evaluate'), host.ort);
+  const tried = await openHere(device, 1, artifacts, host.ort);
   if (typeof tried === 'string') {
     const failed = { name: LOADS, problem: tried, note: `needs ${needs}` };
     return { device, usable: false, software, checks: [...checks, failed] };

@@ -79,8 +79,8 @@ export class DdpTrainSession extends TrainSession {
   static async open(options: DdpOptions): Promise<DdpTrainSession> {
     const { runtime, artifacts, settings } = options;
     const stages = stagesFor(settings);
-    const gradients = await runtime.load(artifacts.graphPath(stages.gradients));
-    const update = await runtime.load(artifacts.graphPath(stages.update));
+    const gradients = await runtime.loadGraph(artifacts, stages.gradients);
+    const update = await runtime.loadGraph(artifacts, stages.update);
     return new DdpTrainSession(options, stages, { gradients, update });
   }
 

@@ -51,7 +51,7 @@ export async function measureDeviation(
   const runtime = new OrtWorker(ort, 'cpu');
   try {
     const exported = await runtime.load(model);
-    const reference = await runtime.load(artifacts.graphPath('evaluate'));
+    const reference = await runtime.loadGraph(artifacts, 'evaluate');
     const name = form.probabilities ? 'probabilities' : 'logits';
     let [maxDifference, largestLogit] = [0, 0];
     for (const { feeds, images } of await trials(artifacts, form, runtime)) {
@@ -81,7 +81,7 @@ async function trials(artifacts: Artifacts, form: Form, runtime: OrtWorker): Pro
     const images = float32Tensor([TRIAL_IMAGES, 3, inputSize, inputSize], pixels);
     return [{ feeds: { input: images }, images }];
   }
-  const preprocess = await runtime.load(artifacts.graphPath('preprocessEvaluate'));
+  const preprocess = await runtime.load(artifacts.preprocessingGraphs.evaluate);
   const made: Trial[] = [];
   for (const [height, width] of trialSizes(inputSize)) {
     const image: ByteTensor = {

@@ -1,10 +1,15 @@
 /** Reads what an exported model says about itself in its `metadata_props`, its input and its output. */
 
-import { openArtifacts, type Artifacts } from '../artifacts/open-artifacts.js';
+import { pixelSettings } from '../artifacts/fingerprint.js';
+import {
+  openArtifacts,
+  type ArtifactPlatform,
+  type Artifacts,
+} from '../artifacts/open-artifacts.js';
 import { ArtifactError, ConfigError, WeightsError } from '../common/errors.js';
 import { parseJson, sameJson } from '../common/json.js';
 import { parseModel } from '../onnx/inference-model.js';
-import { FileError, type ExifUse, type Files, type Platform } from '../platform/platform.js';
+import { FileError, type ExifUse, type Files } from '../platform/platform.js';
 
 /** A model file, and what its metadata say about it. */
 export interface ModelFile {
@@ -81,10 +86,12 @@ function isNames(value: unknown): value is string[] {
 export async function artifactsOf(
   model: ModelFile,
   dir: string,
-  platform: Pick<Platform, 'files' | 'sha256'>,
+  platform: ArtifactPlatform,
 ): Promise<Artifacts> {
   const artifacts = await openArtifacts(dir, platform);
-  if (!sameJson(artifacts.manifest.preprocessing, model.preprocessing)) {
+  if (
+    !sameJson(pixelSettings(artifacts.manifest.preprocessing), pixelSettings(model.preprocessing))
+  ) {
     throw new ArtifactError(
       `expected artifacts with the model's preprocessing, found another in ${artifacts.dir}; give those it was trained with`,
     );

@@ -117,12 +117,12 @@ export interface OrtBackend {
   /** Starts a thread that serves `OrtServer` of session/ort-server.ts. */
   startThread(): WorkerThread;
   /**
-   * Tries to load a model, in a process of its own: what GPU libraries print there is not shown.
+   * Tries to load a graph, in a process of its own: what GPU libraries print there is not shown.
    *
-   * @param model path of the model.
+   * @param artifacts artifact folder.
    * @returns the reason why it cannot; null if it can.
    */
-  loadProblem(provider: 'cuda' | 'webgpu', model: string): Promise<string | null>;
+  loadProblem(provider: 'cuda' | 'webgpu', artifacts: string): Promise<string | null>;
 }
 
 /** Pixels as rows of interleaved R, G, B: `data[(y * width + x) * 3 + channel]`. */
@@ -161,6 +161,8 @@ export interface Platform {
   readonly files: Files;
   /** Starts a SHA-256. */
   sha256(): Hash;
+  /** Expands gzip'ed bytes. Rejects if they are not gzip, damaged, or of more than 1 GiB. */
+  gunzip(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>>;
   readonly zip: Zip;
   readonly images: ImageBackend;
   readonly ort: OrtBackend;

@@ -90,12 +90,7 @@ export class OrtServer implements RequestHandler<OrtRequest> {
       enableMemPattern: false,
       ...(threads > 0 ? { intraOpNumThreads: threads } : {}),
     };
-    const { InferenceSession } = this.ort;
-    // The package has one overload for paths and one for bytes.
-    const session =
-      typeof model === 'string'
-        ? await InferenceSession.create(model, options)
-        : await InferenceSession.create(model, options);
+    const session = await this.ort.InferenceSession.create(model, options);
     this.#sessions.set(++this.#created, session);
     if (this.fillsOutputs.includes(provider)) this.#preallocating.add(session);
     return this.#created;

@@ -25,8 +25,8 @@ export interface StateReader {
 export type OrtRequest =
   | {
       kind: 'load';
-      /** Path, or the file's bytes. */
-      model: string | Uint8Array;
+      /** Bytes of an ONNX file. */
+      model: Uint8Array;
       provider: Provider;
       /** CPU threads; 0 leaves the number to the runtime. */
       threads: number;

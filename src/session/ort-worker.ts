@@ -1,5 +1,6 @@
 /** ONNX Runtime sessions in a worker thread. */
 
+import type { Artifacts, GraphName } from '../artifacts/open-artifacts.js';
 import type { FloatTensors } from '../common/tensor.js';
 import { WorkerClient } from '../common/worker-client.js';
 import type { OrtBackend } from '../platform/platform.js';
@@ -35,39 +36,52 @@ export class OrtWorker {
     return this.#stepSeconds;
   }
 
-  /** Begins to load a model that {@link load} will be asked for, so that the runtime optimises it meanwhile. */
-  prepare(file: string): void {
-    const loading = this.#load(file, []);
-    // `load` reports this failure. If `load` is never called, an earlier error ended the run.
+  /** Begins to load a graph that {@link loadGraph} will be asked for, so that the runtime optimises it meanwhile. */
+  prepare(artifacts: Artifacts, graph: GraphName): void {
+    const loading = this.loadGraph(artifacts, graph);
+    // `loadGraph` reports this failure. If it is never called, an earlier error ended the run.
     loading.catch(() => undefined);
-    this.#prepared.set(file, loading);
+    this.#prepared.set(artifacts.graphPath(graph), loading);
   }
 
   /**
-   * Loads a model from a path or from bytes; returns its session's number.
+   * Loads a graph of the artifacts; returns its session's number.
    *
    * @param gpuOutputs outputs that stay in GPU memory, to be the state (WebGPU only).
    */
-  async load(model: string | Uint8Array, gpuOutputs: readonly string[] = []): Promise<number> {
-    if (gpuOutputs.length > 0) return this.#load(model, gpuOutputs);
-    const prepared = typeof model === 'string' ? this.#prepared.get(model) : undefined;
-    if (typeof model === 'string') this.#prepared.delete(model);
-    return prepared ?? this.#load(model, gpuOutputs);
+  async loadGraph(
+    artifacts: Artifacts,
+    graph: GraphName,
+    gpuOutputs: readonly string[] = [],
+  ): Promise<number> {
+    const file = artifacts.graphPath(graph);
+    const prepared = gpuOutputs.length === 0 ? this.#prepared.get(file) : undefined;
+    if (prepared === undefined) return this.loadGiven(await artifacts.readGraph(graph), gpuOutputs);
+    this.#prepared.delete(file);
+    return prepared;
+  }
+
+  /** Loads a model from a copy of its bytes; returns its session's number. */
+  async load(model: Uint8Array): Promise<number> {
+    return this.#load(model, [], []);
+  }
+
+  /** Loads a model from bytes, which move to the thread and cannot be used afterwards. */
+  async loadGiven(
+    model: Uint8Array<ArrayBuffer>,
+    gpuOutputs: readonly string[] = [],
+  ): Promise<number> {
+    return this.#load(model, gpuOutputs, [model.buffer]);
   }
 
   async #load(
-    model: string | Uint8Array,
+    model: Uint8Array,
     gpuOutputs: readonly string[],
-    transfer: ArrayBuffer[] = [],
+    transfer: ArrayBuffer[],
   ): Promise<number> {
     const { provider, threads } = this;
     const request: OrtRequest = { kind: 'load', model, provider, threads, gpuOutputs };
     return (await this.#client.request(request, transfer)) as number;
-  }
-
-  /** Loads a model from bytes, which move to the thread and cannot be used afterwards. */
-  async loadGiven(model: Uint8Array<ArrayBuffer>): Promise<number> {
-    return this.#load(model, [], [model.buffer]);
   }
 
   /**

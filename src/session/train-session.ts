@@ -90,7 +90,7 @@ export class TrainSession {
   static prepare(runtime: OrtWorker, artifacts: Artifacts, wanted: TrainingGraph): void {
     const graph = graphForProvider(runtime.provider, wanted);
     // A session that keeps its outputs in GPU memory is loaded with other options.
-    if (graph !== 'trainWebgpu') runtime.prepare(artifacts.graphPath(graph));
+    if (graph !== 'trainWebgpu') runtime.prepare(artifacts, graph);
   }
 
   /**
@@ -109,10 +109,10 @@ export class TrainSession {
     const { outputs, outputPrefix } = graphs[graph];
     const states = outputs.map(({ name }) => name).filter((name) => name.startsWith(outputPrefix));
     const staysOnGpu = graph === 'trainWebgpu';
-    const session = await runtime.load(artifacts.graphPath(graph), staysOnGpu ? states : []);
+    const session = await runtime.loadGraph(artifacts, graph, staysOnGpu ? states : []);
     const reader = staysOnGpu
       ? {
-          session: await runtime.load(artifacts.graphPath('packedState')),
+          session: await runtime.loadGraph(artifacts, 'packedState'),
           outputPrefix: graphs.packedState.outputPrefix,
         }
       : null;
@@ -203,8 +203,9 @@ export class TrainSession {
     if (this.#graph !== 'trainCuda') return this.session;
     let found = this.#sessions.get(batchSize);
     if (found === undefined) {
-      const path = this.artifacts.graphPath(this.#graph);
-      found = this.#sessions.size === 0 ? this.session : await this.runtime.load(path);
+      const { runtime, artifacts } = this;
+      const isFirst = this.#sessions.size === 0;
+      found = isFirst ? this.session : await runtime.loadGraph(artifacts, this.#graph);
       this.#sessions.set(batchSize, found);
     }
     return found;

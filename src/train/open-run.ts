@@ -1,7 +1,7 @@
 /** Opens the run folder of a run, new or resumed, and tells what its result depends on. */
 
-import { createHash } from 'node:crypto';
 import path from 'node:path';
+import { artifactsFingerprint } from '../artifacts/fingerprint.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { CheckpointFolder } from '../checkpoint/checkpoint-folder.js';
 import type { BestResult } from '../checkpoint/checkpoint.js';
@@ -30,19 +30,20 @@ export type IdentityWithConfig = RunIdentity & { readonly config: RunConfig };
 
 /** Returns what identifies a run: its settings, and hashes of the images and graphs that its result depends on. */
 export function identify(
-  { group, config }: RunSetup,
+  { group, config, platform }: RunSetup,
   artifacts: Artifacts,
   { classes, fingerprint }: RunData,
   provider: string,
 ): IdentityWithConfig {
-  const { arch, graphs, preprocessing } = artifacts.manifest;
-  // Hash the preprocessing, too: no graph holds the ranges of the crops or the probability of a flip.
-  const hashes = createHash('sha256').update(JSON.stringify(preprocessing));
-  for (const { sha256 } of Object.values(graphs)) hashes.update(sha256);
+  const { manifest } = artifacts;
+  const { arch } = manifest;
   return {
     arch,
     classes,
-    fingerprints: { data: fingerprint, artifacts: hashes.digest('hex') },
+    fingerprints: {
+      data: fingerprint,
+      artifacts: artifactsFingerprint(manifest, platform.sha256()),
+    },
     config: {
       ...describeConfig(config),
       provider,

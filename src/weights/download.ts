@@ -38,8 +38,14 @@ export async function fetchPretrained(
   spec: PretrainedSpec,
   options: FetchOptions = {},
 ): Promise<string> {
+  const { url } = spec;
+  if (url === null) {
+    throw new WeightsError(
+      `expected an address of the ${spec.name} weights, found none; ${CHOICES}`,
+    );
+  }
   const folder = options.cache ?? cacheFolder();
-  const file = path.join(folder, path.posix.basename(new URL(spec.url).pathname));
+  const file = path.join(folder, path.posix.basename(new URL(url).pathname));
   const cached = await hashFile(file);
   if (cached !== null && hashProblem(spec, cached) === null) return file;
 
@@ -50,7 +56,7 @@ export async function fetchPretrained(
     const handle = await open(temporary, 'wx');
     let found: string;
     try {
-      found = await download(spec, handle, options);
+      found = await download({ ...spec, url }, handle, options);
       await handle.sync();
     } finally {
       await handle.close();
@@ -62,7 +68,7 @@ export async function fetchPretrained(
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw new WeightsError(
-      `expected to fetch ${spec.name} weights from ${spec.url}, failed: ${reasonOf(cause)}; try again, ${CHOICES}`,
+      `expected to fetch ${spec.name} weights from ${url}, failed: ${reasonOf(cause)}; try again, ${CHOICES}`,
       { cause },
     );
   }
@@ -98,7 +104,7 @@ function hashProblem({ sha256, sha256Prefix }: PretrainedSpec, found: string): s
 
 /** Streams the file to `handle` and returns its SHA-256. */
 async function download(
-  spec: PretrainedSpec,
+  spec: PretrainedSpec & { readonly url: string },
   handle: FileHandle,
   { onProgress, stallSeconds = STALL_SECONDS, signal }: FetchOptions,
 ): Promise<string> {

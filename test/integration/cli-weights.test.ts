@@ -24,6 +24,7 @@ import { encodeSafetensors } from '../../src/weights/safetensors.js';
 import { foreign, pthFile, stateValue } from '../support/pth.js';
 import { type End, call } from '../support/run-process.js';
 import { ROOT } from '../support/paths.js';
+import { unpackTo } from '../support/stored-graph.js';
 
 const tiny = path.join(ROOT, 'test', 'fixtures', 'tiny');
 const data = path.join(ROOT, 'samples', 'textures');
@@ -145,7 +146,7 @@ describe('weights from a file', () => {
     ],
     [
       'evaluate.onnx',
-      () => Promise.resolve(path.join(tiny, 'evaluate.onnx')),
+      () => Promise.resolve(unpackTo(cwd, tiny, 'evaluate')),
       /^error: expected weights \(\.safetensors or \.pth\) in evaluate\.onnx, found an ONNX model [^\n]*\n$/,
     ],
   ])('%s: refused in one line, and no run folder is made', async (name, make, message) => {

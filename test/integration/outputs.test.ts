@@ -22,6 +22,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { exportInference, train } from '../../src/index.js';
 import { CLASSES, call, makeData, type End } from '../support/run-process.js';
 import { TINY } from '../support/paths.js';
+import { readStored } from '../support/stored-graph.js';
 import { coloured } from '../support/tiny-network.js';
 
 let cwd: string;
@@ -43,7 +44,7 @@ beforeAll(async () => {
   await train({ ...machine, data, out: at('run'), epochs: 1, lr: 0.003 });
   await writeFile(at('photo.png'), await coloured(0, 1));
   await writeFile(at('notes.txt'), 'mine');
-  await writeFile(at('foreign.onnx'), await readFile(path.join(TINY, 'inference.onnx')));
+  await writeFile(at('foreign.onnx'), readStored(TINY, 'inference'));
   await writeFile(at('index.html'), '<!doctype html><title>My site</title>');
   await mkdir(at('folder'));
   execFileSync('mkfifo', [at('pipe')]);

@@ -46,7 +46,7 @@ test('the package holds what it needs and nothing else', () => {
   ];
   for (const name of needed) expect(names).toContain(name);
   const allowed =
-    /^(dist\/src\/.*\.(js|d\.ts)|src\/(report|export\/web)\/[a-z-]+\.(css|js)|artifacts\/[^/]+\/([^/]+\.onnx|manifest\.json)|samples\/.*|docs\/(cli|data|weights|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/src\/.*\.(js|d\.ts)|src\/(report|export\/web)\/[a-z-]+\.(css|js)|artifacts\/[^/]+\/([^/]+\.onnx\.gz|manifest\.json)|samples\/.*|docs\/(cli|data|weights|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
   expect(names.filter((name) => !allowed.test(name))).toEqual([]);
   const { bin, exports } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
     bin: Record<string, string>;

@@ -162,7 +162,7 @@ describe('rows 5 and 7: evaluation and the exported model', () => {
     model = await buildInferenceModel(tiny, state, { classes: folder.classes });
   });
 
-  async function logitsOf(graph: string | Uint8Array, feeds: Record<string, Tensor>) {
+  async function logitsOf(graph: Uint8Array, feeds: Record<string, Tensor>) {
     const session = await runtime.load(graph);
     const { logits } = await runtime.run(session, feeds, ['logits']);
     await runtime.release(session);
@@ -181,7 +181,7 @@ describe('rows 5 and 7: evaluation and the exported model', () => {
       const tensor = state.get(name);
       if (tensor) feeds[name] = tensor;
     }
-    const logits = await logitsOf(tiny.graphPath('evaluate'), feeds);
+    const logits = await logitsOf(await tiny.readGraph('evaluate'), feeds);
     expect(largestDifference(logits, fixture.logits.flat())).toBeLessThanOrEqual(1e-4);
     const meter = new AverageMeter();
     meter.add(0, logits, labels, 2);

@@ -47,8 +47,8 @@ export const decodeFixture = (name: string): string => path.join(PIXELS, 'decode
 export const transformFixture = (name: string): string => path.join(PIXELS, 'transforms', name);
 
 /** A bicubic preprocessing graph of scripts/fixtures/transforms.py, for pixels of mean and deviation 0.5. */
-export const bicubicGraph = (mode: 'train' | 'evaluate', size: number): string =>
-  path.join(PIXELS, 'bicubic', `${mode}-${size}.onnx`);
+export const bicubicGraph = (mode: 'train' | 'evaluate', size: number): Uint8Array =>
+  readFileSync(path.join(PIXELS, 'bicubic', `${mode}-${size}.onnx`));
 
 /** Converts normalised pixels, float32 [3,S,S], back to levels: every `stride`-th pixel, [S',S',3]. */
 export function toLevels(

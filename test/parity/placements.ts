@@ -31,7 +31,7 @@ export async function placements(
   if (missing !== null) throw new Error(`expected what CUDA needs, lacking: ${missing}`);
   const folder = await mkdtemp(path.join(os.tmpdir(), 'profile-'));
   try {
-    const session = await InferenceSession.create(artifacts.graphPath(graph), {
+    const session = await InferenceSession.create(await artifacts.readGraph(graph), {
       // Keep these options equal to those of the session's thread.
       executionProviders: [
         graph === 'trainWebgpu' ? { name: 'webgpu', preferredLayout: 'NCHW' } : provider,

@@ -5,7 +5,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { decodeImage } from '../../src/platform/node/sharp-decoder.js';
 
 export interface GraphRun {
-  readonly graph: string;
+  readonly graph: Uint8Array;
   readonly image: string;
   /** Top, left, height and width. Without it the graph takes the image only. */
   readonly box?: readonly [number, number, number, number];

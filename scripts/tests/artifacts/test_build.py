@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -18,9 +20,10 @@ from safetensors.torch import load_file, save_file
 
 from scripts.artifacts import initial_weights
 from scripts.artifacts.__main__ import main
-from scripts.artifacts.architectures import ARCHITECTURES, Pretrained
+from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.artifacts.build import build_graphs, differences
 from scripts.artifacts.initial_weights import WeightsError, write_initial_weights
+from scripts.artifacts.stored import compress, read_graph, read_manifest, read_stored
 from scripts.project import COMMITTED, ROOT
 
 TINY = ARCHITECTURES["tiny"]
@@ -40,7 +43,7 @@ def test_another_hash_seed_gives_the_committed_bytes() -> None:
     environment = {**os.environ, "PYTHONHASHSEED": "4711"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "tiny: 16 files rebuilt, byte-identical" in done.stdout
+    assert "tiny: 16 files rebuilt, identical" in done.stdout
 
 
 def test_check_notices_a_changed_a_missing_and_a_left_over_file(
@@ -48,17 +51,21 @@ def test_check_notices_a_changed_a_missing_and_a_left_over_file(
 ) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(COMMITTED["tiny"], folder)
-    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    files = {path.name: read_stored(path) or b"" for path in folder.iterdir()}
     assert differences(files, folder) == []
-    content = bytearray(files["train.onnx"])
+    content = bytearray(files["train.onnx.gz"])
+    (folder / "train.onnx.gz").write_bytes(gzip.compress(content, compresslevel=1))
+    assert differences(files, folder) == []
     content[500] ^= 1
-    (folder / "train.onnx").write_bytes(content)
-    (folder / "evaluate.onnx").unlink()
+    (folder / "train.onnx.gz").write_bytes(compress(bytes(content)))
+    (folder / "update.onnx.gz").write_bytes(b"not gzip")
+    (folder / "evaluate.onnx.gz").unlink()
     (folder / "left_over.onnx").write_bytes(b"")
     assert main(["--check", "--arch", "tiny", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr().err
-    assert "train.onnx: expected" in printed
-    assert "evaluate.onnx: expected" in printed
+    assert "train.onnx.gz: expected" in printed
+    assert "update.onnx.gz: expected" in printed
+    assert "evaluate.onnx.gz: expected" in printed
     assert "left_over.onnx: expected no such file" in printed
     assert "npm run artifacts -- --weights none" in printed
 
@@ -66,10 +73,10 @@ def test_check_notices_a_changed_a_missing_and_a_left_over_file(
 @pytest.mark.parametrize("arch", list(COMMITTED))
 def test_the_manifest_tells_the_truth(arch: str) -> None:
     folder = COMMITTED[arch]
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = read_manifest(folder)
     assert str(ROOT) not in json.dumps(manifest)
-    for graph in manifest["graphs"].values():
-        content = (folder / graph["file"]).read_bytes()
+    for key, graph in manifest["graphs"].items():
+        content = read_graph(folder, key)
         assert hashlib.sha256(content).hexdigest() == graph["sha256"]
         model = onnx.load_from_string(content)
         assert {opset.domain for opset in model.opset_import} == {""}
@@ -85,7 +92,7 @@ def test_the_manifest_tells_the_truth(arch: str) -> None:
 def test_another_input_size(tmp_path: Path) -> None:
     arguments = ["--arch", "tiny", "--out", str(tmp_path), "--weights", "none"]
     assert main([*arguments, "--input-size", "48"]) == 0
-    manifest = json.loads((tmp_path / "tiny/manifest.json").read_text())
+    manifest = read_manifest(tmp_path / "tiny")
     assert manifest["preprocessing"]["inputSize"] == 48
     for key in ("train", "trainExtended", "trainHead"):
         inputs = {entry["name"]: entry["shape"] for entry in manifest["graphs"][key]["inputs"]}
@@ -134,9 +141,12 @@ def test_a_fetched_file_is_verified_before_it_is_read(tmp_path: Path) -> None:
     published = tmp_path / "tiny-00000000.pth"
     torch.save(TINY.build(2).state_dict(), published)
     digest = hashlib.sha256(published.read_bytes()).hexdigest()
+    resnet = ARCHITECTURES["resnet18"].pretrained
+    assert resnet is not None
+    published_spec = replace(resnet, url=published.as_uri(), bytes=None)
 
     def fetch(sha256: str | None, prefix: str) -> dict[str, torch.Tensor]:
-        spec = Pretrained("TEST", published.as_uri(), sha256, prefix, None)
+        spec = replace(published_spec, sha256=sha256, sha256_prefix=prefix)
         architecture = type(TINY)("tiny", TINY.build, 32, spec, "test")
         return initial_weights._fetch(architecture)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import onnx
@@ -10,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from scripts.artifacts.lint_cuda import KERNELS, problems
+from scripts.artifacts.stored import load_graph
 from scripts.project import COMMITTED
 
 
@@ -17,15 +17,13 @@ from scripts.project import COMMITTED
 @pytest.mark.parametrize("graph", ["trainCuda", "inference"])
 def test_nothing_leaves_the_gpu(arch: str, graph: str) -> None:
     """Checks the training graphs, and the exported model, which validates every epoch."""
-    folder = COMMITTED[arch]
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert problems(onnx.load(folder / manifest["graphs"][graph]["file"])) == []
+    assert problems(load_graph(COMMITTED[arch], graph)) == []
 
 
 @pytest.mark.parametrize("arch", list(COMMITTED))
 def test_a_frozen_backbones_steps_stay_on_the_gpu(arch: str) -> None:
     """Checks trainHead, which CUDA shares with the CPU; it reads N and K outside of its loop."""
-    model = onnx.load(COMMITTED[arch] / "train_head.onnx")
+    model = load_graph(COMMITTED[arch], "trainHead")
     (found,) = problems(model)
     assert re.match(r"Reshape .*expected a constant for Concat_\d+, which", found)
 
@@ -34,8 +32,8 @@ def test_each_kernel_of_the_table_is_needed() -> None:
     """Checks that the table lists no operator that no graph has."""
     found = set()
     for folder in COMMITTED.values():
-        for file in ("train_cuda.onnx", "train_head.onnx", "inference.onnx"):
-            model = onnx.load(folder / file)
+        for graph in ("trainCuda", "trainHead", "inference"):
+            model = load_graph(folder, graph)
             graphs = [model.graph]
             while graphs:
                 for node in graphs.pop().node:

@@ -10,8 +10,8 @@ export type LoaderMode = 'train' | 'evaluate';
 
 /** Settings that a thread is started with. */
 export interface LoaderSetup extends EvaluationTransforms {
-  /** Paths of the preprocessing graphs. */
-  readonly graphs: Readonly<Record<LoaderMode, string>>;
+  /** The preprocessing graphs: ONNX models. */
+  readonly graphs: Readonly<Record<LoaderMode, Uint8Array>>;
   readonly crop: CropRanges;
   readonly flipProbability: number;
   /** Use of the EXIF orientation of every image. */

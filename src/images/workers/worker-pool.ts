@@ -64,10 +64,7 @@ export class LoaderPool implements ImageDecoder {
     this.#images = images;
     const { preprocessing } = artifacts.manifest;
     this.#setup = {
-      graphs: {
-        train: artifacts.graphPath('preprocessTrain'),
-        evaluate: artifacts.graphPath('preprocessEvaluate'),
-      },
+      graphs: artifacts.preprocessingGraphs,
       inputSize: preprocessing.inputSize,
       resizeSize: preprocessing.resizeSize,
       interpolation: preprocessing.interpolation,

@@ -14,10 +14,10 @@ export const ortNode: OrtBackend = {
       // The process's own flags (--input-type, a test runner's loader) are not meant for the thread.
       execArgv: [],
     }),
-  loadProblem: async (provider, model) => {
+  loadProblem: async (provider, artifacts) => {
     const script = new URL('./ort-probe.js', import.meta.url);
     try {
-      const { value } = await runApart(script, [provider, model], PROBE_TIMEOUT_MS);
+      const { value } = await runApart(script, [provider, artifacts], PROBE_TIMEOUT_MS);
       return value as string | null;
     } catch (error) {
       return messageOf(error);

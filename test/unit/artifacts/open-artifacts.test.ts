@@ -2,11 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { bundledArtifacts } from '../../../src/artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { openDevice } from '../../../src/devices/choose-device.js';
 import { ArtifactError, DeviceError } from '../../../src/common/errors.js';
 import { TINY } from '../../support/paths.js';
+import { readStored } from '../../support/stored-graph.js';
 import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 
 let dir: string;
@@ -42,18 +44,24 @@ describe('openArtifacts', () => {
     const text = await readFile(file, 'utf8');
     await writeFile(file, text.slice(0, -10));
     await expect(openArtifacts(dir)).rejects.toThrow('expected JSON in');
-    await writeFile(file, text.replace('"formatVersion": 1', '"formatVersion": 2'));
-    await expect(openArtifacts(dir)).rejects.toThrow('expected manifest format 1');
+    await writeFile(file, text.replace('"formatVersion": 2', '"formatVersion": 1'));
+    await expect(openArtifacts(dir)).rejects.toThrow('expected manifest format 2');
     await writeFile(file, 'null');
-    await expect(openArtifacts(dir)).rejects.toThrow('expected manifest format 1');
+    await expect(openArtifacts(dir)).rejects.toThrow('expected manifest format 2');
   });
 
   test('refuses a graph that is missing or not the one the manifest names', async () => {
-    const file = path.join(dir, 'train.onnx');
-    const bytes = await readFile(file);
+    const file = path.join(dir, 'train.onnx.gz');
+    const bytes = readStored(dir, 'train');
+    await writeFile(file, gzipSync(bytes, { level: 1 }));
+    await openArtifacts(dir);
     bytes[100] = (bytes[100] ?? 0) ^ 1;
-    await writeFile(file, bytes);
+    await writeFile(file, gzipSync(bytes));
     await expect(openArtifacts(dir)).rejects.toThrow(/expected SHA-256 [0-9a-f]{64} for/);
+    for (const damaged of [bytes, gzipSync(bytes).subarray(0, -9), '']) {
+      await writeFile(file, damaged);
+      await expect(openArtifacts(dir)).rejects.toThrow(/train\.onnx\.gz, found a file that is not gzip/);
+    }
     await rm(file);
     await expect(openArtifacts(dir)).rejects.toThrow('expected the train graph at');
   });

@@ -112,7 +112,7 @@ describe('pixels', () => {
       const random = new Philox(5, STREAM.crop, 9, index);
       const box = toCorners(randomResizedCropBox(width, height, DEFAULT_CROP, random));
       const flip = randomFlip(0.5, random);
-      runs.push({ graph: artifacts.graphPath('preprocessTrain'), image, box, flip });
+      runs.push({ graph: artifacts.preprocessingGraphs.train, image, box, flip });
     }
     expect(new Set(runs.map(({ flip }) => flip)).size).toBe(2);
     for (const [index, expected] of (await runGraphs(runs)).entries()) {

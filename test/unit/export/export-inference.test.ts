@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { copyFile, cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
 import { ArtifactError, WeightsError } from '../../../src/common/errors.js';
@@ -60,7 +61,7 @@ describe('buildInferenceModel', () => {
     const exported = await runtime.load(
       await buildInferenceModel(artifacts, state, { classes: CLASSES }),
     );
-    const evaluation = await runtime.load(artifacts.graphPath('evaluate'));
+    const evaluation = await runtime.loadGraph(artifacts, 'evaluate');
     const feeds: Record<string, Tensor> = { images };
     for (const { name } of artifacts.manifest.graphs.evaluate.inputs) {
       const tensor = state.get(name);
@@ -151,10 +152,10 @@ describe('buildInferenceModel', () => {
       await cp(artifacts.dir, folder, { recursive: true });
       // Opened while it was whole: opening it afterwards would fail.
       const broken = await openArtifacts(folder);
-      await writeFile(path.join(folder, 'inference.onnx'), 'nonsense');
+      await writeFile(path.join(folder, 'inference.onnx.gz'), gzipSync('nonsense'));
       const options = { classes: CLASSES };
       await expect(buildInferenceModel(broken, state, options)).rejects.toThrow(ArtifactError);
-      await copyFile(path.join(folder, 'train.onnx'), path.join(folder, 'inference.onnx'));
+      await copyFile(path.join(folder, 'train.onnx.gz'), path.join(folder, 'inference.onnx.gz'));
       await expect(buildInferenceModel(broken, state, options)).rejects.toThrow(/no input "input"/);
     } finally {
       await rm(folder, { recursive: true });

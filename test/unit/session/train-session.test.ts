@@ -172,17 +172,18 @@ describe('Runtime', () => {
   test('passes on what the runtime says of a bad model or input, and goes on', async () => {
     await expect(runtime.load(new Uint8Array([1, 2, 3]))).rejects.toThrow();
     await expect(runtime.run(99, {})).rejects.toThrow('session 99 is not loaded');
-    const model = await runtime.load(artifacts.graphPath('evaluate'));
+    const model = await runtime.loadGraph(artifacts, 'evaluate');
     await expect(runtime.run(model, {})).rejects.toThrow(/input/);
     await runtime.release(model);
   });
 
   test('closing waits for what is under way, twice is once, and later requests fail', async () => {
     const other = new OrtWorker(nodePlatform.ort, 'cpu', 1);
-    const loading = other.load(artifacts.graphPath('train'));
+    const model = await artifacts.readGraph('train');
+    const loading = other.load(model);
     await other.close();
     await expect(loading).resolves.toBe(1);
     await other.close();
-    await expect(other.load(artifacts.graphPath('train'))).rejects.toThrow('ended');
+    await expect(other.load(model)).rejects.toThrow('ended');
   });
 });

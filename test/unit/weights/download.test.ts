@@ -38,6 +38,9 @@ function spec(changes: Partial<PretrainedSpec> = {}): PretrainedSpec {
   return {
     name: 'IMAGENET1K_V1',
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/models/net-${SHA256.slice(0, 8)}.pth`,
+    licence: 'none',
+    package: null,
+    names: null,
     sha256: SHA256,
     sha256Prefix: SHA256.slice(0, 8),
     bytes: CONTENT.byteLength,
@@ -91,7 +94,7 @@ describe('fetchPretrained', () => {
 
   test('what killed processes left is removed, what others are fetching is not', async () => {
     await mkdir(cache);
-    const name = path.basename(spec().url);
+    const name = path.basename(spec().url ?? '');
     for (const part of ['1.0a.part', '2.0b.part']) {
       await writeFile(path.join(cache, `${name}.${part}`), 'half');
     }

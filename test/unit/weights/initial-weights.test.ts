@@ -194,6 +194,9 @@ describe('imagenet', () => {
     const sha256 = createHash('sha256').update(content).digest('hex');
     const spec = {
       name: 'IMAGENET1K_V1',
+      licence: 'none',
+      package: null,
+      names: null,
       url: `http://127.0.0.1:${port}/tiny-${sha256.slice(0, 8)}.pth`,
       sha256,
       sha256Prefix: sha256.slice(0, 8),
