@@ -14,6 +14,7 @@ import torch
 
 from scripts.artifacts.graph_builder import GraphBuilder, standard_model
 from scripts.artifacts.lowering import lower
+from scripts.artifacts.lowering.gpu.table import GPU_RULES
 from scripts.reference.evaluator import Array, run_reference
 
 DOUBLE = ir.DataType.DOUBLE
@@ -50,14 +51,17 @@ def evaluate(
     nodes: Sequence[ir.Node],
     feeds: Mapping[ir.Value, Array],
     wanted: Sequence[ir.Value],
+    *,
     masks: Mapping[str, ir.Value] = MappingProxyType({}),
+    gpu: bool = False,
 ) -> list[Array]:
     """Lowers ``nodes`` and computes ``wanted`` (values of the old graph) from ``feeds``.
 
     Args:
         masks: masks of the nodes that draw random numbers, by the node's name.
+        gpu: lower as for a GPU.
     """
-    op = GraphBuilder(DOUBLE)
+    op = GraphBuilder(DOUBLE, for_gpu=gpu)
     op.masks = masks
     model = _lowered(op, nodes, list(feeds), wanted)
     return list(run_reference(model, _named(feeds)).values())
@@ -70,7 +74,7 @@ def _lowered(
     wanted: Sequence[ir.Value],
 ) -> onnx.ModelProto:
     op.values = {value: value for value in inputs}
-    lower(op, nodes)
+    lower(op, nodes, GPU_RULES if op.for_gpu else {})
     results = [op.lowered(value) for value in wanted]
     for result in results:
         result.type = ir.TensorType(op.dtype)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from scripts.artifacts.graph_builder import GraphBuilder
+from scripts.artifacts.lowering import lower
+from scripts.artifacts.lowering.gpu.table import GPU_RULES
 from scripts.reference.lowering_rule import (
     MS,
     assert_close,
@@ -43,52 +49,64 @@ DEPTHWISE: list[tuple[int, int, Pads, int, int, int, int]] = [
 ]
 
 
+@dataclass(frozen=True)
+class Case:
+    """A convolution.
+
+    Attributes:
+        kernel: its size, stride and dilation.
+        pads: top, left, bottom, right.
+        shape: of X.
+        weights: output channels, and input channels per group.
+    """
+
+    kernel: tuple[int, int, int]
+    pads: Pads
+    shape: tuple[int, int, int, int]
+    weights: tuple[int, int]
+
+
+@pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("geometry", DEPTHWISE)
-def test_depthwise(geometry: tuple[int, int, Pads, int, int, int, int], batch: int) -> None:
+def test_depthwise(
+    geometry: tuple[int, int, Pads, int, int, int, int], batch: int, gpu: bool
+) -> None:
     kernel, stride, pads, dilation, channels, height, width = geometry
-    _compare((kernel, stride, dilation), pads, (batch, channels, height, width), (channels, 1))
+    shape = (batch, channels, height, width)
+    compare(Case((kernel, stride, dilation), pads, shape, (channels, 1)), gpu)
 
 
+@pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize("channels", [(2, 6, 4), (3, 3, 6), (4, 8, 8), (6, 6, 6)])
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (1, 2, 1), (3, 1, 1), (3, 2, 1)])
 @pytest.mark.parametrize(("size", "pads"), [(7, (0, 0, 1, 1)), (24, (1, 0, 0, 1))])
-@pytest.mark.parametrize("stride", [1, 2])
 def test_groups_and_uneven_pads(
-    channels: tuple[int, int, int], kernel: int, size: int, pads: Pads, stride: int
+    channels: tuple[int, int, int], kernel: tuple[int, int, int], size: int, pads: Pads, gpu: bool
 ) -> None:
     """Includes a channel multiplier: groups of one input channel and two output channels."""
     groups, in_channels, out_channels = channels
     shape = (2, in_channels, size, size + 1)
-    _compare((kernel, stride, 1), pads, shape, (out_channels, in_channels // groups))
+    compare(Case(kernel, pads, shape, (out_channels, in_channels // groups)), gpu)
 
 
+@pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize(("channels", "size"), [(3, 32), (5, 9), (5, 24)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_uneven_pads_without_groups(channels: int, size: int, stride: int) -> None:
+def test_uneven_pads_without_groups(channels: int, size: int, stride: int, gpu: bool) -> None:
     """Compares a convolution as TensorFlow pads it, for each method of the weights' gradient."""
-    _compare((3, stride, 1), (0, 0, 1, 1), (2, channels, size, size), (4, channels))
+    shape = (2, channels, size, size)
+    compare(Case((3, stride, 1), (0, 0, 1, 1), shape, (4, channels)), gpu)
 
 
-def _compare(
-    kernel: tuple[int, int, int],
-    pads: Pads,
-    shape: tuple[int, int, int, int],
-    weights: tuple[int, int],
-) -> None:
-    """Compares dX, dW and dB with PyTorch.
-
-    Args:
-        kernel: its size, stride and dilation.
-        shape: of X.
-        weights: output channels, and input channels per group.
-    """
-    size, stride, dilation = kernel
-    groups = shape[1] // weights[1]
-    x = random(*shape).requires_grad_()
-    weight = random(*weights, size, size, seed=1).requires_grad_()
-    bias = torch.zeros(weights[0], dtype=torch.double, requires_grad=True)
-    top, left, bottom, right = pads
+def compare(case: Case, gpu: bool) -> None:
+    """Compares dX, dW and dB with PyTorch."""
+    size, stride, dilation = case.kernel
+    groups = case.shape[1] // case.weights[1]
+    x = random(*case.shape).requires_grad_()
+    weight = random(*case.weights, size, size, seed=1).requires_grad_()
+    bias = torch.zeros(case.weights[0], dtype=torch.double, requires_grad=True)
+    top, left, bottom, right = case.pads
     padded = F.pad(x, (left, right, top, bottom))
     y = F.conv2d(padded, weight, bias, stride, 0, dilation, groups)
     d_y = random(*y.shape, seed=2)
@@ -104,10 +122,25 @@ def _compare(
         "kernel_shape": (size, size),
         "strides": (stride, stride),
         "dilations": (dilation, dilation),
-        "pads": pads,
+        "pads": case.pads,
         "group": groups,
     }
     node = gradient_node(MS, "ConvGrad", values, attributes, ["dX", "dW", "dB"])
-    found = evaluate([node], dict(zip(values, arrays, strict=True)), node.outputs)
+    found = evaluate([node], dict(zip(values, arrays, strict=True)), node.outputs, gpu=gpu)
     for got, want in zip(found, (x.grad, weight.grad, bias.grad), strict=True):
         assert_close(got, numpy(want))
+
+
+@pytest.mark.parametrize(("pads", "nodes"), [((1, 1, 1, 1), 1), ((0, 0, 1, 1), 2)])
+def test_cudnn_gets_equal_pads(pads: Pads, nodes: int) -> None:
+    """Checks that a GPU's ConvTranspose has the same pads on both sides of an axis."""
+    upstream, x = (placeholder(name, np.empty((1, 4, 8, 8))) for name in ("dY", "X"))
+    weight = placeholder("W", np.empty((4, 1, 3, 3)), symbolic_batch=False)
+    op = GraphBuilder(for_gpu=True)
+    op.values = {value: value for value in (upstream, x, weight)}
+    attributes = {"kernel_shape": [3, 3], "pads": pads, "group": 4}
+    node = gradient_node(MS, "ConvGrad", [upstream, x, weight], attributes, ["dX", ""])
+    lower(op, [node], GPU_RULES)
+    assert len(op.nodes) == nodes
+    top, left, bottom, right = op.nodes[0].attributes.get_ints("pads")
+    assert (top, left) == (bottom, right)

@@ -54,7 +54,7 @@ def test_masks(op_type: str, shape: tuple[int, ...], width: int) -> None:
     columns = _columns(width)
     feeds = {value: numpy(x), upstream: numpy(d_y), columns: numpy(mask)}
     wanted = [nodes[0].outputs[0], nodes[1].outputs[0]]
-    found_y, d_x = evaluate(nodes, feeds, wanted, {"drop": columns})
+    found_y, d_x = evaluate(nodes, feeds, wanted, masks={"drop": columns})
     assert_close(found_y, numpy(y))
     assert_close(d_x, numpy(x.grad))
 
@@ -78,4 +78,4 @@ def test_a_mask_of_another_width_is_refused() -> None:
     columns = _columns(7)
     feeds = {value: x, upstream: x, columns: np.ones((3, 7))}
     with pytest.raises(ValueError, match="expected a mask of 1 or 8 columns, got 7"):
-        evaluate(nodes, feeds, [nodes[1].outputs[0]], {"drop": columns})
+        evaluate(nodes, feeds, [nodes[1].outputs[0]], masks={"drop": columns})
