@@ -107,7 +107,7 @@ async function openSets(
   if (valDataset !== undefined) return { train, val: valDataset, leftOut };
   if (layout.val !== null || !(train instanceof ImageFolder) || trainDataset !== undefined) {
     const dir = layout.val ?? path.join(data, 'val');
-    return { train, val: await ImageFolder.openBy(walk, dir, { classes }), leftOut };
+    return { train, val: await ImageFolder.openBy(walk, dir, { classes }, layout.reader), leftOut };
   }
   const sets = splitFolder(train, valFraction);
   const message =
@@ -119,10 +119,10 @@ async function openSets(
 
 async function openTraining(
   data: string,
-  { train, val, test }: DataLayout,
+  { train, val, test, reader }: DataLayout,
   walk: WalkRules,
 ): Promise<ImageFolder> {
-  if (train !== null) return ImageFolder.openBy(walk, train.dir, train);
+  if (train !== null) return ImageFolder.openBy(walk, train.dir, train, reader);
   const found = [val, test].flatMap((dir) => (dir === null ? [] : [`"${path.basename(dir)}"`]));
   throw new DatasetError(
     `expected a folder of training images (train) in ${data}, found only ${found.join(', ')}; ` +

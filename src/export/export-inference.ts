@@ -18,7 +18,7 @@ import { ModelProtoSchema } from '../onnx/onnx_pb.js';
 import type { ExifUse, Platform } from '../platform/platform.js';
 import { findValidation } from './find-validation.js';
 import { modelMetadata } from './model-metadata.js';
-import { measureDeviation, type Deviation, type Form } from './measure-deviation.js';
+import { DeviationMeter, type Deviation } from './measure-deviation.js';
 import { verifyExport, type Replay } from './verify-export.js';
 import { applyForms } from './forms.js';
 
@@ -97,21 +97,24 @@ async function buildModel(options: ResolvedExportOptions, platform: Platform): P
   const { artifacts, state, run } = source;
   const properties = modelMetadata(source, options);
   const plain = await buildInferenceModel(artifacts, state, { classes: run.classes, properties });
-  const measure = (model: Uint8Array, form: Form): Promise<Deviation> =>
-    measureDeviation(source, model, form, platform.ort);
-  const before = await measure(plain, { rawImages: false, probabilities: false });
-  checkDeviation(before);
-  const { compression, rawImages, probabilities } = options;
-  if (compression === undefined && !rawImages && !probabilities) {
-    return { model: plain, source, maxDifference: before.maxDifference };
+  const meter = new DeviationMeter(source, platform.ort);
+  try {
+    const before = await meter.measure(plain, { rawImages: false, probabilities: false });
+    checkDeviation(before);
+    const { compression, rawImages, probabilities } = options;
+    if (compression === undefined && !rawImages && !probabilities) {
+      return { model: plain, source, maxDifference: before.maxDifference };
+    }
+    const parsed = parseModel(options.out, plain);
+    await applyForms(parsed, options, artifacts);
+    const model = toBinary(ModelProtoSchema, parsed);
+    const deviation = await meter.measure(model, options);
+    // Fewer bits change the outputs by design; how much accuracy they may cost is an option.
+    if (compression === undefined) checkDeviation(deviation);
+    return { model, source, maxDifference: deviation.maxDifference };
+  } finally {
+    await meter.close();
   }
-  const parsed = parseModel(options.out, plain);
-  await applyForms(parsed, options, artifacts);
-  const model = toBinary(ModelProtoSchema, parsed);
-  const deviation = await measure(model, options);
-  // Fewer bits change the outputs by design; how much accuracy they may cost is an option.
-  if (compression === undefined) checkDeviation(deviation);
-  return { model, source, maxDifference: deviation.maxDifference };
 }
 
 /** @throws TrainingError if the model's outputs are not the evaluation graph's. */

@@ -20,6 +20,12 @@ export interface Deviation {
   readonly largestLogit: number;
 }
 
+/** Parameters and buffers, which the evaluation graph takes as inputs, and the artifacts that it is from. */
+export interface MeterSource {
+  readonly artifacts: Artifacts;
+  readonly state: State;
+}
+
 /** Height and width of the images to try a model that preprocesses them itself: upright, and wide. */
 function trialSizes(inputSize: number): [number, number][] {
   return [
@@ -37,21 +43,24 @@ interface Trial {
   readonly images: Tensor;
 }
 
-/**
- * Runs a model, as it is written to its file, and the evaluation graph on the same random images.
- *
- * @param state parameters and buffers, which the evaluation graph takes as inputs.
- */
-export async function measureDeviation(
-  { artifacts, state }: { readonly artifacts: Artifacts; readonly state: State },
-  model: Uint8Array,
-  form: Form,
-  ort: OrtBackend,
-): Promise<Deviation> {
-  const runtime = new OrtWorker(ort, 'cpu');
-  try {
+/** The evaluation graph, loaded once for all models that are compared with it. It holds a thread until it is closed. */
+export class DeviationMeter {
+  readonly #runtime: OrtWorker;
+  readonly #source: MeterSource;
+  #reference: Promise<number> | null = null;
+
+  constructor(source: MeterSource, ort: OrtBackend) {
+    this.#runtime = new OrtWorker(ort, 'cpu');
+    this.#source = source;
+  }
+
+  /** Runs a model, as it is written to its file, and the evaluation graph on the same random images. */
+  async measure(model: Uint8Array, form: Form): Promise<Deviation> {
+    const { artifacts, state } = this.#source;
+    const runtime = this.#runtime;
     const exported = await runtime.load(model);
-    const reference = await runtime.loadGraph(artifacts, 'evaluate');
+    this.#reference ??= runtime.loadGraph(artifacts, 'evaluate');
+    const reference = await this.#reference;
     const name = form.probabilities ? 'probabilities' : 'logits';
     let [maxDifference, largestLogit] = [0, 0];
     for (const { feeds, images } of await trials(artifacts, form, runtime)) {
@@ -65,9 +74,12 @@ export async function measureDeviation(
       maxDifference = Math.max(maxDifference, difference(wanted, numbers(found)));
       largestLogit = Math.max(largestLogit, ...numbers(logits).map(Math.abs));
     }
+    await runtime.release(exported);
     return { maxDifference, largestLogit };
-  } finally {
-    await runtime.close();
+  }
+
+  async close(): Promise<void> {
+    await this.#runtime.close();
   }
 }
 

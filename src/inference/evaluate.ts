@@ -10,6 +10,7 @@ import type { Dataset, InputImage } from '../data/dataset.js';
 import { ImageFolder } from '../data/folders/image-folder.js';
 import { groupRemarks, withBroken, type LeftOut } from '../data/remarks.js';
 import { type ClassesAt, findSplits } from '../data/folders/split-folders.js';
+import { RULES } from '../data/folders/walk-rules.js';
 import { classScores, confusionMatrix, type ClassScore } from '../metrics/confusion-matrix.js';
 import { argmax, crossEntropy } from '../metrics/logits.js';
 import type { Predictions } from '../metrics/predictions.js';
@@ -68,7 +69,12 @@ async function openEvaluationSet(
         'give the folder to measure on, which holds the class folders',
     );
   }
-  const dataset = await ImageFolder.open(at.dir, { classes, except: at.except });
+  const dataset = await ImageFolder.openBy(
+    RULES,
+    at.dir,
+    { classes, except: at.except },
+    layout.reader,
+  );
   const isUsed = ({ path: name }: LeftOut): boolean => path.resolve(name) === path.resolve(at.dir);
   const leftOut = [...layout.leftOut.filter((one) => !isUsed(one)), ...dataset.leftOut];
   return { dataset, leftOut };

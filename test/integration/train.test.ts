@@ -6,7 +6,7 @@ import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { loadCheckpoint } from '../../src/platform/node/defaults.js';
 import { DatasetError, DeviceError, TrainingError, WeightsError } from '../../src/common/errors.js';
 import type { PhaseRecord, TrainEvent } from '../../src/common/events.js';
-import { measureDeviation } from '../../src/export/measure-deviation.js';
+import { DeviationMeter } from '../../src/export/measure-deviation.js';
 import { parseModel } from '../../src/onnx/inference-model.js';
 import { train, type TrainOptions, type TrainResult } from '../../src/index.js';
 import { isBetter } from '../../src/metrics/is-better.js';
@@ -170,7 +170,9 @@ describe('a run on the tiny network', () => {
     });
     const form = { rawImages: false, probabilities: false };
     const other = { artifacts, state: moved };
-    const { maxDifference } = await measureDeviation(other, model, form, nodePlatform.ort);
+    const meter = new DeviationMeter(other, nodePlatform.ort);
+    const { maxDifference } = await meter.measure(model, form);
+    await meter.close();
     expect(maxDifference).toBeGreaterThan(0.1);
   });
 

@@ -3,6 +3,7 @@
 import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { composed } from '../../common/text.js';
+import type { FolderReader } from './folder-reader.js';
 import { listFolder, reached } from './walk-images.js';
 
 /** A folder, and what lies directly in it. */
@@ -20,7 +21,11 @@ export interface ClassContent {
 }
 
 /** Lists a folder of `dir`. @throws DatasetError if it cannot be read. */
-export async function classContent(dir: string, name: string): Promise<ClassContent> {
+export async function classContent(
+  dir: string,
+  name: string,
+  reader: FolderReader,
+): Promise<ClassContent> {
   const levels: Level[] = [];
   const seen = new Set<string>();
   const look = async (at: string): Promise<void> => {
@@ -28,7 +33,7 @@ export async function classContent(dir: string, name: string): Promise<ClassCont
     // The walk of the images refuses a link to a folder that holds it.
     if (seen.has(real)) return;
     seen.add(real);
-    const { folders, images } = await reached(at, (one) => listFolder(one));
+    const { folders, images } = await reached(at, (one) => listFolder(one, reader));
     levels.push({ dir: at, folders, hasImages: images.length > 0 });
     const [only, second] = folders;
     if (only === undefined || second !== undefined || images.length > 0) return;

@@ -7,6 +7,7 @@ import { listSome } from '../../common/format.js';
 import type { Dataset, Sample } from '../dataset.js';
 import { classContent } from './class-content.js';
 import { compareCodePoints, IMAGE_EXTENSIONS_TEXT } from './file-names.js';
+import { FolderReader } from './folder-reader.js';
 import { groupRemarks, type LeftOut } from '../remarks.js';
 import { imagesBelow, listFolder, reached, systemReason, type Listing } from './walk-images.js';
 import { RULES, type WalkRules } from './walk-rules.js';
@@ -102,19 +103,22 @@ export class ImageFolder implements Dataset {
   /**
    * Lists the images of a folder by given rules; see {@link open}.
    *
+   * @param reader what was read before; it forgets the folders.
    * @internal
    */
   static async openBy(
     rules: WalkRules,
     dir: string,
     options: ImageFolderOptions = {},
+    reader = new FolderReader(),
   ): Promise<ImageFolder> {
-    const listing = await listClassFolders(dir, rules, options.except ?? []);
-    const { folders } = listing;
+    const listing = await listClassFolders(dir, rules, reader);
+    const except = options.except ?? [];
+    const folders = listing.folders.filter((name) => !except.includes(name));
     const classKey = classKeyOf(rules, options.classes);
     const classes = options.classes ?? classNames(folders, classKey);
-    if (options.classes) await checkKnown(dir, folders, { classes, classKey });
-    else await checkClasses(dir, classes);
+    if (options.classes) await checkKnown(dir, folders, { classes, classKey }, reader);
+    else await checkClasses(dir, classes, reader);
     const byKey = new Map<string, string[]>();
     for (const folder of folders) {
       byKey.set(classKey(folder), [...(byKey.get(classKey(folder)) ?? []), folder]);
@@ -129,7 +133,7 @@ export class ImageFolder implements Dataset {
       for (const [i, folder] of own.entries()) {
         const at = path.join(dir, folder);
         if (i > 0) leftOut.push({ path: at + path.sep, reason: 'same-class' });
-        const below = await imagesBelow(at, rules);
+        const below = await imagesBelow(at, rules, reader);
         leftOut.push(...below.leftOut);
         byContent.push(...below.byContent);
         for (const image of below.files) samples.push({ image, label });
@@ -153,13 +157,13 @@ export function sampleNames(dataset: Dataset): string[] {
   return Array.from({ length: dataset.length }, (_, index) => `sample ${index}`);
 }
 
-/** Lists the folders of a data folder that are classes. */
+/** Lists the folders of a data folder that may be classes. */
 async function listClassFolders(
   dir: string,
   rules: WalkRules,
-  except: readonly string[],
+  reader: FolderReader,
 ): Promise<Pick<Listing, 'folders' | 'leftOut'>> {
-  const listing = await listFolder(dir, rules).catch((cause: unknown) => {
+  const listing = await listFolder(dir, reader, rules).catch((cause: unknown) => {
     if (cause instanceof DatasetError) throw cause;
     throw new DatasetError(
       `expected a folder with one folder per class at ${dir}, found ${systemReason(cause)}; ` +
@@ -171,7 +175,7 @@ async function listClassFolders(
   for (const name of listing.deadLinks) await reached(path.join(dir, name), stat);
   const beside = listing.images.map((name) => path.join(dir, name));
   return {
-    folders: listing.folders.filter((name) => !except.includes(name)),
+    folders: listing.folders,
     leftOut: [
       ...listing.leftOut,
       ...beside.map((file): LeftOut => ({ path: file, reason: 'no-class' })),
@@ -198,19 +202,27 @@ function classNames(folders: readonly string[], classKey: WalkRules['classKey'])
   return [...names.values()].sort(compareCodePoints);
 }
 
-async function checkClasses(dir: string, names: readonly string[]): Promise<void> {
+async function checkClasses(
+  dir: string,
+  names: readonly string[],
+  reader: FolderReader,
+): Promise<void> {
   if (names.length >= 2) return;
   const found = names.length === 0 ? 'none' : `only ${list(names)}`;
   throw new DatasetError(
     `expected two or more class folders in ${dir}, found ${found}; ` +
-      `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}${await deeperClasses(dir, names)}`,
+      `the layout is ${path.join(dir, 'CLASS', 'IMAGE.jpg')}${await deeperClasses(dir, names, reader)}`,
   );
 }
 
 /** Returns words that name the folder below `dir` in which the classes may be, as archives unpack: `a/a/CLASS`. */
-async function deeperClasses(dir: string, [name, second]: readonly string[]): Promise<string> {
+async function deeperClasses(
+  dir: string,
+  [name, second]: readonly string[],
+  reader: FolderReader,
+): Promise<string> {
   if (name === undefined || second !== undefined) return '';
-  const content = await classContent(dir, name).catch(() => null);
+  const content = await classContent(dir, name, reader).catch(() => null);
   const last = content?.levels.at(-1);
   if (last === undefined || last.hasImages || last.folders.length < 2) return '';
   return (
@@ -226,6 +238,7 @@ async function checkKnown(
     classes,
     classKey,
   }: { readonly classes: readonly string[]; readonly classKey: WalkRules['classKey'] },
+  reader: FolderReader,
 ): Promise<void> {
   const known = new Set(classes.map(classKey));
   const unknown = folders.filter((name) => !known.has(classKey(name)));
@@ -233,7 +246,7 @@ async function checkKnown(
   throw new DatasetError(
     `expected class folders of the training set (${list(classes)}) in ${dir}, found ` +
       `${list(unknown)}; rename or remove it, or add the class to the training set` +
-      (await deeperClasses(dir, folders)),
+      (await deeperClasses(dir, folders, reader)),
   );
 }
 

@@ -7,6 +7,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { composed } from '../../common/text.js';
 import type { LeftOut } from '../remarks.js';
+import { FolderReader } from './folder-reader.js';
 import { splitRole } from './split-names.js';
 import {
   nameOf,
@@ -18,7 +19,7 @@ import {
   type Candidate,
   type Folders,
 } from './split-refusals.js';
-import { listFolder, reached } from './walk-images.js';
+import { listFolder, reached, type Listing } from './walk-images.js';
 
 /** A folder of class folders. */
 export interface ClassesAt {
@@ -38,6 +39,8 @@ export interface DataLayout {
   readonly isSplit: boolean;
   /** Files and folders that belong to none of these. */
   readonly leftOut: readonly LeftOut[];
+  /** The folders that were read, so that who opens the images need not read them again. */
+  readonly reader?: FolderReader;
 }
 
 /**
@@ -50,8 +53,13 @@ export interface DataLayout {
  * @throws DatasetError if the folder cannot be read, or can be read in two ways.
  */
 export async function findSplits(dir: string, classes?: readonly string[]): Promise<DataLayout> {
-  const folders = await look(dir);
-  const { candidates, others } = folders;
+  const reader = new FolderReader();
+  const folders = await look(dir, reader);
+  return { ...(await layoutOf(folders, classes)), reader };
+}
+
+async function layoutOf(folders: Folders, classes?: readonly string[]): Promise<DataLayout> {
+  const { dir, reader, candidates, others } = folders;
   const known = new Set(classes?.map(composed));
   const names = [...others, ...candidates.map(({ name }) => name)];
   const allKnown = classes !== undefined && names.every((name) => known.has(composed(name)));
@@ -60,7 +68,10 @@ export async function findSplits(dir: string, classes?: readonly string[]): Prom
   const deep = candidates.filter(isDeep);
   if (deep.length === 0 || allKnown) {
     if (!allKnown) refuseFlat(folders);
-    const { copies, leftOut } = await refuseSplitsAsClasses(dir, names, allKnown);
+    const { copies, leftOut } = await refuseSplitsAsClasses(dir, names, {
+      reader,
+      areKnown: allKnown,
+    });
     return { train: { dir, except: copies }, val: null, test: null, isSplit: false, leftOut };
   }
   const train = only(folders, 'train');
@@ -78,10 +89,11 @@ export async function findSplits(dir: string, classes?: readonly string[]): Prom
 }
 
 /** Sorts what lies in the data folder. */
-async function look(dir: string): Promise<Folders> {
-  const listing = await listFolder(dir).catch(() => null);
+async function look(dir: string, reader: FolderReader): Promise<Folders> {
+  const list = (at: string): Promise<Listing> => listFolder(at, reader);
+  const listing = await list(dir).catch(() => null);
   // A folder that cannot be read gets its error when its classes are listed.
-  if (listing === null) return { dir, candidates: [], others: [], leftOut: [] };
+  if (listing === null) return { dir, reader, candidates: [], others: [], leftOut: [] };
   const candidates: Candidate[] = [];
   const others: string[] = [];
   // Throws for the first one: a split may be behind it.
@@ -92,7 +104,7 @@ async function look(dir: string): Promise<Folders> {
     const role = splitRole(name);
     if (role === null) others.push(name);
     else {
-      const { images, folders } = await reached(path.join(dir, name), listFolder);
+      const { images, folders } = await reached(path.join(dir, name), list);
       candidates.push({ name, role, hasImages: images.length > 0, folders });
     }
   }
@@ -105,7 +117,7 @@ async function look(dir: string): Promise<Folders> {
     ...listing.images.map((name) => at(name, 'no-class')),
     ...listing.deadLinks.map((name) => at(name, 'not-image')),
   ];
-  return { dir, candidates, others, leftOut };
+  return { dir, reader, candidates, others, leftOut };
 }
 
 /** Returns the layout of a data folder whose `train` holds class folders. */
@@ -114,17 +126,17 @@ async function splitLayout(
   train: Candidate,
   val: Candidate | null,
 ): Promise<DataLayout> {
-  const { dir, candidates, others } = folders;
+  const { dir, reader, candidates, others } = folders;
   const at = (name: string): string => path.join(dir, name);
   if (val !== null && val.hasImages && val.folders.length === 0) throw noClassFolders(dir, val);
   const tests = candidates.filter(({ role }) => role === 'test');
   const hasTest = tests.some((test) => test.folders.length > 0);
   if (val === null && !hasTest) {
-    const classes = await withImages(dir, others);
+    const classes = await withImages(folders, others);
     // One folder of images beside it may be anything, such as images to classify.
     if (classes.length > (train.hasImages ? 0 : 1)) throw twoReadings(dir, train, classes);
   }
-  const doubts = await refuseSplitsAsClasses(at(train.name), train.folders);
+  const doubts = await refuseSplitsAsClasses(at(train.name), train.folders, { reader });
   const [test] = tests.filter((one) => one.folders.length > 0 || !one.hasImages);
   return {
     train: { dir: at(train.name), except: doubts.copies },
@@ -155,7 +167,7 @@ function withoutTrain(folders: Folders, val: Candidate | null): Omit<DataLayout,
  * of which no subfolder has the name of a class is a class itself, whose images lie deeper.
  */
 async function besideClasses(folders: Folders, deep: readonly Candidate[]): Promise<DataLayout> {
-  const { dir, candidates, others } = folders;
+  const { dir, reader, candidates, others } = folders;
   const classes = [...others, ...candidates.filter((one) => !deep.includes(one)).map(nameOf)];
   const known = new Set(classes.map(composed));
   const splits = deep.filter(({ folders: below }) =>
@@ -167,10 +179,8 @@ async function besideClasses(folders: Folders, deep: readonly Candidate[]): Prom
   if (unsure !== undefined) throw twoReadings(dir, unsure, classes);
   const found = { ...folders, candidates: splits };
   const [val, test] = [only(found, 'val'), only(found, 'test')];
-  const doubts = await refuseSplitsAsClasses(dir, [
-    ...classes,
-    ...deep.filter((one) => !splits.includes(one)).map(nameOf),
-  ]);
+  const all = [...classes, ...deep.filter((one) => !splits.includes(one)).map(nameOf)];
+  const doubts = await refuseSplitsAsClasses(dir, all, { reader });
   return {
     train: { dir, except: [...splits.map(nameOf), ...doubts.copies] },
     val: val && path.join(dir, val.name),
@@ -193,10 +203,10 @@ function unused(dir: string, tests: readonly Candidate[]): LeftOut[] {
 }
 
 /** Returns the folders in which images lie directly. */
-async function withImages(dir: string, names: readonly string[]): Promise<string[]> {
+async function withImages({ dir, reader }: Folders, names: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   for (const name of names) {
-    const { images } = await reached(path.join(dir, name), listFolder);
+    const { images } = await reached(path.join(dir, name), (at) => listFolder(at, reader));
     if (images.length > 0) found.push(name);
   }
   return found;

@@ -6,6 +6,7 @@ import { listSome } from '../../common/format.js';
 import { composed } from '../../common/text.js';
 import type { LeftOut } from '../remarks.js';
 import { classContent, copiesAmong, holdSame, type ClassContent } from './class-content.js';
+import type { FolderReader } from './folder-reader.js';
 import { possibleRole, splitRole, type SplitRole } from './split-names.js';
 
 /** A folder in the data folder, and what lies directly in it. */
@@ -19,6 +20,7 @@ export interface Candidate {
 /** Folders in the data folder, by their names. */
 export interface Folders {
   readonly dir: string;
+  readonly reader: FolderReader;
   readonly candidates: readonly Candidate[];
   /** Folders that do not have the name of a split. */
   readonly others: readonly string[];
@@ -68,19 +70,19 @@ export interface ClassDoubts {
  * In a folder that is itself called `train`, only the plain names of splits count: `test tube` is a class there.
  *
  * @param names class folders of `dir`.
- * @param areKnown whether these are known to be classes, so that their names say nothing.
+ * @param options.areKnown whether these are known to be classes, so that their names say nothing. Default: no.
  * @throws DatasetError naming them, and the folder to give or the names to use.
  */
 export async function refuseSplitsAsClasses(
   dir: string,
   names: readonly string[],
-  areKnown = false,
+  { reader, areKnown = false }: { readonly reader: FolderReader; readonly areKnown?: boolean },
 ): Promise<ClassDoubts> {
   const isPlain = splitRole(path.basename(path.resolve(dir))) === null;
   const roleOf = isPlain ? possibleRole : splitRole;
   const found: ClassContent[] = [];
   for (const name of names) {
-    const content = await classContent(dir, name);
+    const content = await classContent(dir, name, reader);
     refuseInner(dir, content, roleOf);
     found.push(content);
   }

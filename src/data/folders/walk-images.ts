@@ -3,18 +3,14 @@
  * everything that it does not return why.
  */
 
-import type { Dirent } from 'node:fs';
-import { lstat, open, readdir, stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { DatasetError } from '../../common/errors.js';
-import { imageFormat } from '../../images/signatures.js';
 import { compareCodePoints, isOtherImageName } from './file-names.js';
 import type { LeftOut } from '../remarks.js';
-import { isRunFolder } from './run-folders.js';
+import { FolderReader } from './folder-reader.js';
 import { RULES } from './walk-rules.js';
 
-/** Number of first bytes by which a file without a known extension is judged. */
-const HEAD = 64;
 /** Files whose first bytes are read at the same time. */
 const HEADS_AT_ONCE = 32;
 
@@ -42,10 +38,16 @@ export interface FoundImages {
 /**
  * Lists what lies directly in a folder. Links are followed.
  *
+ * @param reader what was read before.
  * @param depth as {@link WalkRules.leftover} has it.
  * @throws the error of the file system if the folder cannot be read.
  */
-export async function listFolder(dir: string, rules = RULES, depth = 0): Promise<Listing> {
+export async function listFolder(
+  dir: string,
+  reader = new FolderReader(),
+  rules = RULES,
+  depth = 0,
+): Promise<Listing> {
   const found = {
     folders: [] as string[],
     images: [] as string[],
@@ -54,17 +56,15 @@ export async function listFolder(dir: string, rules = RULES, depth = 0): Promise
     leftOut: [] as LeftOut[],
   };
   const unknown: string[] = [];
-  for (const entry of await readdir(dir, { withFileTypes: true })) {
-    const { name } = entry;
+  for (const { name, kind } of await reader.entries(dir)) {
     const file = path.join(dir, name);
-    const kind = await kindOf(entry, file);
     const leftover = rules.leftover(name, kind === 'folder', depth);
     const isUsed = leftover === null && (kind === 'folder' || rules.isImage(name));
     // Node.js puts this character for bytes that are not UTF-8, and then does not find the file.
     if (isUsed && name.includes('\uFFFD')) await lstat(file).catch(() => refuseName(dir, name));
     if (leftover !== null) {
       found.leftOut.push({ path: kind === 'folder' ? file + path.sep : file, reason: leftover });
-    } else if (depth === 0 && kind === 'folder' && (await isRunFolder(file))) {
+    } else if (depth === 0 && kind === 'folder' && (await reader.isRun(dir, name))) {
       found.leftOut.push({ path: file + path.sep, reason: 'run' });
     } else if (kind === 'folder') found.folders.push(name);
     // A broken link, or a pipe, with the name of an image fails when the images are checked.
@@ -76,7 +76,7 @@ export async function listFolder(dir: string, rules = RULES, depth = 0): Promise
   }
   for (let at = 0; at < unknown.length; at += HEADS_AT_ONCE) {
     const some = unknown.slice(at, at + HEADS_AT_ONCE);
-    const known = await Promise.all(some.map((name) => beginsAsImage(path.join(dir, name))));
+    const known = await Promise.all(some.map((name) => reader.beginsAsImage(dir, name)));
     for (const [i, name] of some.entries()) {
       if (known[i] === true) found.byContent.push(name);
       else found.leftOut.push({ path: path.join(dir, name), reason: 'not-image' });
@@ -92,9 +92,14 @@ export async function listFolder(dir: string, rules = RULES, depth = 0): Promise
 /**
  * Finds the images below a folder. Links are followed.
  *
+ * @param reader what was read before; it forgets the folders.
  * @throws DatasetError if a folder cannot be read or links to one that holds it.
  */
-export async function imagesBelow(top: string, rules = RULES): Promise<FoundImages> {
+export async function imagesBelow(
+  top: string,
+  rules = RULES,
+  reader = new FolderReader(),
+): Promise<FoundImages> {
   const byFolder = new Map<string, readonly string[]>();
   const byContent: string[] = [];
   const leftOut: LeftOut[] = [];
@@ -102,7 +107,8 @@ export async function imagesBelow(top: string, rules = RULES): Promise<FoundImag
     const identity = await reached(dir, (at) => stat(at, { bigint: true }));
     const key = `${identity.dev.toString()}:${identity.ino.toString()}`;
     if (above.includes(key)) throw cycle(dir);
-    const listing = await reached(dir, (at) => listFolder(at, rules, above.length + 1));
+    const listing = await reached(dir, (at) => listFolder(at, reader, rules, above.length + 1));
+    reader.forget(dir);
     byFolder.set(dir, listing.images);
     byContent.push(...listing.byContent.map((name) => path.join(dir, name)));
     leftOut.push(...listing.leftOut);
@@ -152,48 +158,4 @@ export function systemReason(cause: unknown): string {
   if (code === 'ELOOP') return 'a link that leads back to itself';
   if (code === 'EACCES') return 'that it may not be read';
   return String(code ?? cause);
-}
-
-type Kind = 'folder' | 'file' | 'special' | 'dead';
-
-/** Returns what an entry is, or leads to. */
-async function kindOf(entry: Dirent, file: string): Promise<Kind> {
-  if (entry.isDirectory()) return 'folder';
-  if (entry.isFile()) return 'file';
-  // An entry that is neither is a link, or lies on a file system that does not tell the type.
-  const found = await stat(file).catch(() => null);
-  if (found === null) return 'dead';
-  return found.isDirectory() ? 'folder' : found.isFile() ? 'file' : 'special';
-}
-
-/** Returns whether a regular file begins as one of the images that are read. */
-async function beginsAsImage(file: string): Promise<boolean> {
-  try {
-    const handle = await open(file);
-    try {
-      const { bytesRead, buffer } = await handle.read(Buffer.alloc(HEAD), 0, HEAD, 0);
-      return isImageHead(buffer.subarray(0, bytesRead));
-    } finally {
-      await handle.close();
-    }
-  } catch {
-    // It may not be read, or is not an image.
-    return false;
-  }
-}
-
-/**
- * Returns whether first bytes are an image's; throws if they are another file's. Two formats have so short a signature
- * that a text could begin with it (`BMW`, `P1 `), so more of their headers must fit.
- */
-function isImageHead(head: Uint8Array): boolean {
-  imageFormat(head);
-  if (head[0] === 0x42 && head[1] === 0x4d) {
-    const headerSize = (head[14] ?? 0) + 256 * (head[15] ?? 0);
-    return [12, 16, 40, 52, 56, 64, 108, 124].includes(headerSize);
-  }
-  if (head[0] === 0x50) {
-    return /^P[1-6]\s+(#|\d+\s+(#|\d))/.test(String.fromCharCode(...head));
-  }
-  return true;
 }
