@@ -173,13 +173,14 @@ class Bridge:
 
     def preprocess(
         self,
-        arch: str,
+        artifacts: Path,
         images: Sequence[Path],
         mode: Literal["train", "evaluate"] = "evaluate",
+        *,
         seed: int = 0,
         epoch: int = 0,
     ) -> Tensors:
-        """Reads image files with the loader.
+        """Reads image files with the loader, by the transforms of an artifact folder.
 
         Returns:
             ``pixels.I`` [3, S, S] of each image I. In mode ``train`` also ``crop.I``: top, left,
@@ -187,7 +188,7 @@ class Bridge:
         """
         return self._fetch(
             "preprocess",
-            artifacts=str(COMMITTED[arch]),
+            artifacts=str(artifacts),
             images=[str(path) for path in images],
             mode=mode,
             seed=seed,

@@ -18,7 +18,7 @@ from scripts.parity import providers, trajectories
 from scripts.parity.bridge import Bridge
 from scripts.parity.one_step import CASES, LR, Summary, step_errors
 from scripts.parity.pixels import cropped, evaluated, photograph
-from scripts.project import ROOT, SAMPLES
+from scripts.project import COMMITTED, ROOT, SAMPLES
 from scripts.reference.philox import manifest, random_images, random_state
 from scripts.reference.projections import project_all
 from scripts.reference.torch_training import (
@@ -105,7 +105,9 @@ def _levels(pixels: torch.Tensor) -> str:
 
 def _pixels(bridge: Bridge) -> dict[str, Any]:
     files = _write_photographs()
-    crops = bridge.preprocess("resnet18", files, "train", CROP_SEED, CROP_EPOCH)
+    crops = bridge.preprocess(
+        COMMITTED["resnet18"], files, "train", seed=CROP_SEED, epoch=CROP_EPOCH
+    )
     images = [
         {
             "file": file.name,
@@ -223,9 +225,11 @@ def _evaluation(bridge: Bridge) -> dict[str, Any]:
     samples = ImageFolder(str(SAMPLES / "val")).samples
     files = [Path(path) for path, _ in samples]
     labels = torch.tensor([label for _, label in samples])
-    pixels = bridge.preprocess("tiny", files)
+    pixels = bridge.preprocess(COMMITTED["tiny"], files)
     images = torch.stack([pixels[f"pixels.{index}"] for index in range(len(files))])
-    from_pillow = evaluate(model, torch.stack([evaluated(file, "tiny") for file in files]))
+    from_pillow = evaluate(
+        model, torch.stack([evaluated(file, COMMITTED["tiny"]) for file in files])
+    )
     return {
         "logits": evaluate(model, images).tolist(),
         "torchvisionTop": from_pillow.argmax(1).tolist(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,19 @@ import torch
 from PIL import Image
 from scipy.stats import ks_2samp  # type: ignore[import-untyped]
 from torchvision import transforms  # type: ignore[import-untyped]
-from torchvision.transforms import functional as F  # type: ignore[import-untyped]
+from torchvision.transforms import InterpolationMode  # type: ignore[import-untyped]
+from torchvision.transforms import functional as F
 
+from scripts.artifacts.graphs.preprocessing import (
+    Transforms,
+    build_preprocess_evaluate,
+    build_preprocess_train,
+)
+from scripts.artifacts.manifest import graph_entry
+from scripts.artifacts.stored import MANIFEST, read_manifest, write_stored
 from scripts.parity.bridge import Bridge
 from scripts.parity.rows import Context, Row, at_most
-from scripts.reference.philox import manifest
+from scripts.project import COMMITTED
 
 WORST, MEAN = 2.0, 0.05
 """Largest differences allowed at a pixel and on average over an image, in levels of 255."""
@@ -88,12 +98,41 @@ def all_images(folder: Path) -> list[Path]:
     return [*(data / name for name in PHOTOGRAPHS), *variants(folder)]
 
 
-def evaluated(path: Path, arch: str = "resnet18") -> torch.Tensor:
+def bicubic_artifacts(folder: Path) -> Path:
+    """Writes ResNet-18's artifacts with the transforms of EfficientNet-Lite0; returns their folder.
+
+    Its network does not matter to the pixels.
+    """
+    found = Transforms(224, 256, [0.5] * 3, [0.5] * 3, "bicubic")
+    made = shutil.copytree(COMMITTED["resnet18"], folder / "bicubic")
+    manifest = read_manifest(made)
+    for key, model in (
+        ("preprocessTrain", build_preprocess_train(found)),
+        ("preprocessEvaluate", build_preprocess_evaluate(found)),
+    ):
+        content = model.SerializeToString(deterministic=True)
+        entry = graph_entry(manifest["graphs"][key]["file"], content)
+        write_stored(made / entry["file"], content)
+        manifest["graphs"][key] = entry
+    manifest["preprocessing"] |= {
+        "mean": found.mean,
+        "std": found.std,
+        "interpolation": found.interpolation,
+    }
+    write_stored(made / MANIFEST, json.dumps(manifest).encode())
+    return made
+
+
+def _settings(artifacts: Path) -> Any:
+    return read_manifest(artifacts)["preprocessing"]
+
+
+def evaluated(path: Path, artifacts: Path = COMMITTED["resnet18"]) -> torch.Tensor:
     """Applies torchvision's evaluation transforms: normalised pixels [3, S, S]."""
-    found = manifest(arch)["preprocessing"]
+    found = _settings(artifacts)
     chain = transforms.Compose(
         [
-            transforms.Resize(found["resizeSize"]),
+            transforms.Resize(found["resizeSize"], InterpolationMode(found["interpolation"])),
             transforms.CenterCrop(found["inputSize"]),
             transforms.ToTensor(),
             transforms.Normalize(found["mean"], found["std"]),
@@ -103,24 +142,50 @@ def evaluated(path: Path, arch: str = "resnet18") -> torch.Tensor:
     return pixels
 
 
-def cropped(path: Path, crop: torch.Tensor, arch: str = "resnet18") -> torch.Tensor:
+def cropped(
+    path: Path, crop: torch.Tensor, artifacts: Path = COMMITTED["resnet18"]
+) -> torch.Tensor:
     """Applies torchvision's training transforms with a given crop.
 
     Args:
         crop: top, left, height, width, flip.
     """
-    found = manifest(arch)["preprocessing"]
-    size = found["inputSize"]
+    found = _settings(artifacts)
+    size, interpolation = found["inputSize"], InterpolationMode(found["interpolation"])
     *box, flip = (int(value) for value in crop)
-    image = F.resized_crop(Image.open(path).convert("RGB"), *box, [size, size])
+    image = F.resized_crop(Image.open(path).convert("RGB"), *box, [size, size], interpolation)
     pixels: torch.Tensor = F.to_tensor(F.hflip(image) if flip else image)
     normalised: torch.Tensor = F.normalize(pixels, found["mean"], found["std"])
     return normalised
 
 
-def levels_apart(found: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
-    """Returns the distances of normalised pixels, in levels of 255."""
-    deviation = torch.tensor(manifest("resnet18")["preprocessing"]["std"]).reshape(3, 1, 1)
+def evaluation_apart(bridge: Bridge, images: list[Path], artifacts: Path) -> list[torch.Tensor]:
+    """Returns how far the loader's pixels are from torchvision's, in levels of 255, by image."""
+    found = bridge.preprocess(artifacts, images)
+    expected = [evaluated(path, artifacts) for path in images]
+    return [
+        _levels_apart(found[f"pixels.{index}"], pixels, artifacts)
+        for index, pixels in enumerate(expected)
+    ]
+
+
+def training_apart(
+    bridge: Bridge, images: list[Path], artifacts: Path, epochs: int
+) -> tuple[list[torch.Tensor], int]:
+    """Returns the same for one crop per image and epoch, and the number of enlarged crops."""
+    apart, enlarging = [], 0
+    for epoch in range(epochs):
+        found = bridge.preprocess(artifacts, images, "train", seed=1, epoch=epoch)
+        for index, path in enumerate(images):
+            crop = found[f"crop.{index}"]
+            enlarging += int(crop[2:4].min()) < 224
+            expected = cropped(path, crop, artifacts)
+            apart.append(_levels_apart(found[f"pixels.{index}"], expected, artifacts))
+    return apart, enlarging
+
+
+def _levels_apart(found: torch.Tensor, expected: torch.Tensor, artifacts: Path) -> torch.Tensor:
+    deviation = torch.tensor(_settings(artifacts)["std"]).reshape(3, 1, 1)
     return (found - expected).abs() * deviation * 255
 
 
@@ -148,20 +213,18 @@ def crop_distance(bridge: Bridge, width: int, height: int) -> float:
 def rows(context: Context) -> Iterator[Row]:
     """Measures rows 1 and 2."""
     images = all_images(context.folder)
-    found = context.bridge.preprocess("resnet18", images)
-    apart = [levels_apart(found[f"pixels.{i}"], evaluated(p)) for i, p in enumerate(images)]
+    folders = {
+        "bilinear": COMMITTED["resnet18"],
+        "bicubic": bicubic_artifacts(context.folder),
+    }
     count = f"{len(images)} images, {len(PHOTOGRAPHS)} of them photographs as published"
-    yield from _pixel_rows("1", f"evaluation preprocessing, {count}", apart)
-
-    apart, enlarging = [], 0
-    for epoch in range(EPOCHS):
-        found = context.bridge.preprocess("resnet18", images, "train", seed=1, epoch=epoch)
-        for index, path in enumerate(images):
-            crop = found[f"crop.{index}"]
-            enlarging += int(crop[2:4].min()) < 224
-            apart.append(levels_apart(found[f"pixels.{index}"], cropped(path, crop)))
-    what = f"training preprocessing, {len(apart)} crops, {enlarging} of them enlarged"
-    yield from _pixel_rows("2", what, apart)
+    for name, artifacts in folders.items():
+        apart = evaluation_apart(context.bridge, images, artifacts)
+        yield from _pixel_rows("1", f"evaluation preprocessing, {name}, {count}", apart)
+    for name, artifacts in folders.items():
+        apart, enlarging = training_apart(context.bridge, images, artifacts, EPOCHS)
+        crops = f"{len(apart)} crops, {enlarging} of them enlarged"
+        yield from _pixel_rows("2", f"training preprocessing, {name}, {crops}", apart)
 
     # In 99.9 % of cases two samples of one distribution are closer than this.
     bound = 1.95 * (2 / DRAWS) ** 0.5

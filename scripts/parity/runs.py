@@ -17,7 +17,7 @@ from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.parity.bridge import Bridge
 from scripts.parity.pixels import evaluated
 from scripts.parity.rows import Context, Row, at_most
-from scripts.project import ROOT, SAMPLES
+from scripts.project import COMMITTED, ROOT, SAMPLES
 from scripts.reference.torch_training import Tensors, evaluate
 
 EPOCHS = 2
@@ -63,7 +63,7 @@ def recorded_accuracy(run: Path) -> float:
 
 def loader_pixels(bridge: Bridge, files: Sequence[Path]) -> torch.Tensor:
     """Returns images [N, 3, S, S] as this project's loader makes them."""
-    found = bridge.preprocess(ARCH, files)
+    found = bridge.preprocess(COMMITTED[ARCH], files)
     return torch.stack([found[f"pixels.{index}"] for index in range(len(files))])
 
 

@@ -12,7 +12,20 @@ import torch
 
 from scripts.parity import device_steps, trajectories
 from scripts.parity.bridge import Bridge
-from scripts.parity.pixels import DRAWS, all_images, crop_distance, distributions, evaluated
+from scripts.parity.pixels import (
+    DRAWS,
+    MEAN,
+    ROUNDING,
+    WORST,
+    all_images,
+    bicubic_artifacts,
+    crop_distance,
+    distributions,
+    evaluated,
+    evaluation_apart,
+    training_apart,
+    variants,
+)
 from scripts.parity.report import headline, table
 from scripts.parity.rows import at_most, at_most_twice
 from scripts.parity.runs import (
@@ -109,6 +122,15 @@ def test_row_2_the_crop_sampler(bridge: Bridge) -> None:
     crops = bridge.crops(500, 375, 100)
     area = distributions(crops)["area"]
     assert area.min() >= 0.07 * 500 * 375 and area.max() <= 500 * 375
+
+
+def test_rows_1_and_2_bicubic(bridge: Bridge, tmp_path: Path) -> None:
+    images, artifacts = variants(tmp_path), bicubic_artifacts(tmp_path)
+    crops, enlarging = training_apart(bridge, images, artifacts, 1)
+    assert 0 < enlarging < len(crops)
+    for apart in (evaluation_apart(bridge, images, artifacts), crops):
+        assert max(float(image.max()) for image in apart) <= WORST + ROUNDING
+        assert max(float(image.mean()) for image in apart) <= MEAN
 
 
 def test_the_images_of_rows_1_and_2(tmp_path: Path) -> None:
