@@ -15,6 +15,7 @@ import torch
 
 from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.artifacts.build import DEFAULT_CLASSES, build_graphs, differences, write
+from scripts.artifacts.earlier import supersede
 from scripts.artifacts.initial_weights import WeightsError, write_initial_weights
 from scripts.project import COMMITTED
 
@@ -38,6 +39,8 @@ def main(arguments: list[str]) -> int:
             if not found:
                 print(f"{name}: {len(files)} files rebuilt, identical")
             continue
+        if options.supersede is not None:
+            files = supersede(files, folder, same_function=options.supersede == "same")
         write(files, folder)
         print(f"{name}: {len(files)} files in {folder}")
         if options.weights != "none" and (architecture.pretrained or options.weights != "imagenet"):
@@ -59,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--arch", action="append", choices=list(ARCHITECTURES), help="network (repeatable)")
     add("--check", action="store_true", help="compare with the committed files, write nothing")
+    add(
+        "--supersede",
+        choices=["same", "other"],
+        help="record the committed graphs in earlier.json: the rebuilt ones compute the same "
+        "function, so that runs begun on them go on, or another one",
+    )
     add("--out", type=Path, help="parent folder (default: that of the committed artifacts)")
     add("--weights", default="imagenet", help="imagenet (default), random, none or a file")
     add("--input-size", type=int, help="side of the input in pixels (default: 224, tiny 32)")

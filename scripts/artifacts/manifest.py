@@ -16,6 +16,7 @@ import onnx
 from torch import nn
 
 from scripts.artifacts.architectures import CROP_FRACTION, Architecture, initializers
+from scripts.artifacts.earlier import read_earlier
 from scripts.artifacts.graphs.data_parallel import GRADIENT_PREFIX
 from scripts.artifacts.graphs.gpu import PACKED
 from scripts.artifacts.graphs.inference import Fold
@@ -32,9 +33,6 @@ DTYPES: dict[int, str] = {
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.BOOL: "bool",
 }
-
-EARLIER = ROOT / "scripts/artifacts/earlier.json"
-"""Fingerprints of graphs before they were rebuilt, by network."""
 
 LOCK = ROOT / "scripts/requirements.lock"
 
@@ -107,12 +105,6 @@ def batch_norm(model: nn.Module) -> dict[str, float] | list[dict[str, float]] | 
     return layers
 
 
-def earlier(name: str) -> list[dict[str, Any]]:
-    """Returns the graphs that a network had before, so that runs begun on them can go on."""
-    known: dict[str, list[dict[str, Any]]] = json.loads(EARLIER.read_text())
-    return known.get(name, [])
-
-
 def build_manifest(
     architecture: Architecture,
     model: nn.Module,
@@ -154,7 +146,7 @@ def build_manifest(
         if pretrained is None
         else {_camel(key): value for key, value in asdict(pretrained).items()},
         "lost": [],
-        "earlier": earlier(architecture.name),
+        "earlier": read_earlier().get(architecture.name, []),
         "provenance": {
             "network": architecture.source,
             "forward": "torch.onnx.export(training=TRAINING, dynamo=False)",

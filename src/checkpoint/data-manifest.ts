@@ -32,16 +32,17 @@ export async function writeDataFiles(folder: RunFolder, data: RunData): Promise<
 /**
  * Checks that a resumed run has the inputs it had.
  *
- * @throws ConfigError with all differences.
+ * @returns remarks on differences with which the run can go on.
+ * @throws ConfigError with all other differences.
  */
 export async function checkSameRun(
   point: ResumePoint,
   inputs: RunInputs,
   { files }: RunData,
-): Promise<void> {
+): Promise<string[]> {
   const same = point.run.fingerprints.data === inputs.fingerprints.data;
   const before = same || point.runDir === null ? null : await readImages(point.runDir);
-  checkInputs(point, inputs, before === null ? null : changes(before, files));
+  return checkInputs(point, inputs, before === null ? null : changes(before, files));
 }
 
 /** Returns the hashes of a run's images by name; null if they cannot be read. */

@@ -2,13 +2,15 @@
 
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import type { EarlierGraphs } from '../artifacts/manifest.js';
 import { ConfigError } from '../common/errors.js';
+import { packageInfo } from '../common/node/package-info.js';
 import { holdsNothing } from '../config/run-dir.js';
 import type { TrainOptions } from '../config/train-options.js';
 import { SETTINGS, settingsWith, type SettingName } from '../config/train-settings.js';
 import { Validator, type Naming } from '../config/validator.js';
 import { settingsOf, type ResumePoint, type StoredSettings } from './resume-point.js';
-import type { TrainerState } from './trainer-state.js';
+import type { Fingerprints, TrainerState } from './trainer-state.js';
 
 /** The settings that must not change. The others are free, or are compared in another way. */
 const CHANGEABLE: readonly string[] = settingsWith('resume');
@@ -80,21 +82,24 @@ function checkOut({ runDir }: ResumePoint, out: unknown, validator: Validator): 
 /** Inputs of a run: together with the settings they decide its result. */
 export interface RunInputs {
   readonly classes: readonly string[];
-  readonly fingerprints: TrainerState['fingerprints'];
+  readonly fingerprints: Fingerprints;
   readonly provider: string;
+  /** Graphs that the network had before. */
+  readonly earlier: readonly EarlierGraphs[];
 }
 
 /**
  * Checks that a resumed run has the same inputs as before.
  *
  * @param dataChanges how the images differ; null if that is not known.
- * @throws ConfigError with all differences.
+ * @returns remarks on differences with which the run can go on.
+ * @throws ConfigError with all other differences.
  */
 export function checkInputs(
   point: ResumePoint,
-  { classes, fingerprints, provider }: RunInputs,
+  { classes, fingerprints, provider, earlier }: RunInputs,
   dataChanges: readonly string[] | null = null,
-): void {
+): string[] {
   const { run } = point;
   const differences: string[] = [];
   if (run.classes.join('\0') !== classes.join('\0')) {
@@ -107,14 +112,46 @@ export function checkInputs(
     const what = weighted && how === '' ? unsure : 'the images';
     differences.push(`${what} are not the same${how === '' ? '' : ` (${how})`}`);
   }
-  if (run.fingerprints.artifacts !== fingerprints.artifacts) {
-    differences.push("the artifacts' graphs or preprocessing are not the same");
-  }
+  const graphs = compareGraphs(point.run, fingerprints, earlier);
+  if (graphs.difference !== null) differences.push(graphs.difference);
   const then = (settingsOf(run) as { provider?: unknown }).provider;
   if (typeof then === 'string' && then !== provider) {
     differences.push(`the device was ${then}, is ${provider}`);
   }
   if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
+  return graphs.remarks;
+}
+
+interface GraphComparison {
+  /** Reason to refuse; null if the run can go on. */
+  readonly difference: string | null;
+  readonly remarks: string[];
+}
+
+/** Compares a run's graphs with those of today. Rebuilt graphs that compute the same function serve as well. */
+function compareGraphs(
+  { arch, fingerprints: then }: TrainerState,
+  now: Fingerprints,
+  earlier: readonly EarlierGraphs[],
+): GraphComparison {
+  if (then.artifacts === now.artifacts) return { difference: null, remarks: [] };
+  const listed = earlier.find(({ fingerprint }) => fingerprint === then.artifacts);
+  const version = listed?.version ?? then.version;
+  if (listed?.sameFunction === true) {
+    const remark =
+      `the graphs of ${arch} were rebuilt since this run was begun on those of version ${listed.version}; they compute ` +
+      'the same function, so the run goes on, but the last digits may differ from those of a run that was never stopped';
+    return { difference: null, remarks: [remark] };
+  }
+  const what = "the artifacts' graphs or preprocessing are not the same";
+  if (version === undefined || (listed === undefined && version === now.version)) {
+    return { difference: what, remarks: [] };
+  }
+  const how = `npm install ${packageInfo().name}@${version}`;
+  return {
+    difference: `${what}; version ${version}, on which the run was begun, can go on with it (${how})`,
+    remarks: [],
+  };
 }
 
 function differenceText({ file }: ResumePoint, differences: readonly string[]): string {

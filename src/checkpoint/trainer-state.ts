@@ -24,6 +24,21 @@ export interface PartialEpoch extends MetricSums {
   readonly dataWaitSeconds: number;
 }
 
+/** The graphs and the preprocessing of a run. */
+export interface GraphsRecord {
+  /** Hash of the artifacts. */
+  readonly artifacts: string;
+  /** Version of the package that they were read by. Runs of version 0.2.0 and before lack it. */
+  readonly version?: string;
+}
+
+/** Hashes of the data and the artifacts, on which the result depends beside the settings. */
+export interface Fingerprints extends GraphsRecord {
+  readonly data: string;
+  /** The graphs of the run's first step, if it goes on with rebuilt ones. */
+  readonly begunOn?: GraphsRecord;
+}
+
 /** Progress of a run, and everything else a checkpoint holds beside tensors. */
 export interface TrainerState {
   readonly arch: string;
@@ -37,8 +52,7 @@ export interface TrainerState {
   readonly best: BestResult | null;
   /** One record per completed phase. */
   readonly records: readonly PhaseRecord[];
-  /** Hashes of the data and the artifacts, on which the result depends beside the settings. */
-  readonly fingerprints: { readonly data: string; readonly artifacts: string };
+  readonly fingerprints: Fingerprints;
   /** The resolved settings, as config.json has them. */
   readonly config: unknown;
 }
@@ -118,10 +132,16 @@ function isRecord(value: unknown): value is PhaseRecord {
   );
 }
 
-function isFingerprints(value: unknown): value is TrainerState['fingerprints'] {
+function isFingerprints(value: unknown): value is Fingerprints {
+  if (!isGraphsRecord(value)) return false;
+  const { data, begunOn }: Fields<Fingerprints> = value;
+  return typeof data === 'string' && (begunOn === undefined || isGraphsRecord(begunOn));
+}
+
+function isGraphsRecord(value: unknown): value is GraphsRecord {
   if (!isObject(value)) return false;
-  const { data, artifacts }: Fields<TrainerState['fingerprints']> = value;
-  return typeof data === 'string' && typeof artifacts === 'string';
+  const { artifacts, version }: Fields<GraphsRecord> = value;
+  return typeof artifacts === 'string' && (version === undefined || typeof version === 'string');
 }
 
 function isObject(value: unknown): value is object {

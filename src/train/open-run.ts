@@ -7,12 +7,15 @@ import { CheckpointFolder } from '../checkpoint/checkpoint-folder.js';
 import type { BestResult } from '../checkpoint/checkpoint.js';
 import { adaptToWorldSize, type ResumePoint } from '../checkpoint/resume-point.js';
 import { RunFolder, type RunConfig } from '../checkpoint/run-folder.js';
+import type { Fingerprints } from '../checkpoint/trainer-state.js';
 import type { StartEvent } from '../common/events.js';
+import { packageInfo } from '../common/node/package-info.js';
 import type { State } from '../common/tensor.js';
 import type { ResolvedOptions } from '../config/train-options.js';
 import type { DataLoader } from '../data/data-loader.js';
 import type { RunData } from '../data/open-datasets.js';
 import { broadcastJson } from '../distributed/collectives.js';
+import type { Platform } from '../platform/platform.js';
 import type { TrainSession } from '../session/train-session.js';
 import { warner, type RunSetup } from './run-setup.js';
 import {
@@ -30,7 +33,7 @@ export type IdentityWithConfig = RunIdentity & { readonly config: RunConfig };
 
 /** Returns what identifies a run: its settings, and hashes of the images and graphs that its result depends on. */
 export function identify(
-  { group, config, platform }: RunSetup,
+  { group, config, platform, point }: RunSetup,
   artifacts: Artifacts,
   { classes, fingerprint }: RunData,
   provider: string,
@@ -40,10 +43,7 @@ export function identify(
   return {
     arch,
     classes,
-    fingerprints: {
-      data: fingerprint,
-      artifacts: artifactsFingerprint(manifest, platform.sha256()),
-    },
+    fingerprints: { data: fingerprint, ...graphsOf(artifacts, point, platform) },
     config: {
       ...describeConfig(config),
       provider,
@@ -52,6 +52,21 @@ export function identify(
       ...(group.size > 1 ? { ranks: group.size } : {}),
     },
   };
+}
+
+/** Returns the record of the graphs, and of those that a resumed run was begun on if they are others. */
+function graphsOf(
+  { manifest }: Artifacts,
+  point: ResumePoint | null,
+  { sha256 }: Pick<Platform, 'sha256'>,
+): Omit<Fingerprints, 'data'> {
+  const { version } = packageInfo();
+  const now = { artifacts: artifactsFingerprint(manifest, sha256()), version };
+  if (point === null) return now;
+  const { begunOn, artifacts: then, version: thenVersion } = point.run.fingerprints;
+  const own = thenVersion === undefined ? {} : { version: thenVersion };
+  const first = begunOn ?? { artifacts: then, ...own };
+  return first.artifacts === now.artifacts ? now : { ...now, begunOn: first };
 }
 
 /** Returns every setting that has a value. Paths are absolute. */

@@ -134,7 +134,11 @@ async function openInputs(
   const identity = identify(setup, artifacts, data, provider);
   const { classes } = data;
   await assertSameOnAllRanks(group, { classes, provider, ...identity.fingerprints }, hosts);
-  if (point !== null && group.isMain) await checkSameRun(point, { ...identity, provider }, data);
+  if (point !== null && group.isMain) {
+    const { earlier } = artifacts.manifest;
+    const remarks = await checkSameRun(point, { ...identity, provider, earlier }, data);
+    for (const remark of remarks) warner(emit)(remark);
+  }
   // Read while ONNX Runtime still optimises the graph.
   const { state, source } = await startingState(setup, artifacts, classes.length);
   const session = await openSession(setup, artifacts, classes.length, device);
