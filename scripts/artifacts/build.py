@@ -10,7 +10,7 @@ from torch import nn
 
 from scripts.artifacts.architectures import Architecture
 from scripts.artifacts.differentiate import differentiate
-from scripts.artifacts.export_forward import export_forward
+from scripts.artifacts.forward import prepare
 from scripts.artifacts.graphs.data_parallel import build_gradients_graph, build_update_graph
 from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph
 from scripts.artifacts.graphs.head import build_head_graph
@@ -21,7 +21,6 @@ from scripts.artifacts.graphs.preprocessing import (
 )
 from scripts.artifacts.graphs.training import build_training_graph
 from scripts.artifacts.manifest import build_manifest
-from scripts.artifacts.network import Network
 from scripts.artifacts.stored import MANIFEST, SUFFIX, read_stored, write_stored
 
 DEFAULT_CLASSES = 2
@@ -32,8 +31,8 @@ def build_graphs(architecture: Architecture, model: nn.Module, input_size: int) 
 
     Graphs are ONNX models here; ``write`` stores them gzip'ed.
     """
-    network = Network.of(model, input_size)
-    forward = export_forward(model, input_size)
+    prepared = prepare(model, input_size)
+    network, forward = prepared.network, prepared.proto
     gradient = differentiate(forward, list(network.parameters))
     head_gradient = differentiate(forward, list(network.head_only().parameters))
     template, folds = build_inference_template(network, forward)

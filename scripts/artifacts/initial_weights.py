@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from scripts.artifacts.architectures import Architecture
-from scripts.artifacts.network import HEAD
+from scripts.artifacts.forward import prepare
 
 FILE_NAME = "initial.safetensors"
 CHOICES = "--weights random, --weights FILE (.pth or .safetensors) or --weights none"
@@ -49,9 +49,11 @@ def write_initial_weights(
     else:
         source, found = Path(weights).name, _read(Path(weights))
     backbone: dict[str, torch.Tensor] = {}
-    for name, tensor in expected.items():
-        if name.startswith(f"{HEAD}.") or name.endswith("num_batches_tracked"):
+    network = prepare(model, architecture.input_size).network
+    for name in (*network.parameters, *network.buffers):
+        if name in network.head:
             continue
+        tensor = expected[name]
         if name not in found:
             raise WeightsError(f"expected the tensor {name} in {weights}, found none")
         if found[name].shape != tensor.shape:

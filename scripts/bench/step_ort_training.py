@@ -21,7 +21,7 @@ from onnxruntime.training import artifacts
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 
 from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.export_forward import export_forward
+from scripts.artifacts.forward import export_forward
 from scripts.artifacts.graph_builder import IR_VERSION
 
 

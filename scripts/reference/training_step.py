@@ -16,7 +16,7 @@ from torch import nn
 
 from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.artifacts.differentiate import differentiate
-from scripts.artifacts.export_forward import export_forward
+from scripts.artifacts.forward import prepare
 from scripts.artifacts.graph_builder import NUMPY_DTYPES
 from scripts.artifacts.graphs.head import build_head_graph
 from scripts.artifacts.graphs.training import build_training_graph
@@ -67,8 +67,8 @@ def training_graph(
 ) -> tuple[Network, onnx.ModelProto]:
     """Builds the lowered graph of ``arch``, with the default head, as it serves any class count."""
     model = ARCHITECTURES[arch].build(2)
-    network = Network.of(model, size)
-    forward = export_forward(model, size)
+    prepared = prepare(model, size)
+    network, forward = prepared.network, prepared.proto
     if key == "trainHead":
         head_gradient = differentiate(forward, list(network.head_only().parameters))
         return network, ir.to_proto(build_head_graph(network, head_gradient, dtype))

@@ -84,13 +84,15 @@ FROZEN_RULES: dict[tuple[str, str], Rule] = {
 
 STANDARD = {
     # Arithmetic and products
-    *("Add", "Div", "Erf", "Exp", "Gemm", "MatMul", "Mul", "Neg", "Pow", "Sqrt", "Sub", "Sum"),
+    *("Add", "Div", "Erf", "Exp", "Gemm", "Log", "MatMul", "Max", "Min", "Mul", "Neg", "Pow"),
+    *("Reciprocal", "Sqrt", "Sub", "Sum"),
     # Functions of a tensor
     *("Clip", "Elu", "LayerNormalization", "LeakyRelu", "PRelu", "Relu", "Sigmoid", "Softmax"),
-    *("Equal", "GlobalAveragePool", "ReduceMean", "ReduceSum", "Tanh", "Where"),
+    *("Equal", "GlobalAveragePool", "ReduceL2", "ReduceMean", "ReduceSum", "Softplus", "Tanh"),
+    "Where",
     # Shapes and places
-    *("Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Shape"),
-    *("Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
+    *("Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape", "Resize"),
+    *("Shape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze"),
 }
 """Operators of the gradient graph that are standard ONNX already; they are copied."""
 

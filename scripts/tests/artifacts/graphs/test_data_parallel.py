@@ -11,7 +11,7 @@ import pytest
 
 from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.artifacts.differentiate import differentiate
-from scripts.artifacts.export_forward import export_forward
+from scripts.artifacts.forward import prepare
 from scripts.artifacts.graphs.data_parallel import (
     GRADIENT_PREFIX,
     build_gradients_graph,
@@ -51,9 +51,10 @@ def split_graphs(arch: str, size: int, key: str = "train") -> Pair:
     """Builds the pair that replaces the single graph of this key."""
     frozen = key == "trainHead"
     model = ARCHITECTURES[arch].build(2)
-    network = Network.of(model, size)
+    prepared = prepare(model, size)
+    network = prepared.network
     learning = network.head_only() if frozen else network
-    gradient = differentiate(export_forward(model, size), list(learning.parameters))
+    gradient = differentiate(prepared.proto, list(learning.parameters))
     return Pair(
         network,
         learning,

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.artifacts.differentiate import differentiate
-from scripts.artifacts.export_forward import export_forward
+from scripts.artifacts.forward import prepare
 from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph, packing
 from scripts.artifacts.network import OUTPUT_PREFIX, Network
 from scripts.reference.evaluator import Array, run_reference
@@ -32,8 +32,9 @@ BOUND = 1e-9
 @lru_cache
 def gpu_graph(arch: str, size: int, loop: bool) -> tuple[Network, onnx.ModelProto]:
     model = ARCHITECTURES[arch].build(2)
-    network = Network.of(model, size)
-    gradient = differentiate(export_forward(model, size), list(network.parameters))
+    prepared = prepare(model, size)
+    network = prepared.network
+    gradient = differentiate(prepared.proto, list(network.parameters))
     return network, ir.to_proto(build_gpu_training_graph(network, gradient, DOUBLE, loop=loop))
 
 
