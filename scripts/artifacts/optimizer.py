@@ -43,15 +43,16 @@ class Sgd:
         With Nesterov momentum, d = g + momentum v with the new v.
         The first step starts from v = 0, which gives PyTorch's v <- g.
         """
-        decay = op.Mul(weight, self.weight_decay)
+        decay = op.Mul(weight, op.beside(self.weight_decay, weight))
+        momentum = op.beside(self.momentum, weight)
         if self.clip_factor is not None:
-            gradient = op.Mul(gradient, self.clip_factor)
+            gradient = op.Mul(gradient, op.beside(self.clip_factor, weight))
         gradient = op.Add(gradient, decay)
-        velocity = op.Add(op.Mul(velocity, self.momentum), gradient)
+        velocity = op.Add(op.Mul(velocity, momentum), gradient)
         if self.nesterov is None:
             return velocity, velocity
-        ahead = op.Add(gradient, op.Mul(velocity, self.momentum))
-        return op.Where(self.nesterov, ahead, velocity), velocity
+        ahead = op.Add(gradient, op.Mul(velocity, momentum))
+        return op.Where(op.beside(self.nesterov, weight), ahead, velocity), velocity
 
 
 def clip_factor(op: GraphBuilder, gradients: Collection[ir.Value], max_norm: ir.Value) -> ir.Value:
@@ -67,12 +68,22 @@ def clip_factor(op: GraphBuilder, gradients: Collection[ir.Value], max_norm: ir.
 
 
 def clip_stage(
-    op: GraphBuilder, gradients: Mapping[str, ir.Value], max_norm: ir.Value
+    op: GraphBuilder,
+    state: Mapping[str, ir.Value],
+    gradients: Mapping[str, ir.Value],
+    max_norm: ir.Value,
 ) -> dict[str, ir.Value]:
-    """Returns all gradients multiplied by their ``clip_factor``."""
+    """Returns all gradients multiplied by their ``clip_factor``.
+
+    Args:
+        state: the parameters, whose shapes the gradients have.
+    """
     op.scope = "clip"
     factor = clip_factor(op, gradients.values(), max_norm)
-    return {name: op.Mul(gradient, factor) for name, gradient in gradients.items()}
+    return {
+        name: op.Mul(gradient, op.beside(factor, state[name]))
+        for name, gradient in gradients.items()
+    }
 
 
 def update_stage(
@@ -96,6 +107,6 @@ def update_stage(
         op.scope = f"update/{name}"
         direction, velocity = sgd.update(op, state[name], state[f"momentum.{name}"], gradient)
         lr = rates["head_lr" if name in network.head else "lr"]
-        updated[name] = op.Sub(state[name], op.Mul(direction, lr))
+        updated[name] = op.Sub(state[name], op.Mul(direction, op.beside(lr, state[name])))
         updated[f"momentum.{name}"] = velocity
     return updated

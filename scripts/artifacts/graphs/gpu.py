@@ -207,7 +207,7 @@ def _update(
     for name, gradient in gradients.items():
         direction, velocity = sgd.update(op, state[name], state[momenta[name]], gradient)
         lr = rates["head_lr" if name in network.head else "lr"]
-        updated[name] = op.Sub(state[name], op.Mul(direction, lr))
+        updated[name] = op.Sub(state[name], op.Mul(direction, op.beside(lr, state[name])))
         updated[momenta[name]] = velocity
     return updated
 

@@ -70,7 +70,7 @@ def build_head_graph(
     op.values |= {boundary: steps.scanned["features"], graph.labels: steps.scanned["targets"]}
     lower(op, rest)
     gradients = {name: op.lowered(graph.gradients[name]) for name in head}
-    gradients = clip_stage(op, gradients, scalars["max_norm"])
+    gradients = clip_stage(op, steps.state, gradients, scalars["max_norm"])
     updated = update_stage(op, network, steps.state, gradients, steps.scanned | scalars)
     scan, outputs = steps.build(
         state | given | {"features": features},

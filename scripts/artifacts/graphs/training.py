@@ -35,7 +35,7 @@ def build_training_graph(
     stage = gradient_stage(steps.op, network, graph, steps.state | steps.scanned)
     gradients = stage.parameters
     if extended:
-        gradients = clip_stage(steps.op, gradients, scalars["max_norm"])
+        gradients = clip_stage(steps.op, steps.state, gradients, scalars["max_norm"])
     updated = update_stage(steps.op, network, steps.state, gradients, steps.scanned | scalars)
     scan, outputs = steps.build(state | scanned, updated | stage.buffers, stage.loss, stage.logits)
     inputs = [*scanned.values(), *scalars.values(), *state.values()]

@@ -100,7 +100,7 @@ def test_soft_cross_entropy(batch: int, classes: int, smoothing: float, weighted
     assert_close(d_z, numpy(z.grad))
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 5, 3), (3, 4, 7, 7), (4, 1, 1, 1)])
+@pytest.mark.parametrize("shape", [(1, 2, 5, 3), (3, 4, 7, 7), (4, 1, 1, 1), (2, 3, 50, 41)])
 @pytest.mark.parametrize("momentum", [0.1, 0.3])
 def test_batch_norm(shape: tuple[int, int, int, int], momentum: float) -> None:
     channels = shape[1]
