@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from scripts.artifacts.errors import NetworkError
 from scripts.artifacts.forward.draft import Draft
-from scripts.artifacts.forward.shape_inference import infer_shapes
+from scripts.artifacts.forward.folding.shape_inference import infer_shapes
 from scripts.artifacts.graph_builder import static_shape
 from scripts.artifacts.network import CLASSES, Shape
 

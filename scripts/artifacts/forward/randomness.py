@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from scripts.artifacts.errors import NetworkError
 from scripts.artifacts.forward.draft import Draft, made_by
-from scripts.artifacts.forward.folding import RANDOM
+from scripts.artifacts.forward.folding.fold import RANDOM
 from scripts.artifacts.graph_builder import decimal, fixed, static_shape
 from scripts.artifacts.network import Mask, Masks
 

@@ -117,6 +117,27 @@ def test_group_norm_is_written_out(groups: int) -> None:
     check(norm, found[1:-3])
 
 
+@pytest.mark.parametrize("equation", ["nij,nkj->nik", "nji,njk->nik", "nij,njk->nik"])
+def test_an_einsum_of_matrices_is_a_product(equation: str) -> None:
+    """Rule 21, as relative attention writes it."""
+
+    def middle(x: torch.Tensor) -> torch.Tensor:
+        maps = x.flatten(2)[:, :, :8]
+        product = torch.einsum(equation, maps, torch.sigmoid(maps))
+        return product.reshape(-1, 8, 4, 2)
+
+    model = Classifier(middle)
+    prepared = prepare(model, SIZE)
+    found = operators(prepared.proto)
+    assert "Einsum" not in found and found.count("MatMul") == 1
+    sample = random_sample(prepared.network, 3, 2)
+    graph = autodiff.differentiate(prepared.proto, prepared.network)
+    state = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    gradients = graph_gradients(prepared.network, graph, state, sample)
+    wanted = torch_gradients(model, prepared.network.masks, sample)
+    assert worst_error(gradients, wanted)[0] <= 1e-10
+
+
 class ClassToken(nn.Module):
     """A vision transformer's beginning: a learned token before the patches of each image."""
 

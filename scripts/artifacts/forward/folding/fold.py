@@ -20,8 +20,8 @@ from onnx.reference import ReferenceEvaluator
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from scripts.artifacts.forward.draft import LIMIT, Array, Draft
-from scripts.artifacts.forward.integers import BATCH, Integers, dimension, symbolic_shape
-from scripts.artifacts.forward.shape_inference import complete_shape, infer_shapes
+from scripts.artifacts.forward.folding.integers import BATCH, Integers, dimension, symbolic_shape
+from scripts.artifacts.forward.folding.shape_inference import complete_shape, infer_shapes
 from scripts.artifacts.graph_builder import IR_VERSION, OPSET
 
 RANDOM = {"RandomUniformLike", "RandomUniform", "RandomNormalLike", "RandomNormal", "Bernoulli"}

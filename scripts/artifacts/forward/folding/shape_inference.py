@@ -9,7 +9,12 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from scripts.artifacts.forward.draft import Draft
-from scripts.artifacts.forward.integers import DIMENSION, Integers, dimension, symbolic_shape
+from scripts.artifacts.forward.folding.integers import (
+    DIMENSION,
+    Integers,
+    dimension,
+    symbolic_shape,
+)
 
 SAME_BATCH = {"Pad", "Resize"}
 """Operators of which ONNX's inference forgets the number of images; they do not change it."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from scripts.artifacts.forward.draft import Draft
-from scripts.artifacts.forward.integers import symbolic_shape
+from scripts.artifacts.forward.folding.integers import symbolic_shape
 
 
 def remove_identities(draft: Draft) -> None:

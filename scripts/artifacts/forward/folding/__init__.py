@@ -1,0 +1,1 @@
+"""Constants, shapes and integers of a forward graph, computed once."""

@@ -1,0 +1,1 @@
+"""Patterns of exporters, each replaced by what it means."""
