@@ -9,6 +9,8 @@ import type { Platform } from '../platform/platform.js';
 import type { ExportOptions } from '../config/export-options.js';
 import { checkOutput } from '../config/check-output.js';
 import { type Naming, Validator } from '../config/validator.js';
+import { evaluationTransforms } from '../inference/classifier.js';
+import { describeModel } from '../inference/model-file.js';
 import { exportInference, isModel, type ExportResult } from './export-inference.js';
 import { findWebPackages, isWebPage, WEB_MODEL, webFiles, writeWebPage } from './web-page.js';
 
@@ -76,7 +78,8 @@ export async function exportWebPage(
   const result = await exportInference({ ...options, ...form, out }, naming, platform);
   const title = path.basename(path.resolve(options.run));
   const { classes, exif } = result;
-  const page = { title, classes, exif };
+  const { preprocessing } = describeModel(out, await platform.files.read(out));
+  const page = { title, classes, exif, transforms: evaluationTransforms(preprocessing) };
   await writeWebPage(dir, page, { files: platform.files, contents });
   return result;
 }

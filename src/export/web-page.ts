@@ -6,6 +6,7 @@ import path from 'node:path';
 import { ConfigError } from '../common/errors.js';
 import type { ExifUse, Files } from '../platform/platform.js';
 import { html, jsonScript, jsonStart, Html } from '../common/html.js';
+import type { EvaluationTransforms } from '../images/workers/graph-input.js';
 import { makeFolder } from '../common/node/make-folder.js';
 import { packageText } from '../common/node/package-info.js';
 
@@ -50,6 +51,8 @@ export interface WebPage {
   readonly classes: readonly string[];
   /** Whether the page turns an image by its EXIF orientation, as the network was trained. */
   readonly exif: ExifUse;
+  /** Transforms of the model, by which the page resizes a thin or huge image; null if they are not known. */
+  readonly transforms: EvaluationTransforms | null;
 }
 
 /** Name of the model that the page loads: input `image` uint8 [H, W, 3], output `probabilities` [1, C]. */
@@ -152,7 +155,7 @@ export function isWebPage(bytes: Uint8Array): boolean {
 }
 
 /** Returns the page's HTML. */
-export function renderWebPage({ title, classes, exif }: WebPage): string {
+export function renderWebPage({ title, classes, exif, transforms }: WebPage): string {
   const names = classes.slice(0, 12).join(', ') + (classes.length > 12 ? ', …' : '');
   return html`<!doctype html>
 <html lang="en">
@@ -178,7 +181,7 @@ ${embedded('page.css')}</style>
 <ol id="classes"></ol>
 </main>
 ${jsonScript('names', classes)}
-${jsonScript('settings', { exif })}
+${jsonScript('settings', { exif, transforms })}
 <script type="importmap">{"imports": {"@jsquash/": "./${DECODERS}/@jsquash/"}}</script>
 <script type="module">
 ${embedded('page.js')}</script>

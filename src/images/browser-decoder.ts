@@ -3,13 +3,16 @@
  * the decoders that the page of `--web` hands in.
  *
  * Browsers differ from those rules. They turn a JPEG image by its EXIF whatever they are told, so EXIF is hidden first.
- * A canvas multiplies colours by alpha and cannot undo that, so PNG and WebP have decoders of their own. CMYK is
- * rounded down, so a level may be lower by one. AVIF is decoded as far as it has no transparent pixels, with the small
+ * A canvas multiplies colours by alpha and cannot undo that, so PNG and WebP have decoders of their own. They
+ * round CMYK down, so colours and black are decoded as two images (jpeg-planes.ts). AVIF is decoded as far as it has no transparent pixels, with the small
  * differences that any two decoders have. GIF, BMP and PNM have readers in formats/. TIFF is not read.
  */
 
 import type { ExifUse, RgbImage } from '../platform/platform.js';
+import { cmykToRgb } from './decode.js';
 import { decodePlain } from './formats/decode-plain.js';
+import { jpegFrame } from './formats/jpeg-frame.js';
+import { splitCmyk } from './formats/jpeg-planes.js';
 import { imageSize } from './image-size.js';
 import { hasJpegEnd, withoutExif } from './formats/jpeg-segments.js';
 import { checkSize } from './limits.js';
@@ -98,7 +101,7 @@ async function decodeStored(
   switch (format) {
     case 'jpeg':
       if (!hasJpegEnd(bytes)) throw new Error('no end');
-      return canvas(withoutExif(bytes));
+      return (await decodeCmyk(bytes, canvas)) ?? canvas(withoutExif(bytes));
     case 'png':
       if (!hasIntactPixels(bytes)) throw new Error('a wrong checksum');
       return withoutAlpha(await png(bytes));
@@ -121,6 +124,27 @@ async function decodeStored(
       return image;
     }
   }
+}
+
+/** Decodes a JPEG file in CMYK; returns null for another one, or one of a rare kind. */
+async function decodeCmyk(
+  bytes: Uint8Array,
+  canvas: BrowserDecoders['canvas'],
+): Promise<RgbImage | null> {
+  if (jpegFrame(bytes)?.components !== 4) return null;
+  const planes = splitCmyk(bytes);
+  if (planes === null) return null;
+  const [colours, black] = [await canvas(planes.colours), await canvas(planes.black)];
+  const { width, height } = colours;
+  const inks = new Uint8Array(width * height * 4);
+  for (let from = 0, to = 0; to < inks.length; from += 3, to += 4) {
+    for (let i = 0; i < 3; i++) {
+      const level = colours.data[from + i] ?? 0;
+      inks[to + i] = planes.isInk ? level : 255 - level;
+    }
+    inks[to + 3] = 255 - (black.data[from] ?? 0);
+  }
+  return cmykToRgb(inks, { width, height, channels: 4 });
 }
 
 /** Returns the colours of RGBA as they are, without blending them. */

@@ -149,7 +149,7 @@ export class Classifier {
 }
 
 /** Returns the transforms in a model's metadata; null if it has none that this version knows. */
-function evaluationTransforms(preprocessing: unknown): EvaluationTransforms | null {
+export function evaluationTransforms(preprocessing: unknown): EvaluationTransforms | null {
   if (typeof preprocessing !== 'object' || preprocessing === null) return null;
   const { inputSize, resizeSize, interpolation } = preprocessing as Record<string, unknown>;
   return typeof inputSize === 'number' &&

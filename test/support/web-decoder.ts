@@ -48,7 +48,12 @@ export interface WebDecoder {
 /** Opens an exported page (without a model) in a browser. */
 export async function openWebDecoder(program: string): Promise<WebDecoder> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'web-decoder-'));
-  const settings = { title: 'pixels', classes: ['a', 'b'], exif: 'ignore' } as const;
+  const settings = {
+    title: 'pixels',
+    classes: ['a', 'b'],
+    exif: 'ignore',
+    transforms: null,
+  } as const;
   const contents = await webFiles(findWebPackages());
   await writeWebPage(dir, settings, { files: nodePlatform.files, contents });
   const server = await serveFolder(dir);

@@ -2,6 +2,8 @@
 
 import { decodeInBrowser } from '../../images/browser-decoder.js';
 
+export { fitEvaluation } from '../../images/workers/graph-input.js';
+
 /** Pixels that are read from a canvas at once, because browsers bound the size of a canvas. */
 const STRIP = 2 ** 22;
 

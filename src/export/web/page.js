@@ -1,9 +1,9 @@
 import * as ort from './ort.wasm.min.mjs';
-import { decode } from './code/export/web/decode.js';
+import { decode, fitEvaluation } from './code/export/web/decode.js';
 
 const $ = (id) => document.getElementById(id);
 const names = JSON.parse($('names').textContent);
-const { exif } = JSON.parse($('settings').textContent);
+const { exif, transforms } = JSON.parse($('settings').textContent);
 const say = (text) => {
   $('state').textContent = text;
 };
@@ -24,8 +24,7 @@ async function run(loaded, { data, width, height }) {
       .map((share, label) => ({ share, name: names[label] }))
       .sort((a, b) => b.share - a.share);
   } catch (cause) {
-    // The graph resizes the whole image by its shorter side, so that a thin one may become too long.
-    const problem = `found ${width} x ${height} pixels, which are too many or too thin`;
+    const problem = `found ${width} x ${height} pixels, for which there is not enough memory`;
     throw new Error('expected an image that fits into this browser, ' + problem, { cause });
   }
 }
@@ -54,9 +53,10 @@ async function classify(file) {
 }
 
 async function look(file) {
-  const image = await decode(file, exif);
+  const decoded = await decode(file, exif);
   const loaded = await session;
   const start = performance.now();
+  const image = transforms ? fitEvaluation(decoded, transforms) : decoded;
   const found = await run(loaded, image);
   return { found, time: performance.now() - start };
 }
