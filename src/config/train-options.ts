@@ -3,6 +3,7 @@
 import { ARCHITECTURES, type Arch } from '../artifacts/manifest.js';
 import type { TrainEvent } from '../common/events.js';
 import type { Dataset } from '../data/dataset.js';
+import { isMainProcess } from '../distributed/launcher.js';
 import { checkOption, resolveOptions, type Option } from './options.js';
 import { checkOut, nextRunDir } from './run-dir.js';
 import { SETTINGS, type Attributes, type TrainSettings } from './train-settings.js';
@@ -96,8 +97,11 @@ const { data, out, ...network } = RUN_OPTIONS;
 /** All options of `train` that are flags, in the order of `--help`. */
 export const TRAIN_OPTIONS = { data, out, ...SETTINGS, ...network };
 
-/** The settings as a resumed run has them: it does not read its initial weights again, and their file may be gone. */
-const RESUMED_SETTINGS = {
+/**
+ * The settings of who does not read the initial weights, so that their file may be missing: a resumed run, and the ranks
+ * to which rank 0 sends the state.
+ */
+const SETTINGS_WITHOUT_WEIGHTS = {
   ...SETTINGS,
   weights: { ...SETTINGS.weights, kind: 'text' },
 } as const;
@@ -119,7 +123,9 @@ export function resolveTrainOptions(
 ): ResolvedOptions {
   const validator = new Validator(naming);
   const resuming = options.resume !== undefined;
-  const settings = resolveOptions(resuming ? RESUMED_SETTINGS : SETTINGS, options, validator);
+  const readsWeights = !resuming && isMainProcess();
+  const table = readsWeights ? SETTINGS : SETTINGS_WITHOUT_WEIGHTS;
+  const settings = resolveOptions(table, options, validator);
   if (settings.nesterov && settings.momentum === 0) {
     const expected = 'above 0 with Nesterov momentum';
     throw validator.error('momentum', expected, 0, `leave out ${validator.name('nesterov')}`);
