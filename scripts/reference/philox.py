@@ -17,7 +17,7 @@ from scripts.artifacts.stored import read_manifest
 from scripts.project import COMMITTED
 from scripts.reference.torch_training import Tensors
 
-STREAM = {"shuffle": 0, "crop": 1, "head": 2, "weights": 3, "trial": 4}
+STREAM = {"shuffle": 0, "crop": 1, "head": 2, "weights": 3, "trial": 4, "masks": 5}
 MASK = np.uint64(0xFFFFFFFF)
 SHIFT = np.uint64(32)
 

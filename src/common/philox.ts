@@ -6,7 +6,7 @@
 const TWO_32 = 2 ** 32;
 
 /** Purposes of random numbers. Streams never share numbers. */
-export const STREAM = { shuffle: 0, crop: 1, head: 2, weights: 3, trial: 4 } as const;
+export const STREAM = { shuffle: 0, crop: 1, head: 2, weights: 3, trial: 4, masks: 5 } as const;
 
 /**
  * Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", 2011):

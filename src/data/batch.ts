@@ -8,6 +8,8 @@ export interface Batch {
   readonly labels: Int32Array;
   /** [N], indices of the samples in the data set. */
   readonly indices: Uint32Array;
+  /** Masks of Dropout and stochastic depth, [N, width]; absent if the network has neither, and in evaluation. */
+  readonly masks?: Float32Array<ArrayBuffer>;
 }
 
 /** How one epoch differs from the default. */

@@ -8,6 +8,7 @@ import type { ImageBackend } from '../platform/platform.js';
 import { LoaderPool } from '../images/workers/worker-pool.js';
 import type { LoaderItem, LoaderMode } from '../images/workers/worker-messages.js';
 import type { ImageCache } from '../images/workers/image-cache.js';
+import { drawMasks } from './masks.js';
 import { batches, epochOrder, shardLength, shardOf, type Shard } from './sampler.js';
 
 /** Options of a {@link DataLoader}. */
@@ -17,7 +18,7 @@ export interface LoaderOptions {
   /** `train`: random crop and flip. `evaluate`: resize and centre crop. */
   readonly mode: LoaderMode;
   readonly batchSize: number;
-  /** Seed of the order, the crops and the flips. */
+  /** Seed of the order, the crops, the flips and the masks. */
   readonly seed: number;
   /**
    * The part of each epoch that this rank loads; default: all of it. With `train` the parts are padded to equal
@@ -176,7 +177,14 @@ export class DataLoader implements BatchLoader {
     for (const [position, image] of decoded) {
       this.#options.cache?.add(items[position]?.name ?? '', image);
     }
-    return { images: new Float32Array(buffer), labels, indices };
+    const { masks } = this.#options.artifacts.manifest;
+    const isMasked = mode === 'train' && masks !== null;
+    return {
+      images: new Float32Array(buffer),
+      labels,
+      indices,
+      ...(isMasked ? { masks: drawMasks(masks, { seed, epoch: iteration.epoch, indices }) } : {}),
+    };
   }
 
   /** Caches files only: a data set in code may return other bytes each time. */

@@ -105,12 +105,13 @@ export class DdpTrainSession extends TrainSession {
     // The gradient is linear in the targets. With targets divided by the number of ranks, the sum of the ranks'
     // gradients is their mean.
     const targets = chunk.targets.map((value) => value / size);
-    const batch = {
+    const spec = graphs[this.#stages.gradients];
+    const batch = selectInputs(spec, {
       images: float32Tensor([batchSize, 3, side, side], chunk.images),
       targets: float32Tensor([batchSize, this.classes], targets),
-    };
-    const { outputPrefix } = graphs[this.#stages.gradients];
-    const found = await this.runtime.step(this.session, batch, outputPrefix);
+      ...this.maskInput([batchSize], chunk.masks),
+    });
+    const found = await this.runtime.step(this.session, batch, spec.outputPrefix);
     const { loss, logits, gradients } = found;
     if (loss === undefined || logits === undefined || gradients === undefined) {
       throw new TrainingError(

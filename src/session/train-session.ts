@@ -26,6 +26,8 @@ export interface StackedBatches {
   readonly images: Float32Array<ArrayBuffer>;
   /** Weight of each class in an image's loss, [K, N, C]. All weights of a batch sum to 1. */
   readonly targets: Float32Array<ArrayBuffer>;
+  /** Masks of Dropout and stochastic depth, [K, N, width]; only for networks that have them. */
+  readonly masks?: Float32Array<ArrayBuffer>;
   /** Learning rates of the backbone, [K]. */
   readonly lr: Float32Array<ArrayBuffer>;
   /** Learning rates of the head (the last layer), [K]. */
@@ -193,6 +195,18 @@ export class TrainSession {
     return result;
   }
 
+  /**
+   * Returns the input `masks` of networks that have it, with shape [...lead, width].
+   *
+   * @throws TrainingError if such a network gets none.
+   */
+  protected maskInput(lead: readonly number[], masks: Float32Array | undefined): FloatTensors {
+    const { masks: spec, arch } = this.artifacts.manifest;
+    if (spec === null) return {};
+    if (masks !== undefined) return { masks: float32Tensor([...lead, spec.width], masks) };
+    throw new TrainingError(`expected masks for the training graph of ${arch}, got none`);
+  }
+
   /** Adds steps to the counters of the state. */
   protected countSteps(steps: number): void {
     this.#steps += BigInt(steps);
@@ -213,8 +227,8 @@ export class TrainSession {
 
   /** Takes all steps by one call. */
   async #stepAll(session: number, chunk: StackedBatches): Promise<StepResults> {
-    const { steps, images, targets, lr, headLr } = chunk;
-    return this.#run(session, chunk, [steps], { images, targets, lr, headLr });
+    const { steps, images, targets, masks, lr, headLr } = chunk;
+    return this.#run(session, chunk, [steps], { images, targets, masks, lr, headLr });
   }
 
   /** Takes one step per call, for graphs of one step whose state stays in GPU memory. */
@@ -227,6 +241,7 @@ export class TrainSession {
       const result = await this.#run(session, chunk, [], {
         images: part(chunk.images),
         targets: part(chunk.targets),
+        masks: chunk.masks && part(chunk.masks),
         lr: part(chunk.lr),
         headLr: part(chunk.headLr),
       });
@@ -241,7 +256,9 @@ export class TrainSession {
     session: number,
     { batchSize, momentum, weightDecay, nesterov, maxNorm }: StackedBatches,
     lead: readonly number[],
-    varying: Readonly<Record<'images' | 'targets' | 'lr' | 'headLr', Float32Array>>,
+    varying: Readonly<Record<'images' | 'targets' | 'lr' | 'headLr', Float32Array>> & {
+      readonly masks: Float32Array | undefined;
+    },
   ): Promise<StepResults> {
     const { preprocessing, graphs } = this.artifacts.manifest;
     const { inputSize } = preprocessing;
@@ -249,6 +266,7 @@ export class TrainSession {
     const all: FloatTensors = {
       images: float32Tensor([...lead, batchSize, 3, inputSize, inputSize], varying.images),
       targets: float32Tensor([...lead, batchSize, this.classes], varying.targets),
+      ...this.maskInput([...lead, batchSize], varying.masks),
       lr: float32Tensor(lead, varying.lr),
       head_lr: float32Tensor(lead, varying.headLr),
       momentum: scalar(momentum),

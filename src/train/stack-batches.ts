@@ -33,7 +33,7 @@ export interface Chunk {
 }
 
 /**
- * Stacks batches of one size: images [K, N, 3, S, S]. Their memory is recycled.
+ * Stacks batches of one size: images [K, N, 3, S, S], and masks [K, N, width] if the network has any. Their memory is recycled.
  *
  * @param rates learning rates of each batch's step.
  */
@@ -46,10 +46,12 @@ export function stack(
   if (first === undefined) throw new RangeError('expected at least one batch to stack, got none');
   const images = new Float32Array(batches.length * first.images.length);
   const targets = new Float32Array(batches.length * first.labels.length * classes);
+  const masks = first.masks && new Float32Array(batches.length * first.masks.length);
   batches.forEach((batch, k) => {
     images.set(batch.images, k * batch.images.length);
     const rows = targetRows(batch.labels, classes, settings);
     targets.set(rows, k * rows.length);
+    if (batch.masks !== undefined) masks?.set(batch.masks, k * batch.masks.length);
     recycle(batch.images);
   });
   const stacked = {
@@ -57,6 +59,7 @@ export function stack(
     batchSize: first.labels.length,
     images,
     targets,
+    ...(masks === undefined ? {} : { masks }),
     lr: Float32Array.from(rates, ({ lr }) => lr),
     headLr: Float32Array.from(rates, ({ headLr }) => headLr),
     momentum: settings.momentum,
