@@ -1,11 +1,11 @@
 /** Fine-tune image classifiers on stock ONNX Runtime. */
 
-export { ARCHITECTURES, type Manifest } from './artifacts/manifest.js';
+export { architectures } from './artifacts/node/bundled-artifacts.js';
+export type { Manifest } from './artifacts/manifest.js';
 export { bundledArtifacts } from './artifacts/node/bundled-artifacts.js';
 export { loadCheckpoint, openArtifacts } from './platform/node/defaults.js';
 export type { Artifacts } from './artifacts/open-artifacts.js';
 export type {
-  Arch,
   BufferSpec,
   FoldSpec,
   GpuGraphSpec,

@@ -30,7 +30,11 @@ def main(arguments: list[str]) -> int:
         torch.manual_seed(options.seed)
         model = architecture.build(DEFAULT_CLASSES)
         files = build_graphs(architecture, model, input_size)
-        folder = options.out / name if options.out else COMMITTED[name]
+        folder = COMMITTED[name]
+        if input_size != architecture.input_size:
+            folder = folder.with_name(f"{name}-{input_size}")
+        if options.out:
+            folder = options.out / name
         if options.check:
             found = differences(files, folder)
             for line in found:

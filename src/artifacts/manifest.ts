@@ -1,14 +1,7 @@
 /** The manifest of an artifact folder: a network's graphs, tensors, preprocessing and published weights. */
 
-/**
- * The networks whose artifacts ship with the package.
- *
- * @example
- * for (const arch of ARCHITECTURES) await train({ data: 'images', arch });
- */
+/** The networks that a refused weight file can be for. */
 export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
-/** One of {@link ARCHITECTURES}. */
-export type Arch = (typeof ARCHITECTURES)[number];
 
 /** The manifest format that this version writes and reads. */
 export const FORMAT_VERSION = 2;

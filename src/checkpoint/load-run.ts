@@ -1,15 +1,12 @@
 /** Loads the weights of an earlier run, and the artifacts they belong to. */
 
-import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import {
-  openArtifacts,
-  type ArtifactPlatform,
-  type Artifacts,
-} from '../artifacts/open-artifacts.js';
+import { openNetwork } from '../artifacts/node/bundled-artifacts.js';
+import type { ArtifactPlatform, Artifacts } from '../artifacts/open-artifacts.js';
 import { loadCheckpoint, type TrainerState } from './checkpoint.js';
 import { ArtifactError, WeightsError } from '../common/errors.js';
 import { shellWord } from '../common/text.js';
 import type { Files } from '../platform/platform.js';
+import { inputSizeOf } from './resume-point.js';
 import { RunFolder, type CheckpointName, type RunConfig } from './run-folder.js';
 import type { State } from '../common/tensor.js';
 
@@ -41,11 +38,12 @@ export async function openRunWeights(
 ): Promise<RunWeights> {
   const { folder, config } = await RunFolder.open(options.run);
   const trainedWith = typeof config.artifacts === 'string' ? config.artifacts : undefined;
-  const dir = options.artifacts ?? trainedWith ?? bundledArtifacts(config.arch);
-  const artifacts = await openArtifacts(dir, platform);
+  const choice = { arch: config.arch, inputSize: inputSizeOf(config) };
+  const dir = options.artifacts ?? trainedWith;
+  const artifacts = await openNetwork({ ...choice, artifacts: dir }, platform);
   if (artifacts.manifest.arch !== config.arch) {
     throw new ArtifactError(
-      `expected artifacts of ${config.arch}, got ${artifacts.manifest.arch} in ${dir}; give those the run was trained with`,
+      `expected artifacts of ${config.arch}, got ${artifacts.manifest.arch} in ${artifacts.dir}; give those the run was trained with`,
     );
   }
   const file = folder.checkpoint(options.checkpoint);

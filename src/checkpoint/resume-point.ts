@@ -2,12 +2,8 @@
 
 import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import path from 'node:path';
-import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import {
-  openArtifacts,
-  type ArtifactPlatform,
-  type Artifacts,
-} from '../artifacts/open-artifacts.js';
+import { openNetwork } from '../artifacts/node/bundled-artifacts.js';
+import type { ArtifactPlatform, Artifacts } from '../artifacts/open-artifacts.js';
 import { checkState, readCheckpoint, type TrainerState } from './checkpoint.js';
 import { CheckpointFolder } from './checkpoint-folder.js';
 import { CHECKPOINTS } from './run-folder.js';
@@ -153,9 +149,17 @@ export async function openRunArtifacts(
   given: string | undefined,
   platform: ArtifactPlatform,
 ): Promise<Artifacts> {
-  const stored = settingsOf(run).artifacts;
-  const own = typeof stored === 'string' ? stored : bundledArtifacts(run.arch);
-  return openArtifacts(given ?? own, platform);
+  const stored = settingsOf(run);
+  const own = typeof stored.artifacts === 'string' ? stored.artifacts : undefined;
+  return openNetwork(
+    { arch: run.arch, inputSize: inputSizeOf(stored), artifacts: given ?? own },
+    platform,
+  );
+}
+
+/** Returns the input size that a run was asked for; undefined if it has that of its network. */
+export function inputSizeOf({ inputSize }: StoredSettings): number | undefined {
+  return typeof inputSize === 'number' ? inputSize : undefined;
 }
 
 /** Returns the settings that a checkpoint stores; empty if it stores none. */

@@ -52,9 +52,18 @@ export function resumedOptions(
     const [then, now] = [show(point.run.arch), show(given.arch)];
     differences.push(`${validator.name('arch')} was ${then}, is ${now}`);
   }
+  const { inputSize: side } = point.artifacts.manifest.preprocessing;
+  if (given.inputSize !== undefined && given.inputSize !== side) {
+    differences.push(`${validator.name('inputSize')} was ${side}, is ${show(given.inputSize)}`);
+  }
   if (differences.length > 0) throw new ConfigError(differenceText(point, differences));
   checkOut(point, given.out, validator);
-  const own = [...Object.keys(SETTINGS), 'data', 'artifacts'] as (keyof TrainOptions)[];
+  const own = [
+    ...Object.keys(SETTINGS),
+    'data',
+    'inputSize',
+    'artifacts',
+  ] as (keyof TrainOptions)[];
   const merged: Partial<Record<keyof TrainOptions, unknown>> = {};
   for (const option of own) if (stored[option] !== undefined) merged[option] = stored[option];
   for (const [option, value] of Object.entries(given) as [keyof TrainOptions, unknown][]) {

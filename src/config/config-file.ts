@@ -34,7 +34,7 @@ export function readConfigFile(file: string): Partial<Record<keyof TrainOptions,
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refuse('no object');
-  const known = [...Object.keys(SETTINGS), 'data', 'arch', 'artifacts'];
+  const known = [...Object.keys(SETTINGS), 'data', 'arch', 'inputSize', 'artifacts'];
   const settings: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(value)) {
     if (known.includes(name)) settings[name] = setting;

@@ -34,7 +34,7 @@ export const RANGE_OPTIONS = {
 export type Range = Values<typeof RANGE_OPTIONS>;
 
 type InCode = 'trainDataset' | 'valDataset' | 'signal' | 'onEvent';
-type SharedName = SettingsWith<'findLr'> | 'data' | 'arch' | 'artifacts' | InCode;
+type SharedName = SettingsWith<'findLr'> | 'data' | 'arch' | 'inputSize' | 'artifacts' | InCode;
 
 /** Options of `findLr()`: `data`, or both data sets, and any settings that differ from the defaults. */
 export interface FindLrOptions extends Pick<TrainOptions, SharedName>, Partial<Range> {}

@@ -23,7 +23,7 @@ export interface Described {
 /** A number in a range, both ends included. */
 export interface NumberOption extends Described {
   readonly kind: 'integer' | 'number';
-  readonly default: number;
+  readonly default?: number;
   readonly min: number;
   readonly max: number;
 }
@@ -33,6 +33,8 @@ export interface ChoiceOption extends Described {
   readonly kind: 'choice';
   readonly choices: readonly string[];
   readonly default?: string;
+  /** Returns advice for a value that is not a choice, in place of the usual one. */
+  readonly advice?: (value: string) => string;
   /** An explanation that `--help` shows after the choices. */
   readonly note?: string;
 }
@@ -69,7 +71,7 @@ export function integer<const Rest extends Described>(
   value: number,
   [min, max]: readonly [number, number],
   rest: Rest,
-): NumberOption & Rest {
+): NumberOption & { readonly default: number } & Rest {
   return { kind: 'integer', default: value, min, max, ...rest };
 }
 
@@ -78,7 +80,7 @@ export function number<const Rest extends Described>(
   value: number,
   [min, max]: readonly [number, number],
   rest: Rest,
-): NumberOption & Rest {
+): NumberOption & { readonly default: number } & Rest {
   return { kind: 'number', default: value, min, max, ...rest };
 }
 
@@ -155,7 +157,7 @@ export function checkOption(
     case 'number':
       return validator.number(name, value, { ...option, integer: option.kind === 'integer' });
     case 'choice':
-      return validator.choice(name, value, option.choices);
+      return validator.choice(name, value, option.choices, option.advice);
     case 'boolean':
       return validator.boolean(name, value);
     case 'text':

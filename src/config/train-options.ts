@@ -1,6 +1,6 @@
 /** Options of `train`, of the library and the command line alike: types and checks. */
 
-import { ARCHITECTURES, type Arch } from '../artifacts/manifest.js';
+import { architectures, buildAdvice, DEFAULT_ARCH } from '../artifacts/node/bundled-artifacts.js';
 import type { TrainEvent } from '../common/events.js';
 import type { Dataset } from '../data/dataset.js';
 import { isMainProcess } from '../distributed/launcher.js';
@@ -38,11 +38,24 @@ export const RUN_OPTIONS = {
   },
   arch: {
     kind: 'choice',
-    choices: ARCHITECTURES,
+    /** The networks that were built, read from the disk when they are needed. */
+    get choices() {
+      return architectures();
+    },
+    advice: (arch: string) => `choose one of these, or build it with "${buildAdvice(arch)}"`,
     value: 'A',
-    shownDefault: 'resnet18',
+    shownDefault: DEFAULT_ARCH,
     help: 'network',
-    docs: 'network: `resnet18`, `resnet34` or `resnet50`',
+    docs: 'network: one of those that `--help` lists, or another after `npm run artifacts -- --arch A` in a clone',
+    findLr: true,
+  },
+  inputSize: {
+    kind: 'integer',
+    min: 8,
+    max: 4096,
+    shownDefault: "the network's own",
+    help: 'side of the input in pixels',
+    docs: "side of the input in pixels; another than the network's own needs `npm run artifacts -- --arch A --input-size N` in a clone",
     findLr: true,
   },
   artifacts: {
@@ -67,8 +80,10 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly trainDataset?: Dataset;
   /** Replaces `data/val`. */
   readonly valDataset?: Dataset;
-  /** One of the networks that come with the package. Default `resnet18`. */
-  readonly arch?: Arch;
+  /** One of `architectures()`: the networks that come with the package or were built. Default `resnet18`. */
+  readonly arch?: string;
+  /** Side of the input in pixels. Default: the network's own; another needs artifacts that were built for it. */
+  readonly inputSize?: number;
   /** Artifact folder to use in place of `arch`, for example for another input size. */
   readonly artifacts?: string;
   /** Run folder, new or empty. Default: the next free `runs/train-N`. */
@@ -138,7 +153,7 @@ export function resolveTrainOptions(
   }
   checkInputs(options, validator);
   const out = checkOption('out', RUN_OPTIONS.out, options.out ?? nextRunDir(), validator) as string;
-  const { data, trainDataset, valDataset, arch, artifacts, onEvent, signal, resume } =
+  const { data, trainDataset, valDataset, arch, inputSize, artifacts, onEvent, signal, resume } =
     options as TrainOptions;
   return {
     ...settings,
@@ -146,6 +161,7 @@ export function resolveTrainOptions(
     ...(trainDataset === undefined ? {} : { trainDataset }),
     ...(valDataset === undefined ? {} : { valDataset }),
     ...(arch === undefined ? {} : { arch }),
+    ...(inputSize === undefined ? {} : { inputSize }),
     ...(artifacts === undefined ? {} : { artifacts }),
     ...(onEvent === undefined ? {} : { onEvent }),
     ...(signal === undefined ? {} : { signal }),
@@ -156,7 +172,7 @@ export function resolveTrainOptions(
 
 /** Checks where the images and the network come from. */
 function checkInputs(options: Unchecked, validator: Validator): void {
-  const { data, arch, artifacts } = options;
+  const { data, arch, inputSize, artifacts } = options;
   const needsFolder = options.trainDataset === undefined || options.valDataset === undefined;
   if (needsFolder || data !== undefined) checkOption('data', RUN_OPTIONS.data, data, validator);
   if (arch !== undefined) {
@@ -165,6 +181,9 @@ function checkInputs(options: Unchecked, validator: Validator): void {
       const expected = 'left out where the artifacts say which network';
       throw validator.error('arch', expected, arch, 'give one of the two');
     }
+  }
+  if (inputSize !== undefined) {
+    checkOption('inputSize', RUN_OPTIONS.inputSize, inputSize, validator);
   }
   if (artifacts !== undefined) {
     checkOption('artifacts', RUN_OPTIONS.artifacts, artifacts, validator);

@@ -106,12 +106,21 @@ export class Validator {
     throw this.error(option, rangeText(range), value, advice);
   }
 
-  /** Checks that a value is one of `choices`. */
-  choice<T extends string>(option: string, value: unknown, choices: readonly T[]): T {
+  /**
+   * Checks that a value is one of `choices`.
+   *
+   * @param advise returns advice for another text.
+   */
+  choice<T extends string>(
+    option: string,
+    value: unknown,
+    choices: readonly T[],
+    advise: (text: string) => string = () => 'choose one of these',
+  ): T {
     const found = choices.find((choice) => choice === value);
     if (found !== undefined) return found;
     const expected = `one of ${choices.join(', ')}`;
-    throw this.error(option, expected, value, 'choose one of these');
+    throw this.error(option, expected, value, advise(String(value)));
   }
 
   /** Checks that a value is true or false. */

@@ -2,7 +2,7 @@
 
 import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
 import { openRunWeights } from '../checkpoint/load-run.js';
-import { exifOf } from '../checkpoint/resume-point.js';
+import { exifOf, inputSizeOf } from '../checkpoint/resume-point.js';
 import type { ResolvedSource } from '../config/classifier-options.js';
 import { buildInferenceModel } from '../onnx/inference-model.js';
 import type { Platform } from '../platform/platform.js';
@@ -24,7 +24,8 @@ export async function loadClassifier(
     const file = await readModelFile(from.model, platform.files);
     // A model that takes decoded images preprocesses them itself.
     if (file.input === 'image') return Classifier.open(file.bytes, null, options);
-    const artifacts = await artifactsOf(file, dir ?? bundledArtifacts(file.arch), platform);
+    const own = bundledArtifacts(file.arch, inputSizeOf(Object(file.preprocessing) as object));
+    const artifacts = await artifactsOf(file, dir ?? own, platform);
     return Classifier.open(file.bytes, artifacts, options);
   }
   const { artifacts, state, run } = await openRunWeights({ ...from, artifacts: dir }, platform);

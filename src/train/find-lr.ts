@@ -1,8 +1,8 @@
 /** The learning-rate range test: training steps at rates from small to large, whose weights are thrown away. */
 
-import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
+import { openNetwork } from '../artifacts/node/bundled-artifacts.js';
 import type { Platform } from '../platform/platform.js';
-import { type Artifacts, openArtifacts } from '../artifacts/open-artifacts.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { ResolvedOptions } from '../config/train-options.js';
 import type { Naming } from '../config/validator.js';
 import { openDevice } from '../devices/choose-device.js';
@@ -46,10 +46,7 @@ export async function findLr(
 ): Promise<FindLrResult> {
   const { range, config } = resolveFindLr(options, naming);
   const emit = config.onEvent ?? (() => undefined);
-  const artifacts = await openArtifacts(
-    config.artifacts ?? bundledArtifacts(config.arch),
-    platform,
-  );
+  const artifacts = await openNetwork(config, platform);
   const { images, ort } = platform;
   const resources = new OpenResources();
   try {

@@ -1,7 +1,7 @@
 /** Opens all that the first step needs: device, images, weights, session and run folder, in this order. */
 
-import { bundledArtifacts } from '../artifacts/node/bundled-artifacts.js';
-import { type Artifacts, openArtifacts } from '../artifacts/open-artifacts.js';
+import { openNetwork } from '../artifacts/node/bundled-artifacts.js';
+import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { PretrainedSpec } from '../artifacts/manifest.js';
 import { stateLayout } from '../artifacts/state-layout.js';
 import { checkSameRun, writeDataFiles } from '../checkpoint/data-manifest.js';
@@ -48,8 +48,7 @@ export interface PreparedTraining extends Training {
  */
 export async function prepare(setup: RunSetup): Promise<PreparedTraining> {
   const { point, config, emit, platform } = setup;
-  const dir = config.artifacts ?? bundledArtifacts(config.arch);
-  const artifacts = point?.artifacts ?? (await openArtifacts(dir, platform));
+  const artifacts = point?.artifacts ?? (await openNetwork(config, platform));
   const threads = new OpenResources();
   let run: TrainingRun | null = null;
   try {

@@ -6,8 +6,7 @@ import path from 'node:path';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ARCHITECTURES } from '../../src/artifacts/manifest.js';
-import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { architectures, bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import { makeData } from '../support/run-process.js';
 import { CLI } from '../support/paths.js';
@@ -25,12 +24,12 @@ async function call(...words: string[]): Promise<string> {
   return stdout;
 }
 
-describe.each(ARCHITECTURES)('%s', (arch) => {
+describe.each(architectures())('%s', (arch) => {
   test('has parameters of its own', async () => {
     const { manifest } = await openArtifacts(bundledArtifacts(arch));
     expect(manifest.arch).toBe(arch);
-    const counts = { resnet18: 62, resnet34: 110, resnet50: 161 };
-    expect(manifest.parameters).toHaveLength(counts[arch]);
+    const counts: Readonly<Record<string, number>> = { resnet18: 62, resnet34: 110, resnet50: 161 };
+    expect(manifest.parameters).toHaveLength(counts[arch] ?? NaN);
     expect(manifest.pretrained?.url).toContain(`${arch}-`);
   });
 

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, test } from '@jest/globals';
-import { ARCHITECTURES } from '../../src/artifacts/manifest.js';
+import { architectures } from '../../src/artifacts/node/bundled-artifacts.js';
 import { ROOT } from '../support/paths.js';
 
 test('the package holds what it needs and nothing else', () => {
@@ -13,7 +13,7 @@ test('the package holds what it needs and nothing else', () => {
   const [{ files }] = JSON.parse(json) as [{ files: { path: string }[] }];
   const names = files.map((file) => file.path);
   type Manifest = { graphs: Record<string, { file: string }> };
-  const artifacts = ARCHITECTURES.flatMap((arch) => {
+  const artifacts = architectures().flatMap((arch) => {
     const manifest = `artifacts/${arch}/manifest.json`;
     const { graphs } = JSON.parse(readFileSync(path.join(ROOT, manifest), 'utf8')) as Manifest;
     return [manifest, ...Object.values(graphs).map(({ file }) => `artifacts/${arch}/${file}`)];

@@ -3,8 +3,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ARCHITECTURES } from '../../src/artifacts/manifest.js';
-import { bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
+import { architectures, bundledArtifacts } from '../../src/artifacts/node/bundled-artifacts.js';
 import { openArtifacts } from '../../src/platform/node/defaults.js';
 import type { Artifacts, GraphName } from '../../src/artifacts/open-artifacts.js';
 import { TrainingError } from '../../src/common/errors.js';
@@ -41,7 +40,7 @@ function expectAsNearAsPyTorch(found: readonly SgdDistance[], freeze: 'none' | '
 }
 
 describe('the packed state', () => {
-  test.each([TINY, ...ARCHITECTURES.map((arch) => bundledArtifacts(arch))])(
+  test.each([TINY, ...architectures().map((arch) => bundledArtifacts(arch))])(
     'is what the graphs of %s take',
     async (folder) => {
       const { manifest } = await openArtifacts(folder);
