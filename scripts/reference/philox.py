@@ -6,7 +6,7 @@ a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ MASK = np.uint64(0xFFFFFFFF)
 SHIFT = np.uint64(32)
 
 Words = NDArray[np.uint64]
+Masks = NDArray[np.float32]
 
 
 def philox4x32(counter: Words, key: Words) -> Words:
@@ -87,6 +88,22 @@ def signs(count: int, projection: int, tensor: int) -> Any:
     draws = words(-(-count // 32), 0, "trial", projection, tensor)
     bits = (draws[:, None] >> np.arange(32, dtype=np.uint64)) & np.uint64(1)
     return bits.reshape(-1)[:count].astype(np.float64) * 2 - 1
+
+
+def masks(layout: Mapping[str, Any], seed: int, epoch: int, samples: Sequence[int]) -> Masks:
+    """Returns the masks [N, width] that the driver draws (src/data/masks.ts), float32.
+
+    Args:
+        layout: ``masks`` of the manifest.
+        samples: index in the data set of each image.
+    """
+    width = layout["width"]
+    p = np.zeros(width)
+    for entry in layout["entries"]:
+        p[entry["offset"] : entry["offset"] + entry["width"]] = entry["p"]
+    kept = np.divide(1, 1 - p, out=np.zeros(width), where=p < 1)
+    rows = [words(width, seed, "masks", epoch, index) for index in samples]
+    return np.where(np.array(rows) >= p * 2**32, kept, 0).astype(np.float32)
 
 
 def manifest(arch: str) -> dict[str, Any]:

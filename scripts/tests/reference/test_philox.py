@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scripts.parity.bridge import Bridge
-from scripts.reference.philox import normal, philox4x32, random_state, signs, uniform, words
+from scripts.reference.philox import masks, normal, philox4x32, random_state, signs, uniform, words
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,17 @@ def test_the_random_weights_of_training() -> None:
     for name, tensor in expected.items():
         assert found[name].dtype == tensor.dtype
         torch.testing.assert_close(found[name], tensor, rtol=2e-7, atol=0)
+
+
+def test_masks_are_the_drivers() -> None:
+    """Compares with the values of test/unit/data/masks.test.ts."""
+    entries = [
+        {"offset": 0, "width": 1, "p": 0.75},
+        {"offset": 1, "width": 3, "p": 0},
+        {"offset": 4, "width": 8, "p": 0.5},
+    ]
+    found = masks({"width": 12, "entries": entries}, 4, 2, [6, 0])
+    assert found.tolist() == [
+        [0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 2, 2],
+        [0, 1, 1, 1, 2, 0, 0, 0, 2, 2, 0, 0],
+    ]

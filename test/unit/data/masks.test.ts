@@ -99,3 +99,18 @@ test('column c is draw c of the stream, compared with p', () => {
     expect(masks.subarray(offset, offset + width)).toEqual(Float32Array.from(expected));
   }
 });
+
+test('the masks that scripts/reference/philox.py draws', () => {
+  const entry = { name: '', kind: 'dropout', part } as const;
+  const entries = [
+    { ...entry, offset: 0, width: 1, p: 0.75 },
+    { ...entry, offset: 1, width: 3, p: 0 },
+    { ...entry, offset: 4, width: 8, p: 0.5 },
+  ];
+  const batch = { seed: 4, epoch: 2, indices: Uint32Array.of(6, 0) };
+  const expected = [
+    [0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 2, 2],
+    [0, 1, 1, 1, 2, 0, 0, 0, 2, 2, 0, 0],
+  ];
+  expect([...drawMasks({ width: 12, entries }, batch)]).toEqual(expected.flat());
+});
