@@ -19,6 +19,7 @@ export type {
   TensorSpec,
   TrainingGraphSpec,
   UpdateGraphSpec,
+  WeightPackage,
 } from './artifacts/manifest.js';
 export type { ClassScore } from './metrics/confusion-matrix.js';
 export {

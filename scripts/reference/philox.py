@@ -131,12 +131,34 @@ def _initialize(
         case "constant":
             values = np.full(count, init["value"], np.float64)
         case "uniform":
-            values = (2 * uniform(count, seed, stream, 0, index) - 1) * init["bound"]
+            low, high = (
+                (-init["bound"], init["bound"]) if "bound" in init else (init["low"], init["high"])
+            )
+            centred = 2 * uniform(count, seed, stream, 0, index) - 1
+            values = (low + high) / 2 + (high - low) / 2 * centred
+        case "normal":
+            values = init["mean"] + init["std"] * normal(count, seed, stream, 0, index)
+        case "truncated_normal":
+            values = _truncated_normal(init, count, seed, stream, index)
         case "kaiming_normal_fan_out":
             values = np.sqrt(2 / init["fanOut"]) * normal(count, seed, stream, 0, index)
         case kind:
             raise NotImplementedError(f"expected a known initialiser, got {kind}")
     return values
+
+
+def _truncated_normal(
+    init: Mapping[str, Any], count: int, seed: int, stream: str, index: int
+) -> NDArray[np.float64]:
+    """Returns the first ``count`` normal numbers inside the bounds, in the order of the draws."""
+    drawn = count
+    while True:
+        values = init["mean"] + init["std"] * normal(drawn, seed, stream, 0, index)
+        kept = values[(values >= init["low"]) & (values <= init["high"])]
+        if len(kept) >= count:
+            found: NDArray[np.float64] = kept[:count]
+            return found
+        drawn *= 2
 
 
 def random_images(count: int, size: int, seed: int) -> torch.Tensor:

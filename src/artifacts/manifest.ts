@@ -1,8 +1,5 @@
 /** The manifest of an artifact folder: a network's graphs, tensors, preprocessing and published weights. */
 
-/** The networks that a refused weight file can be for. */
-export const ARCHITECTURES = ['resnet18', 'resnet34', 'resnet50'] as const;
-
 /** The manifest format that this version writes and reads. */
 export const FORMAT_VERSION = 2;
 
@@ -23,11 +20,23 @@ export interface GraphSpec {
   readonly outputs: readonly TensorSpec[];
 }
 
-/** How torchvision initialises a tensor, so that `--weights random` can do the same. */
+/** Distribution of a tensor's independent elements in a fresh network, so that `--weights random` can draw it. */
 export type Initializer =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'normal'; readonly mean: number; readonly std: number }
+  | { readonly kind: 'uniform'; readonly low: number; readonly high: number }
+  /** Normal numbers below `low` or above `high` are drawn again. */
+  | {
+      readonly kind: 'truncated_normal';
+      readonly mean: number;
+      readonly std: number;
+      readonly low: number;
+      readonly high: number;
+    }
+  /** Normal with mean 0 and variance 2 / fanOut. */
   | { readonly kind: 'kaiming_normal_fan_out'; readonly fanOut: number }
-  | { readonly kind: 'uniform'; readonly bound: number }
-  | { readonly kind: 'constant'; readonly value: number };
+  /** Uniform between -bound and bound. */
+  | { readonly kind: 'uniform'; readonly bound: number };
 
 /** A trained tensor. Its momentum has the name `momentum.<name>` and the same shape. */
 export interface ParameterSpec {
@@ -77,7 +86,8 @@ export interface PretrainedSpec {
   readonly package: WeightPackage | null;
   /** Full SHA-256 of the weight file if it is published. If null, `sha256Prefix` is checked, as torchvision does. */
   readonly sha256: string | null;
-  readonly sha256Prefix: string;
+  /** First digits of it; null if there are none. */
+  readonly sha256Prefix: string | null;
   readonly bytes: number | null;
   /** Names of the tensors in the weight file, with the network's name for each; null if they are the same. */
   readonly names: Readonly<Record<string, string>> | null;

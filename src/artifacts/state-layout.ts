@@ -59,6 +59,6 @@ export function requireTensor(
     found === undefined ? 'none of that name' : `${found.dtype} ${formatShape(found.shape)}`;
   throw new WeightsError(
     `expected tensor ${name} of ${dtype} ${formatShape(shape)} in ${where}, found ${description}; ` +
-      `use weights of ${arch} with torchvision's names`,
+      `use weights of ${arch} with its publisher's names`,
   );
 }

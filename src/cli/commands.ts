@@ -8,6 +8,7 @@ import { FIND_LR } from './find-lr.js';
 import type { Command } from './flags.js';
 import { PREDICT } from './predict.js';
 import { SETUP_CUDA } from './setup-cuda.js';
+import { SETUP_WEIGHTS } from './setup-weights.js';
 import { TRAIN } from './train.js';
 
 export const COMMANDS: Readonly<Record<string, Command>> = {
@@ -18,5 +19,6 @@ export const COMMANDS: Readonly<Record<string, Command>> = {
   predict: PREDICT,
   doctor: DOCTOR,
   'setup-cuda': SETUP_CUDA,
+  'setup-weights': SETUP_WEIGHTS,
   demo: DEMO,
 };

@@ -1,14 +1,12 @@
 /** Puts the CUDA provider beside onnxruntime-node: the command `setup-cuda`. */
 
-import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rename, rm, symlink } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { promisify } from 'node:util';
 import * as yauzl from 'yauzl';
 import {
   CUDA_LIBRARIES,
@@ -21,6 +19,7 @@ import {
 } from './cuda.js';
 import { DeviceError } from '../common/errors.js';
 import { temporaryName } from '../common/node/atomic-file.js';
+import { downloadWheel } from '../common/node/pip-download.js';
 import { messageOf } from '../common/format.js';
 
 /** Python package of ONNX Runtime with CUDA. Its provider works with the npm library of the same version. */
@@ -66,7 +65,7 @@ export async function setupCuda({
   }
   const work = await mkdtemp(path.join(os.tmpdir(), 'setup-cuda-'));
   try {
-    const file = wheel ?? (await downloadWheel(runtimeVersion(), work, onLine));
+    const file = wheel ?? (await download(runtimeVersion(), work, onLine));
     await placeProvider(file, folder);
     onLine(`${PROVIDER_FILES.join(' and ')} are in ${folder}`);
   } finally {
@@ -79,52 +78,18 @@ export async function setupCuda({
   return libraryChecks(folder);
 }
 
-/** Downloads the wheel with pip. @returns its path. */
-async function downloadWheel(
+/** Downloads the provider's wheel. @returns its path. */
+async function download(
   version: string,
   folder: string,
   onLine: (line: string) => void,
 ): Promise<string> {
-  const [python, ...words] = await findPip();
-  const sha256 = WHEEL_SHA256[version];
-  const requirement = `${PACKAGE}==${version}`;
-  const list = path.join(folder, 'requirements.txt');
-  await writeFile(list, sha256 ? `${requirement} --hash=sha256:${sha256}\n` : `${requirement}\n`);
+  const sha256 = WHEEL_SHA256[version] ?? null;
   const known = sha256 ? `SHA-256 ${sha256}` : 'its hash is the one of the package index';
-  onLine(`Downloading ${requirement} with pip (about 250 MB; ${known})`);
+  onLine(`Downloading ${PACKAGE}==${version} with pip (about 250 MB; ${known})`);
   const target = ['--python-version', WHEEL_PYTHON, '--platform', WHEEL_PLATFORM];
-  const manner = ['--no-deps', '--only-binary=:all:', '--no-input', '--disable-pip-version-check'];
-  const args = [...words, 'download', ...manner, ...target, '--dest', folder, '-r', list];
-  // Show pip's output on standard error: it is for people.
-  const pip = spawn(python, args, { stdio: ['ignore', 2, 2] });
-  const code = await new Promise<number | null>((resolve, reject) => {
-    pip.once('error', reject);
-    pip.once('exit', resolve);
-  });
-  const found = (await readdir(folder)).find((name) => name.endsWith('.whl'));
-  if (code !== 0 || found === undefined) {
-    throw new DeviceError(
-      `expected pip to download ${requirement} for Python ${WHEEL_PYTHON} on ${WHEEL_PLATFORM}, failed with exit ` +
-        `code ${code ?? 'none'} (see above); download that wheel elsewhere and pass it as --wheel FILE`,
-    );
-  }
-  return path.join(folder, found);
-}
-
-/** Returns the command line of pip, of whichever Python there is. */
-async function findPip(): Promise<[string, ...string[]]> {
-  for (const command of ['python3', 'python']) {
-    const words = ['-m', 'pip'];
-    const works = await promisify(execFile)(command, [...words, '--version']).then(
-      () => true,
-      () => false,
-    );
-    if (works) return [command, ...words];
-  }
-  throw new DeviceError(
-    'expected pip as "python3 -m pip", found none; install Python with pip (on Debian: python3-pip), or download ' +
-      `the wheel of ${PACKAGE} ${runtimeVersion()} elsewhere and pass it as --wheel FILE`,
-  );
+  const error = (message: string): DeviceError => new DeviceError(message);
+  return downloadWheel({ name: PACKAGE, version, sha256, target }, { folder, error });
 }
 
 /** Copies the provider's files out of the wheel and checks each against the wheel's RECORD. */

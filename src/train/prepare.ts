@@ -1,6 +1,7 @@
 /** Opens all that the first step needs: device, images, weights, session and run folder, in this order. */
 
 import { openNetwork } from '../artifacts/node/bundled-artifacts.js';
+import { bundledManifests } from '../artifacts/node/bundled-manifests.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import type { PretrainedSpec } from '../artifacts/manifest.js';
 import { stateLayout } from '../artifacts/state-layout.js';
@@ -26,7 +27,7 @@ import { LoaderPool } from '../images/workers/worker-pool.js';
 import type { RunReport } from '../report/run-report.js';
 import { TrainSession } from '../session/train-session.js';
 import { graphForProvider, stepsPerExecution, trainingGraph } from '../session/training-graph.js';
-import { fetchPretrained } from '../weights/download.js';
+import { findPublished } from '../weights/published/find-published.js';
 import { initialState } from '../weights/initial-weights.js';
 import { identify, openRun, resumedFrom, type IdentityWithConfig } from './open-run.js';
 import { warner, type RunSetup } from './run-setup.js';
@@ -183,7 +184,9 @@ export async function newState(
   };
   const options = {
     ...{ weights, classes, seed },
-    fetchPretrained: (spec: PretrainedSpec) => fetchPretrained(spec, fetching),
+    findPublished: (spec: PretrainedSpec, arch: string) =>
+      findPublished(spec, { ...fetching, arch, files: platform.files }),
+    knownManifests: bundledManifests,
   };
   const { remarks, ...initial } = await initialState(artifacts, options, platform);
   for (const remark of remarks) warner(emit)(remark);

@@ -159,24 +159,23 @@ function isMomentum(local: string, prefix: string, own: ReadonlySet<string>): bo
 }
 
 /**
- * Finds heads under other names than the network's, such as `classifier.`: linear layers alone, one of which takes
- * the backbone's features.
+ * Finds heads under other names than the network's, such as `classifier.`: linear layers alone (or layers of the form
+ * that the network's own head has), one of which takes the backbone's features.
  */
 function findOtherHeads(
   names: readonly string[],
   found: ReadonlyMap<string, FoundTensor>,
   { prefix, layout }: Network,
 ): Set<string> {
-  const features = layout.find(({ role, shape }) => role === 'head' && shape.length === 2)
-    ?.shape[1];
+  const own = layout.find(({ role, shape }) => role === 'head' && shape.length >= 2)?.shape;
   const heads = new Set<string>();
   const others = new Set<string>();
   for (const name of names) {
     const [head] = HEAD.exec(localName(name, prefix)) ?? [];
     if (head === undefined) continue;
     const shape = found.get(name)?.shape ?? [];
-    if (shape.length === 2 && shape[1] === features) heads.add(head);
-    if (shape.length > 2) others.add(head);
+    if (own !== undefined && sameShape(shape.slice(1), own.slice(1))) heads.add(head);
+    else if (shape.length > 2) others.add(head);
   }
   return new Set([...heads].filter((head) => !others.has(head)));
 }

@@ -1,6 +1,6 @@
 /** The state training starts from: pretrained, from a file, or random; the head is always fresh. */
 
-import type { PretrainedSpec } from '../artifacts/manifest.js';
+import type { Manifest, PretrainedSpec } from '../artifacts/manifest.js';
 import type { Artifacts } from '../artifacts/open-artifacts.js';
 import { requireTensor, type StateEntry, stateLayout } from '../artifacts/state-layout.js';
 import { ConfigError } from '../common/errors.js';
@@ -8,17 +8,24 @@ import { Philox, STREAM } from '../common/philox.js';
 import { elementCount, type State, type Tensor } from '../common/tensor.js';
 import { initialize } from './init.js';
 import { openSafetensors } from './safetensors.js';
-import { loadWeights, type LoadedWeights, type WeightPlatform } from './weight-file.js';
+import {
+  loadWeights,
+  type LoadedWeights,
+  type SoughtWeights,
+  type WeightPlatform,
+} from './weight-file.js';
 
 export interface InitialStateOptions {
-  /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file with torchvision's names. */
+  /** `imagenet`, `random`, or the path of a `.safetensors` or `.pth` file. */
   readonly weights: string;
   /** Number of classes. */
   readonly classes: number;
   /** Seed of the random tensors. */
   readonly seed: number;
-  /** Fetches published weights and returns the path of the verified `.pth` file. Called for `imagenet` only. */
-  readonly fetchPretrained: (spec: PretrainedSpec) => Promise<string>;
+  /** Finds or fetches published weights and returns the path of the verified file. Called for `imagenet` only. */
+  readonly findPublished: (spec: PretrainedSpec, arch: string) => Promise<string>;
+  /** Reads the manifests of the networks to compare a refused file with. */
+  readonly knownManifests: () => Promise<readonly Manifest[]>;
 }
 
 export interface InitialState {
@@ -80,14 +87,32 @@ function freshTensor(
   return { dtype, shape, data: initialize(init, count, new Philox(seed, stream, 0, index)) };
 }
 
+/** Describes the weights of a network for {@link loadWeights}. */
+export function soughtWeights(
+  manifest: Manifest,
+  classes: number,
+  knownManifests: () => Promise<readonly Manifest[]>,
+): SoughtWeights {
+  return {
+    arch: manifest.arch,
+    layout: stateLayout(manifest, classes),
+    names: manifest.pretrained?.names ?? null,
+    known: async () =>
+      (await knownManifests()).map((known) => ({
+        arch: known.arch,
+        layout: stateLayout(known, classes),
+      })),
+  };
+}
+
 async function findWeights(
   { manifest, initialCheckpoint }: Artifacts,
-  { weights, classes, fetchPretrained }: InitialStateOptions,
+  { weights, classes, findPublished, knownManifests }: InitialStateOptions,
   platform: WeightPlatform,
 ): Promise<WeightSource> {
   const { arch, pretrained } = manifest;
   const load = (file: string): Promise<LoadedWeights> =>
-    loadWeights(file, { arch, layout: stateLayout(manifest, classes) }, platform);
+    loadWeights(file, soughtWeights(manifest, classes, knownManifests), platform);
   if (weights !== 'imagenet') return { ...(await load(weights)), source: weights };
   if (pretrained === null) {
     throw new ConfigError(
@@ -104,6 +129,6 @@ async function findWeights(
       return { ...(await load(initialCheckpoint)), source };
     }
   }
-  const file = await fetchPretrained(pretrained);
+  const file = await findPublished(pretrained, arch);
   return { ...(await load(file)), source: `${pretrained.name} (${file})` };
 }

@@ -1,158 +1,170 @@
-/** Recognises the network of a weight file by its names and shapes, for messages. */
+/**
+ * Recognises the network of a weight file by its names and shapes, for messages: by comparison with the networks whose
+ * manifests are at hand, or by its general structure.
+ */
 
+import type { StateEntry } from '../artifacts/state-layout.js';
+import { counted } from '../common/format.js';
+import { account } from './account.js';
 import type { FoundTensor } from './contents.js';
-import { resnetKind } from './resnet-kind.js';
 
 type Found = ReadonlyMap<string, FoundTensor>;
 
-/** A family of networks. */
-interface Family {
-  /** Name of the network, or a function that tells the members apart. */
-  readonly name: string | ((found: Found) => string);
-  /** Patterns of which each must match some name. In them, `@` is the start of a part of a name. */
+/** A network to compare a file with. */
+export interface KnownNetwork {
+  readonly arch: string;
+  readonly layout: readonly StateEntry[];
+}
+
+/** The network that a file looks like. */
+export interface Likeness {
+  /** Completes "this looks like". */
+  readonly text: string;
+  /** Name of the known network, or of the nearest one; null if the file is like none of them. */
+  readonly arch: string | null;
+  /**
+   * `whole`: every tensor of the file is accounted for in that network. `renamed`: its tensors' shapes are in the file
+   * under other names. `variant`: at least half of its tensors are. `other`: none of these.
+   */
+  readonly kind: 'whole' | 'renamed' | 'variant' | 'other';
+}
+
+/** A kind of file, and the patterns of which each must match some name. `@` is the start of a part of a name. */
+interface Kind {
+  readonly text: string;
   readonly patterns: readonly string[];
 }
 
-/** Networks that contain another one, so that they must be recognised first. */
-const COMPOUND: readonly Family[] = [
-  { name: 'a quantized network', patterns: ['zero_point$|_packed_params'] },
-  { name: 'an adapter (LoRA) and not a network', patterns: ['lora_(?:A|B|up|down)\\b'] },
-  { name: 'a diffusion model', patterns: ['@diffusion_model\\.|@time_embedding\\.linear_1\\.'] },
-  { name: 'CLIP', patterns: ['@(?:visual|vision_model)\\.', '@logit_scale$'] },
-  { name: 'a detection network (R-CNN)', patterns: ['@(?:rpn|rpn_head|roi_heads?)\\.'] },
-  { name: 'a detection network', patterns: ['@head\\.classification_head\\.|@bbox_head\\.'] },
-  { name: 'a detection network (DETR)', patterns: ['@(?:class|bbox)_embed\\.|@query_embed\\.'] },
-  { name: 'a YOLO network', patterns: ['@model\\.\\d+\\.(?:conv|cv\\d|m|dfl)\\.'] },
+/** Kinds that may contain a whole classifier, so that they must be recognised before it. */
+const COMPOUND: readonly Kind[] = [
+  { text: 'a quantized network', patterns: ['zero_point$|_packed_params'] },
+  { text: 'an adapter (LoRA) and not a network', patterns: ['lora_(?:A|B|up|down)\\b'] },
+  { text: 'a diffusion model', patterns: ['@diffusion_model\\.|@time_embedding\\.linear_1\\.'] },
   {
-    name: 'a segmentation network',
-    patterns: ['@(?:segmentation_head|decode_head|aux_classifier|low_classifier)\\.|@0\\.convs\\.'],
+    text: 'a network for images and text',
+    patterns: ['@(?:visual|vision_model)\\.', '@logit_scale$'],
   },
-  { name: 'a segmentation network', patterns: ['^backbone\\.', '^classifier\\.4\\.weight$'] },
-  { name: 'a segmentation network (U-Net)', patterns: ['@double_conv\\.|@up_?conv\\d?\\.'] },
-  { name: 'an encoder with its decoder', patterns: ['@encoder\\.', '@decoder\\.(?!layers\\.)'] },
-  { name: 'a self-supervised checkpoint (MoCo)', patterns: ['@encoder_q\\.', '@encoder_k\\.'] },
-  { name: 'two networks, a student and its teacher', patterns: ['@student\\.', '@teacher\\.'] },
   {
-    name: 'a self-supervised network with its projection head',
+    text: 'a detection network',
+    patterns: [
+      '@(?:rpn|rpn_head|roi_heads?|bbox_head|class_embed|bbox_embed|query_embed)\\.|@head\\.classification_head\\.|@model\\.\\d+\\.(?:conv|cv\\d|m|dfl)\\.',
+    ],
+  },
+  {
+    text: 'a segmentation network',
+    patterns: [
+      '@(?:segmentation_head|decode_head|aux_classifier|low_classifier)\\.|@0\\.convs\\.|@double_conv\\.|@up_?conv\\d?\\.',
+    ],
+  },
+  { text: 'a segmentation network', patterns: ['^backbone\\.', '^classifier\\.4\\.weight$'] },
+  { text: 'an encoder with its decoder', patterns: ['@encoder\\.', '@decoder\\.(?!layers\\.)'] },
+  { text: 'two encoders that were trained together', patterns: ['@encoder_q\\.', '@encoder_k\\.'] },
+  { text: 'two networks, a student and its teacher', patterns: ['@student\\.', '@teacher\\.'] },
+  {
+    text: 'a self-supervised network with its projection head',
     patterns: ['@(?:projector|projection_head|predictor)\\.'],
   },
-  { name: 'a detectron2 network', patterns: ['@bottom_up\\.|@stem\\.conv1\\.norm\\.'] },
-];
-
-const FAMILIES: readonly Family[] = [
   {
-    name: "a ResNet with the names of Hugging Face's transformers",
-    patterns: ['@embedder\\.embedder\\.convolution\\.'],
+    text: 'a network with the names of detectron2',
+    patterns: ['@bottom_up\\.|@stem\\.conv1\\.norm\\.'],
   },
   {
-    name: "a ResNet for small images, whose names differ from torchvision's",
-    patterns: ['@layer1\\.0\\.conv1\\.weight$', '@shortcut\\.'],
-  },
-  {
-    name: 'alexnet',
-    patterns: ['@features\\.0\\.weight$', '@features\\.10\\.bias$', '@classifier\\.6\\.'],
-  },
-  { name: vggKind, patterns: ['@features\\.0\\.weight$', '@classifier\\.6\\.'] },
-  { name: denseNetKind, patterns: ['@denseblock3\\.denselayer1\\.'] },
-  { name: 'a SqueezeNet', patterns: ['@features\\.\\d+\\.squeeze\\.'] },
-  { name: 'a MobileNetV2', patterns: ['@features\\.1\\.conv\\.0\\.0\\.weight$'] },
-  { name: 'a MobileNetV3', patterns: ['@features\\.1\\.block\\.0\\.0\\.weight$'] },
-  { name: 'an EfficientNet', patterns: ['@features\\.1\\.0\\.block\\.0\\.0\\.weight$'] },
-  {
-    name: "an EfficientNet or MobileNet with timm's names",
-    patterns: ['@conv_stem\\.weight$', '@blocks\\.0\\.0\\.'],
-  },
-  {
-    name: 'an EfficientNet with the names of efficientnet-pytorch',
-    patterns: ['@_conv_stem\\.weight$', '@_blocks\\.0\\.'],
-  },
-  { name: 'a MaxViT', patterns: ['@window_attention\\.'] },
-  { name: 'a ConvNeXt', patterns: ['@features\\.1\\.0\\.layer_scale$'] },
-  {
-    name: "a ConvNeXt with timm's names",
-    patterns: ['@stages\\.0\\.blocks\\.0\\.conv_dw\\.|@downsample_layers\\.0\\.'],
-  },
-  { name: 'a Swin transformer', patterns: ['@relative_position_bias_table$'] },
-  {
-    name: vitKind,
-    patterns: ['@class_token$|@cls_token$', '@conv_proj\\.|@patch_embed\\.|@patch_embeddings\\.'],
-  },
-  { name: 'an Inception v3', patterns: ['@Mixed_5b\\.'] },
-  { name: 'a GoogLeNet', patterns: ['@inception3a\\.'] },
-  { name: 'a ShuffleNetV2', patterns: ['@stage2\\.0\\.branch2\\.'] },
-  { name: 'a MNASNet', patterns: ['@layers\\.8\\.0\\.layers\\.'] },
-  { name: 'a RegNet', patterns: ['@trunk_output\\.block1\\.'] },
-  { name: 'a ResNetV2 (BiT)', patterns: ['@stages\\.0\\.blocks\\.0\\.conv1\\.|@root\\.conv\\.'] },
-  {
-    name: 'a language model',
+    text: 'a language model',
     patterns: ['@(?:word_embeddings|wte|embed_tokens|token_embedding|tok_embeddings)\\.weight$'],
   },
 ];
 
-/** Most names that are looked at, and most characters of each. */
-const MAX_NAMES = 20_000;
-const MAX_LENGTH = 200;
+/** Names that parts of a transformer have. */
+const ATTENTION = '@(?:qkv|in_proj_weight|attn|attention|self_attn|self_attention)(?:\\.|$)';
 
-/**
- * Returns the network that a file looks like: torchvision's name (`resnet34`), or a description that completes "this
- * looks like". Null if nothing is recognised.
- */
-export function looksLike(found: Found): string | null {
-  const names: string[] = [];
-  for (const name of found.keys()) {
-    if (names.push(name.slice(0, MAX_LENGTH)) === MAX_NAMES) break;
-  }
-  const text = names.join('\n');
-  const among = (families: readonly Family[]): string | null => {
-    const family = families.find(({ patterns }) => patterns.every((one) => matches(one, text)));
-    if (family === undefined) return null;
-    return typeof family.name === 'string' ? family.name : family.name(found);
-  };
-  return among(COMPOUND) ?? among(FAMILIES.slice(0, 2)) ?? resnetKind(found) ?? among(FAMILIES);
+/** Most names that are looked at, and most characters of each. */
+const MAX_NAMES = 5000;
+const MAX_LENGTH = 200;
+/** Share of a network's tensors that make a file a variant of it. */
+const VARIANT = 0.5;
+/** Fewest tensors whose shapes alone tell a network. */
+const MIN_SHAPES = 10;
+
+/** Returns the network that a file looks like; null if it holds nothing that is like a network. */
+export function looksLike(file: Found, known: readonly KnownNetwork[]): Likeness | null {
+  const found = new Map([...file].slice(0, MAX_NAMES));
+  const text = [...found.keys()].map((name) => name.slice(0, MAX_LENGTH)).join('\n');
+  const compound = COMPOUND.find(({ patterns }) => patterns.every((one) => matches(one, text)));
+  if (compound !== undefined) return { text: compound.text, arch: null, kind: 'other' };
+  return among(found, known) ?? structureOf(found, text);
 }
 
 function matches(pattern: string, text: string): boolean {
   return new RegExp(pattern.replaceAll('@', '(?:^|\\.)'), 'm').test(text);
 }
 
-function shapesOf(found: Found, pattern: RegExp): (readonly number[])[] {
-  const shapes: (readonly number[])[] = [];
-  for (const [name, { shape }] of found) {
-    if (shape !== null && pattern.test(name)) shapes.push(shape);
+/** Compares a file with each known network: whether all of its tensors fit, how many of them do, their shapes alone. */
+function among(found: Found, known: readonly KnownNetwork[]): Likeness | null {
+  const compared = known.map(({ arch, layout }) => {
+    const { used, missing, different, unknown } = account(found, layout);
+    const isWhole = missing.length + different.length + unknown.length === 0;
+    const fitting = layout.filter(({ name, role }) => role !== 'counter' && used.has(name)).length;
+    return { arch, layout, isWhole, fitting, total: backboneOf(layout).length, unknown };
+  });
+  const whole = compared.find(({ isWhole }) => isWhole);
+  if (whole !== undefined) return { text: whole.arch, arch: whole.arch, kind: 'whole' };
+  const share = ({ fitting, total }: (typeof compared)[number]): number => fitting / total;
+  const [nearest] = compared.sort((a, b) => share(b) - share(a) || b.total - a.total);
+  if (nearest === undefined || share(nearest) < VARIANT) {
+    const renamed = compared.find(({ layout }) => hasShapesOf(found, layout));
+    if (renamed === undefined) return null;
+    const { arch } = renamed;
+    return { text: `${arch} under other names`, arch, kind: 'renamed' };
   }
-  return shapes;
+  const { arch, fitting, total, unknown } = nearest;
+  const fits =
+    fitting === total ? `all of its ${total} tensors` : `${fitting} of its ${total} tensors`;
+  const more = unknown.length === 0 ? '' : `, and ${unknown.length} more`;
+  return { text: `a variant of ${arch} (${fits}${more})`, arch, kind: 'variant' };
 }
 
-/** Tells VGGs apart by their convolutions; three linear layers follow these. */
-function vggKind(found: Found): string {
-  const layers = shapesOf(found, /(?:^|\.)features\.\d+\.weight$/);
-  const depth = layers.filter(({ length }) => length === 4).length + 3;
-  const normalised = shapesOf(found, /(?:^|\.)features\.\d+\.running_mean$/).length > 0;
-  return `vgg${depth}${normalised ? '_bn' : ''}`;
+/** Returns the tensors that a file must have for a network. */
+function backboneOf(layout: readonly StateEntry[]): StateEntry[] {
+  return layout.filter(({ role }) => role === 'backbone' || role === 'statistics');
 }
 
-/** Tells DenseNets apart by the layers of their third block. */
-function denseNetKind(found: Found): string {
-  const layers = shapesOf(found, /(?:^|\.)denseblock3\.denselayer\d+\.norm1\.weight$/).length;
-  const depth = new Map([
-    [24, 121],
-    [32, 169],
-    [36, 161],
-    [48, 201],
-  ]).get(layers);
-  return depth === undefined ? 'a DenseNet' : `densenet${depth}`;
+/** Checks whether a file has tensors of just the shapes of a network, with at most a head's more. */
+function hasShapesOf(found: Found, layout: readonly StateEntry[]): boolean {
+  const expected = backboneOf(layout);
+  if (expected.length < MIN_SHAPES) return false;
+  const heads = layout.filter(({ role }) => role === 'head').length;
+  const counts = new Map<string, number>();
+  let left = 0;
+  for (const { shape } of found.values()) {
+    // Counters are scalars.
+    if (shape === null || shape.length === 0) continue;
+    left++;
+    counts.set(shape.join(), (counts.get(shape.join()) ?? 0) + 1);
+  }
+  if (left < expected.length || left > expected.length + heads) return false;
+  return expected.every(({ shape }) => {
+    const count = counts.get(shape.join()) ?? 0;
+    counts.set(shape.join(), count - 1);
+    return count > 0;
+  });
 }
 
-/** Tells vision transformers apart by the width of their tokens and the size of a patch. */
-function vitKind(found: Found): string {
-  const [shape] = shapesOf(found, /(?:^|\.)(?:conv_proj|patch_embed\.proj|projection)\.weight$/);
-  const [width = 0, , patch = 0] = shape ?? [];
-  const size = new Map([
-    [192, 'ti'],
-    [384, 's'],
-    [768, 'b'],
-    [1024, 'l'],
-    [1280, 'h'],
-  ]).get(width);
-  return size === undefined ? 'a vision transformer' : `vit_${size}_${patch}`;
+/** Describes a network that is like none of the known ones by the layers that its shapes tell. */
+function structureOf(found: Found, text: string): Likeness | null {
+  let convolutions = 0;
+  let linear = 0;
+  let norms = 0;
+  for (const [name, { shape }] of found) {
+    if (name.endsWith('running_mean')) norms++;
+    else if (shape?.length === 4) convolutions++;
+    else if (shape?.length === 2) linear++;
+  }
+  if (convolutions + linear < 2) return null;
+  const layers = [
+    ...(convolutions > 0 ? [counted(convolutions, 'convolution')] : []),
+    ...(norms > 0 ? [counted(norms, 'BatchNorm layer')] : []),
+    ...(linear > 0 ? [counted(linear, 'linear layer')] : []),
+  ];
+  const kind = matches(ATTENTION, text) ? 'a transformer' : 'a network';
+  return { text: `${kind} of ${layers.join(', ')}`, arch: null, kind: 'other' };
 }

@@ -1,38 +1,45 @@
 /** Messages about a weight file's tensors: why it is refused, and how its names were understood. */
 
-import { ARCHITECTURES } from '../artifacts/manifest.js';
 import type { StateEntry } from '../artifacts/state-layout.js';
 import { counted, listSome } from '../common/format.js';
 import { formatShape } from '../common/tensor.js';
 import { type Account, FLOATS } from './account.js';
 import { type FoundTensor, printable, type TensorGroup } from './contents.js';
-import { looksLike } from './looks-like.js';
+import { looksLike, type KnownNetwork } from './looks-like.js';
+import type { PublishedNames } from './published-names.js';
 
 /** A network, and the file that is to hold its weights. */
-export interface Sought {
-  readonly arch: string;
-  readonly layout: readonly StateEntry[];
+export interface Sought extends KnownNetwork {
+  /** Names that the publisher of its weights gives the tensors; null if they are the network's own. */
+  readonly names: PublishedNames | null;
   /** The file, for messages. */
   readonly where: string;
 }
 
-/** Returns why a file is refused: `expected X in FILE, found Y; what to do`. Null if every tensor is accounted for. */
-export function refusal(
+/**
+ * Returns why a file is refused: `expected X in FILE, found Y; what to do`. Null if every tensor is accounted for.
+ *
+ * @param known the networks that a user can choose, to say which of them the file is for.
+ */
+export async function refusal(
   { tensors }: TensorGroup,
   account: Account,
   { arch, layout, where }: Sought,
-): string | null {
+  known: () => Promise<readonly KnownNetwork[]>,
+): Promise<string | null> {
   const problem = findProblem(tensors, account, { arch, where });
   if (problem === null) return null;
-  const kind = looksLike(tensors);
-  const own = looksLike(new Map(layout.map(({ name, dtype, shape }) => [name, { dtype, shape }])));
+  const others = (await known()).filter((other) => other.arch !== arch);
+  const likeness = looksLike(tensors, [{ arch, layout }, ...others]);
   const [changed] = account.different;
   const integers = changed !== undefined && !FLOATS.has(changed.found.dtype);
   const floats = integers ? 'floating-point ' : '';
-  const names = `${floats}weights of ${arch} with torchvision's names`;
-  if (kind === null || kind === own) return `${problem}; use ${names}`;
-  const trainable = (ARCHITECTURES as readonly string[]).includes(kind);
-  return `${problem}; this looks like ${kind}; use ${trainable ? `--arch ${kind}, or ` : ''}${names}`;
+  const names = `${floats}weights of ${arch} with its publisher's names`;
+  // How the file differs from the network itself has been said.
+  const isOwn = likeness?.arch === arch && likeness.kind !== 'renamed';
+  if (likeness === null || isOwn) return `${problem}; use ${names}`;
+  const choice = likeness.kind === 'whole' ? `--arch ${likeness.text}, or ` : '';
+  return `${problem}; this looks like ${likeness.text}; use ${choice}${names}`;
 }
 
 function findProblem(

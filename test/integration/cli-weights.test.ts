@@ -54,7 +54,8 @@ describe('published weights', () => {
     const sha256 = createHash('sha256').update(content).digest('hex');
     const digits = sha256.slice(0, 8);
     const url = `http://127.0.0.1:${port}/tiny-${digits}.pth`;
-    const spec = { name: 'TEST', url, sha256, sha256Prefix: digits, bytes: content.byteLength };
+    const hashes = { sha256, sha256Prefix: digits, bytes: content.byteLength };
+    const spec = { name: 'TEST', licence: 'MIT', url, ...hashes, package: null, names: null };
     cpSync(tiny, path.join(cwd, 'published'), { recursive: true });
     const file = path.join(cwd, 'published', 'manifest.json');
     const manifest = JSON.parse(readFileSync(file, 'utf8')) as object;
@@ -115,7 +116,7 @@ describe('weights from a file', () => {
         const tensors = [...(await own()), ['layer1.1.conv1.weight', ones(8, 8, 3, 3)]] as const;
         return Buffer.concat(encodeSafetensors(new Map(tensors)));
       },
-      /^error: expected only tensors of tiny in deeper\.safetensors, found 1 more \(layer1\.1\.conv1\.weight\); this looks like a ResNet of 2 \+ 1 \+ 1 blocks; use weights of tiny with torchvision's names\n$/,
+      /^error: expected only tensors of tiny in deeper\.safetensors, found 1 more \(layer1\.1\.conv1\.weight\); use weights of tiny with its publisher's names\n$/,
     ],
     [
       'other.pth',

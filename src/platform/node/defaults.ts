@@ -5,7 +5,9 @@ import * as folder from '../../artifacts/open-artifacts.js';
 import * as checkpoint from '../../checkpoint/checkpoint.js';
 import * as predictions from '../../checkpoint/predictions-file.js';
 import type { Tensor } from '../../common/tensor.js';
-import { type FetchOptions, fetchPretrained } from '../../weights/download.js';
+import { bundledManifests } from '../../artifacts/node/bundled-manifests.js';
+import type { FetchOptions } from '../../weights/published/download.js';
+import { findPublished } from '../../weights/published/find-published.js';
 import * as initial from '../../weights/initial-weights.js';
 import * as pth from '../../weights/pth/read-pth.js';
 import * as safetensors from '../../weights/safetensors.js';
@@ -68,9 +70,12 @@ export function initialState(
     weights,
     classes,
     seed,
-    fetchPretrained: (spec: PretrainedSpec) => fetchPretrained(spec, fetching),
+    findPublished: (spec: PretrainedSpec, arch: string) =>
+      findPublished(spec, { ...fetching, arch, files: nodePlatform.files }),
+    knownManifests: bundledManifests,
   };
   return initial.initialState(artifacts, options, nodePlatform);
 }
 
-type NodeInitialStateOptions = FetchOptions & Omit<initial.InitialStateOptions, 'fetchPretrained'>;
+type NodeInitialStateOptions = FetchOptions &
+  Omit<initial.InitialStateOptions, 'findPublished' | 'knownManifests'>;

@@ -85,7 +85,7 @@ describe('a wrong call ends with exit code 2 and one line', () => {
   const cases: [words: string[], message: string | RegExp][] = [
     [
       [],
-      'expected a command: train, find-lr, export-inference, evaluate, predict, doctor, setup-cuda, demo; got none',
+      'expected a command: train, find-lr, export-inference, evaluate, predict, doctor, setup-cuda, setup-weights, demo; got none',
     ],
     [['trian'], 'did you mean train?'],
     [['__proto__'], 'expected a command'],

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Artifacts } from '../../../src/artifacts/open-artifacts.js';
 import { openArtifacts } from '../../../src/platform/node/defaults.js';
-import type { PretrainedSpec } from '../../../src/artifacts/manifest.js';
+import type { Initializer, PretrainedSpec } from '../../../src/artifacts/manifest.js';
 import { ConfigError, WeightsError } from '../../../src/common/errors.js';
 import { initialize } from '../../../src/weights/init.js';
 import { readPth } from '../../../src/platform/node/defaults.js';
@@ -51,23 +51,69 @@ async function rejection(run: Promise<unknown>): Promise<unknown> {
 describe('initialize', () => {
   const draw = (seed: number, index = 0): Philox => new Philox(seed, STREAM.weights, 0, index);
 
-  test('kaiming_normal_fan_out has mean 0 and variance 2 / fanOut', () => {
-    const init = { kind: 'kaiming_normal_fan_out', fanOut: 576 } as const;
-    const values = initialize(init, 100_000, draw(1));
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length;
-    expect(Math.abs(mean)).toBeLessThan(4 * Math.sqrt(2 / 576 / values.length));
-    expect(variance / (2 / 576)).toBeCloseTo(1, 1);
-    const outside = values.filter((value) => Math.abs(value) > Math.sqrt(2 / 576));
-    expect(outside.length / values.length).toBeCloseTo(0.3173, 2); // beyond one deviation
+  const COUNT = 100_000;
+  /** Cumulative distribution of the standard normal distribution (Abramowitz and Stegun 7.1.26, to 1.5e-7). */
+  const normalCdf = (x: number): number => {
+    const t = 1 / (1 + (0.3275911 * Math.abs(x)) / Math.SQRT2);
+    const coefficients = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592];
+    const polynomial = coefficients.reduce((sum, coefficient) => (sum + coefficient) * t, 0);
+    const half = polynomial * Math.exp(-(x * x) / 2);
+    return x < 0 ? half / 2 : 1 - half / 2;
+  };
+  /** Kolmogorov and Smirnov's distance of `values` from a cumulative distribution, times the root of their number. */
+  const distance = (values: Float32Array, cdf: (x: number) => number): number => {
+    const sorted = Float64Array.from(values).sort();
+    let largest = 0;
+    for (const [i, value] of sorted.entries()) {
+      const expected = cdf(value);
+      largest = Math.max(largest, expected - i / COUNT, (i + 1) / COUNT - expected);
+    }
+    return largest * Math.sqrt(COUNT);
+  };
+  const between = (low: number, high: number, cdf: (x: number) => number) => (x: number) =>
+    (cdf(x) - cdf(low)) / (cdf(high) - cdf(low));
+  const wide = (x: number): number => normalCdf((x - 0.3) / 0.02);
+  const standard = (std: number) => (x: number) => normalCdf(x / std);
+  const kinds: [string, Initializer, (x: number) => number][] = [
+    ['normal', { kind: 'normal', mean: 0.3, std: 0.02 }, wide],
+    ['uniform', { kind: 'uniform', low: -0.25, high: 0.75 }, (x) => x + 0.25],
+    [
+      "truncated_normal, at PyTorch's two deviations",
+      { kind: 'truncated_normal', mean: 0, std: 0.02, low: -0.04, high: 0.04 },
+      between(-0.04, 0.04, standard(0.02)),
+    ],
+    [
+      'truncated_normal, on one side',
+      { kind: 'truncated_normal', mean: 0.3, std: 0.02, low: 0.31, high: 2 },
+      between(0.31, 2, wide),
+    ],
+  ];
+
+  // A right distribution exceeds 1.95 in 1 of 1000 samples, and the sample here is always the same.
+  test.each(kinds)('%s has its distribution', (_, init, cdf) => {
+    const values = initialize(init, COUNT, draw(1));
+    expect(distance(values, cdf)).toBeLessThan(1.95);
+    // The test can tell: a scale that is wrong by 3 % is found.
+    expect(distance(values, (x) => cdf(x * 1.03))).toBeGreaterThan(1.95);
+    if ('low' in init) {
+      expect(Math.min(...values.subarray(0, 50_000))).toBeGreaterThanOrEqual(Math.fround(init.low));
+      expect(Math.max(...values.subarray(0, 50_000))).toBeLessThanOrEqual(Math.fround(init.high));
+    }
   });
 
-  test('uniform fills its range', () => {
-    const values = initialize({ kind: 'uniform', bound: 0.25 }, 100_000, draw(1));
-    expect(Math.max(...values.subarray(0, 50_000))).toBeCloseTo(0.25, 3);
-    expect(Math.min(...values.subarray(0, 50_000))).toBeCloseTo(-0.25, 3);
-    const variance = values.reduce((sum, value) => sum + value * value, 0) / values.length;
-    expect(variance).toBeCloseTo(0.5 ** 2 / 12, 3);
+  test('elements are independent: neighbours, and tensors of other numbers', () => {
+    const init = { kind: 'truncated_normal', mean: 0, std: 1, low: -2, high: 2 } as const;
+    const [one, other] = [initialize(init, COUNT, draw(1)), initialize(init, COUNT, draw(1, 1))];
+    const product = (shift: number, b: Float32Array): number =>
+      one.reduce((sum, value, i) => sum + value * (b[(i + shift) % COUNT] ?? 0), 0) / COUNT;
+    for (const found of [product(1, one), product(2, one), product(0, other)]) {
+      expect(Math.abs(found)).toBeLessThan(4 / Math.sqrt(COUNT));
+    }
+  });
+
+  test('bounds that hold no normal number are refused', () => {
+    const init = { kind: 'truncated_normal', mean: 0, std: 1, low: 40, high: 41 } as const;
+    expect(() => initialize(init, 1, draw(1))).toThrow(/bounds that hold normal numbers/);
   });
 
   test('constant', () => {

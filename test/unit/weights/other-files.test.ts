@@ -113,7 +113,7 @@ describe('files that are something else', () => {
       pthFile({ ...stateValue(weights.tiny), 'bn1.bias': int8 }),
     );
     expect(await weights.refusalOf(file)).toBe(
-      "expected tensor bn1.bias of float32 [8] in w.pth, found int8 [8]; use floating-point weights of tiny with torchvision's names",
+      "expected tensor bn1.bias of float32 [8] in w.pth, found int8 [8]; use floating-point weights of tiny with its publisher's names",
     );
   });
 });

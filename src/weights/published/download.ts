@@ -1,13 +1,13 @@
-/** Downloads torchvision's published weights once, verifies them before a byte is parsed, and caches them. */
+/** Downloads weights from their publisher's address once, verifies them before a byte is parsed, and caches them. */
 
 import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { PretrainedSpec } from '../artifacts/manifest.js';
-import { cacheFolder } from '../common/node/cache-folder.js';
-import { WeightsError } from '../common/errors.js';
-import { makeFolder } from '../common/node/make-folder.js';
+import type { PretrainedSpec } from '../../artifacts/manifest.js';
+import { cacheFolder } from '../../common/node/cache-folder.js';
+import { WeightsError } from '../../common/errors.js';
+import { makeFolder } from '../../common/node/make-folder.js';
 
 export interface FetchOptions {
   /** Folder of the cache; default {@link cacheFolder}. */
@@ -20,13 +20,27 @@ export interface FetchOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Largest file accepted if the expected size is not known; many times the size of any published ResNet. */
+/** Largest file accepted if the expected size is not known; more than any classifier that is trained on a CPU. */
 const MAX_BYTES = 2 ** 31;
 /** Milliseconds since the last write after which a partial file is left over: far longer than a download may stall. */
 const ABANDONED = 3_600_000;
 const STALL_SECONDS = 60;
-const CHOICES =
+/** Ways without published weights, for messages. */
+export const CHOICES =
   'or use --weights FILE (a .safetensors or .pth file you have) or --weights random (no pretraining)';
+
+/** Published weights with an address. */
+export type WeightsAtUrl = PretrainedSpec & { readonly url: string };
+
+/** Checks whether published weights have an address. */
+export function hasUrl(spec: PretrainedSpec): spec is WeightsAtUrl {
+  return spec.url !== null;
+}
+
+/** Returns the path of a published file in the cache. */
+export function cachedFile({ url }: WeightsAtUrl, cache: string): string {
+  return path.join(cache, path.posix.basename(new URL(url).pathname));
+}
 
 /**
  * Returns the path of the verified file, from the cache or downloaded. A cached file with a wrong hash is downloaded
@@ -35,17 +49,11 @@ const CHOICES =
  * @throws WeightsError if the file does not arrive whole and with the right hash; the cache then keeps nothing of it.
  */
 export async function fetchPretrained(
-  spec: PretrainedSpec,
+  spec: WeightsAtUrl,
   options: FetchOptions = {},
 ): Promise<string> {
-  const { url } = spec;
-  if (url === null) {
-    throw new WeightsError(
-      `expected an address of the ${spec.name} weights, found none; ${CHOICES}`,
-    );
-  }
   const folder = options.cache ?? cacheFolder();
-  const file = path.join(folder, path.posix.basename(new URL(url).pathname));
+  const file = cachedFile(spec, folder);
   const cached = await hashFile(file);
   if (cached !== null && hashProblem(spec, cached) === null) return file;
 
@@ -56,7 +64,7 @@ export async function fetchPretrained(
     const handle = await open(temporary, 'wx');
     let found: string;
     try {
-      found = await download({ ...spec, url }, handle, options);
+      found = await download(spec, handle, options);
       await handle.sync();
     } finally {
       await handle.close();
@@ -68,7 +76,7 @@ export async function fetchPretrained(
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw new WeightsError(
-      `expected to fetch ${spec.name} weights from ${url}, failed: ${reasonOf(cause)}; try again, ${CHOICES}`,
+      `expected to fetch ${spec.name} weights from ${spec.url}, failed: ${reasonOf(cause)}; try again, ${CHOICES}`,
       { cause },
     );
   }
@@ -86,7 +94,7 @@ async function sweepParts(file: string): Promise<void> {
 }
 
 /** Returns the SHA-256 of a file in hexadecimal, or null if there is no such file. */
-async function hashFile(file: string): Promise<string | null> {
+export async function hashFile(file: string): Promise<string | null> {
   const found = await stat(file).catch(() => null);
   if (found?.isFile() !== true) return null;
   const hash = createHash('sha256');
@@ -94,17 +102,21 @@ async function hashFile(file: string): Promise<string | null> {
   return hash.digest('hex');
 }
 
-/** Checks a hash. If none is published, checks the eight digits in the file's name, as torchvision does. */
-function hashProblem({ sha256, sha256Prefix }: PretrainedSpec, found: string): string | null {
-  const matches = sha256 === null ? found.startsWith(sha256Prefix) : found === sha256;
+/** Checks a hash. If none is published, checks the digits in the file's name, as torchvision does. */
+export function hashProblem(
+  { sha256, sha256Prefix }: PretrainedSpec,
+  found: string,
+): string | null {
+  const expected = sha256 ?? sha256Prefix ?? '';
   // An empty prefix would accept anything.
-  if (matches && (sha256 ?? sha256Prefix).length >= 8) return null;
-  return `expected SHA-256 ${sha256 ?? `${sha256Prefix}...`}, the file received has ${found}`;
+  if (expected.length >= 8 && found.startsWith(expected)) return null;
+  const shown = sha256 ?? `${expected}...`;
+  return `expected SHA-256 ${shown}, found ${found}`;
 }
 
 /** Streams the file to `handle` and returns its SHA-256. */
 async function download(
-  spec: PretrainedSpec & { readonly url: string },
+  spec: WeightsAtUrl,
   handle: FileHandle,
   { onProgress, stallSeconds = STALL_SECONDS, signal }: FetchOptions,
 ): Promise<string> {
