@@ -31,12 +31,14 @@ class Bridge:
         environment: environment variables of the process, in addition to those of this process.
 
     Attributes:
+        arch: the network of the open session.
         answer: the last answer of the process.
         folder: a temporary folder, removed at the end of the block.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         compile_typescript()
+        self.arch = ""
         self.answer: dict[str, Any] = {}
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
@@ -75,6 +77,7 @@ class Bridge:
         """Opens a training session on the artifacts of ``arch``; closes the previous session."""
         artifacts = str(COMMITTED[arch])
         self._call("open", artifacts=artifacts, classes=classes, provider=provider, threads=threads)
+        self.arch = arch
 
     def set_state(self, state: Mapping[str, torch.Tensor]) -> None:
         """Sets parameters, statistics and counters; momentum that is missing becomes zero."""
@@ -89,6 +92,8 @@ class Bridge:
         images: torch.Tensor,
         labels: torch.Tensor,
         lr: Sequence[float],
+        *,
+        masks: torch.Tensor | None = None,
         head_lr: Sequence[float] | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
@@ -99,6 +104,7 @@ class Bridge:
             images: float32 [K, N, 3, S, S].
             labels: int64 [K, N].
             lr: K learning rates of the backbone.
+            masks: float32 [K, N, D]; None for a network without random layers.
             head_lr: K learning rates of the head; None for those of the backbone.
 
         Returns:
@@ -106,7 +112,7 @@ class Bridge:
         """
         return self._fetch(
             "step",
-            {"images": images, "labels": labels},
+            {"images": images, "labels": labels, **({} if masks is None else {"masks": masks})},
             lr=list(lr),
             headLr=list(head_lr or lr),
             momentum=momentum,
@@ -129,8 +135,8 @@ class Bridge:
         """Trains on the class folders of ``data`` with the program's own loader and epoch loop.
 
         Returns:
-            ``losses`` [steps], and the batch of each step I: ``images.I`` [N, 3, S, S] and
-            ``labels.I`` [N].
+            ``losses`` [steps], and the batch of each step I: ``images.I`` [N, 3, S, S],
+            ``labels.I`` [N] and, of a network with random layers, ``masks.I`` [N, D].
         """
         settings = {
             "lr": lr,

@@ -1,4 +1,4 @@
-"""``npm run parity:device``: row 3's float32 steps of ResNet-18, on a GPU.
+"""``npm run parity:device``: row 3's float32 steps of a whole network, on a GPU.
 
 npm run parity:device -- swiftshader      # WebGPU in software: over a minute per image
 npm run parity:device -- cuda --seeds 48  # or webgpu; TF32 is off
@@ -20,6 +20,7 @@ from scripts.parity.gradients import whole_steps
 from scripts.parity.one_step import step_errors
 from scripts.parity.report import table
 
+ARCH = "resnet18"
 SEEDS = 16
 
 
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("device", choices=["swiftshader", "webgpu", "cuda", "cpu"])
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many (default {SEEDS})")
+    parser.add_argument("--arch", default=ARCH, help=f"the network (default {ARCH})")
     options = parser.parse_args(arguments)
     device = find_device(options.device)
     if device is None:
@@ -58,13 +60,14 @@ def main(arguments: list[str]) -> int:
         )
         return 1
     with Bridge(device.environment) as bridge:
-        errors = step_errors(bridge, range(options.seeds), provider=device.provider)
+        seeds = range(options.seeds)
+        errors = step_errors(bridge, seeds, options.arch, provider=device.provider)
     for error in sorted(errors, key=lambda error: error.seed):
         print(
             f"seed {error.seed}, {error.classes} classes, batch {error.batch}: gradient "
             f"{error.gradient:.1e}, PyTorch float32's {error.torch_gradient:.1e}"
         )
-    rows = list(whole_steps(errors))
+    rows = list(whole_steps(options.arch, errors))
     print(f"\nOn {options.device}:\n\n{table(rows)}", end="")
     return 0 if all(row.holds for row in rows) else 1
 

@@ -48,20 +48,21 @@ def rows(context: Context) -> Iterator[Row]:
         "(batch 1, 3, 4, 16; 2, 3, 10 classes; weight decay 0, 0.01)"
     )
     yield at_most("3", what, worst, 1e-9)
-    yield from whole_steps(step_errors(context.bridge, SEEDS))
+    for arch in context.networks:
+        yield from whole_steps(arch, step_errors(context.bridge, SEEDS, arch))
 
 
-def whole_steps(errors: list[StepErrors]) -> Iterator[Row]:
-    """Returns the lines for float32 steps of ResNet-18."""
+def whole_steps(arch: str, errors: list[StepErrors]) -> Iterator[Row]:
+    """Returns the lines for float32 steps of one network."""
     summary = Summary.of(errors)
+    what = f"one step, float32, {arch}"
     yield at_most_twice(
         "3",
-        f"one step, float32, ResNet-18, whole gradient against float64, median of {len(errors)} "
-        "seeds",
+        f"{what}, whole gradient against float64, median of {len(errors)} seeds",
         summary.gradient,
         summary.torch_gradient,
         "PyTorch float32's",
     )
-    yield at_most("3", "the same steps: worst loss against float64", summary.loss, 1e-5)
-    what = "the same steps: worst running statistic against float64"
-    yield at_most("3", what, summary.statistics, 1e-4)
+    yield at_most("3", f"{what}: worst loss against float64", summary.loss, 1e-5)
+    worst = f"{what}: worst running statistic against float64"
+    yield at_most("3", worst, summary.statistics, 1e-4)

@@ -1,14 +1,16 @@
-"""One float32 step of ResNet-18: this project and PyTorch float32, against PyTorch float64."""
+"""One float32 step of a network: this project and PyTorch float32, against PyTorch float64."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import torch
 
 from scripts.parity.bridge import Bridge, Provider
+from scripts.reference.masks import random_masks
+from scripts.reference.philox import manifest
 from scripts.reference.torch_training import (
     flat,
     make_model,
@@ -54,7 +56,9 @@ def step_errors(
         weight_decay: of this project's step only, so that a test can make the checks fail.
     """
     found: list[StepErrors] = []
-    size = {"resnet18": 224, "tiny": 32}[arch]
+    built = manifest(arch)
+    size = built["preprocessing"]["inputSize"]
+    statistics = [entry["name"] for entry in built["buffers"]]
     # Sort by class count, so that the bridge opens one session per class count, not per seed.
     for seed in sorted(seeds, key=lambda seed: CASES[seed % len(CASES)]):
         classes, batch = CASES[seed % len(CASES)]
@@ -62,15 +66,21 @@ def step_errors(
             bridge.open(arch, classes, provider)
         model = make_model(arch, classes, seed)
         parameters = [name for name, _ in model.named_parameters()]
-        data = random_batch(batch, size, classes, seed)
+        masks = random_masks(built.get("masks"), batch, seed)
+        data = replace(random_batch(batch, size, classes, seed), masks=masks)
         exact = train(model, [data], [LR], dtype=torch.double)
         single = train(model, [data], [LR])
         bridge.set_state(model.state_dict())
-        results = bridge.step(data.images[None], data.labels[None], [LR], weight_decay=weight_decay)
+        results = bridge.step(
+            data.images[None],
+            data.labels[None],
+            [LR],
+            masks=None if masks is None else masks.values[None],
+            weight_decay=weight_decay,
+        )
         state = bridge.get_state()
         momentum = {name: state[f"momentum.{name}"] for name in parameters}
         reference = flat(exact.momentum, parameters)
-        statistics = [name for name in state if ".running_" in name]
         for name in state:
             if name.endswith("num_batches_tracked"):
                 assert state[name] == exact.state[name], name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class Row:
     Attributes:
         number: number of the row; several lines may share it.
         holds: None if it could not be measured on this machine.
+        judged: False for a figure without a bound.
     """
 
     number: str
@@ -22,6 +24,7 @@ class Row:
     bound: str
     measured: str
     holds: bool | None
+    judged: bool = True
 
 
 @dataclass
@@ -30,11 +33,13 @@ class Context:
 
     Attributes:
         folder: a folder for files; it is removed afterwards.
+        networks: networks of rows 3 to 7 -> how many seeds take twenty steps.
         notes: remarks to print below the table.
     """
 
     bridge: Bridge
     folder: Path
+    networks: Mapping[str, int]
     notes: list[str] = field(default_factory=list)
 
 

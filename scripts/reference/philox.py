@@ -111,6 +111,11 @@ def manifest(arch: str) -> dict[str, Any]:
     return read_manifest(COMMITTED[arch])
 
 
+def head(arch: str) -> list[str]:
+    """Returns the names of the head's parameters, its weight first."""
+    return [entry["name"] for entry in manifest(arch)["parameters"] if entry["role"] == "head"]
+
+
 def random_state(arch: str, classes: int, seed: int) -> Tensors:
     """Returns the state that ``--weights random`` starts from, without momentum."""
     found = manifest(arch)

@@ -12,16 +12,22 @@ import torch.nn.functional as F
 from torch import nn
 
 from scripts.artifacts.architectures import ARCHITECTURES
+from scripts.reference.masks import Masks, given_masks
 
 Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [N, 3, S, S] and labels [N]."""
+    """Images [N, 3, S, S] and labels [N].
+
+    Attributes:
+        masks: None if the network draws no masks, or draws its own.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
+    masks: Masks | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,9 @@ def train(
     for batch, rate in zip(batches, lr, strict=True):
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(batch.images.to(dtype)), batch.labels)
+        with given_masks(batch.masks):
+            logits = model(batch.images.to(dtype))
+        loss = F.cross_entropy(logits, batch.labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if max_norm is not None:
             torch.nn.utils.clip_grad_norm_(learning.values(), max_norm)

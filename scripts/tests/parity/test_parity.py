@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from scripts.parity import device_steps, trajectories
+from scripts.parity import device_steps, float32_steps, trajectories
 from scripts.parity.bridge import Bridge
 from scripts.parity.pixels import (
     DRAWS,
@@ -31,10 +31,10 @@ from scripts.parity.rows import at_most, at_most_twice
 from scripts.parity.runs import (
     checkpoint_weights,
     loader_pixels,
+    published_model,
     python_logits,
     recorded_accuracy,
     same_top,
-    torchvision_model,
     train_and_export,
     weight_files_differ,
 )
@@ -61,17 +61,17 @@ def run(bridge: Bridge, tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / "data" / split / name).mkdir(parents=True)
             for path in sorted((SAMPLES / split / name).iterdir())[:count]:
                 shutil.copy(path, folder / "data" / split / name)
-    train_and_export(folder / "data", folder / "run", 1, "--workers", "1")
+    train_and_export("resnet18", folder / "data", folder / "run", 1, "--workers", "1")
     return folder
 
 
 def test_row_6_a_checkpoint_in_torchvision(bridge: Bridge, run: Path) -> None:
     weights = checkpoint_weights(run / "run")
-    model = torchvision_model(weights)
+    model = published_model("resnet18", weights)
     assert int(model.state_dict()["bn1.num_batches_tracked"]) == 2
     files = sorted((run / "data/val").glob("*/*"))
     labels = torch.tensor([path.parent.name == "gravel" for path in files])
-    images = loader_pixels(bridge, files)
+    images = loader_pixels(bridge, "resnet18", files)
     expected = evaluate(model, images)
     found = bridge.evaluate("resnet18", weights, images)
     assert (found - expected).abs().max() <= LOGITS
@@ -87,12 +87,12 @@ def test_row_6_needs_every_tensor(run: Path) -> None:
     weights = checkpoint_weights(run / "run")
     del weights["layer1.0.bn1.running_var"]
     with pytest.raises(RuntimeError, match=r"Missing key.*layer1\.0\.bn1\.running_var"):
-        torchvision_model(weights)
+        published_model("resnet18", weights)
 
 
 def test_row_6_this_project_reads_pytorchs_files(bridge: Bridge, tmp_path: Path) -> None:
-    model = torchvision_model(random_state("resnet18", 2, seed=1))
-    assert weight_files_differ(bridge, model, tmp_path) == []
+    model = published_model("resnet18", random_state("resnet18", 2, seed=1))
+    assert weight_files_differ(bridge, "resnet18", model, tmp_path) == []
 
 
 def test_row_4_in_float64(bridge: Bridge, tmp_path: Path) -> None:
@@ -148,6 +148,9 @@ def test_a_missed_bound_is_said() -> None:
     assert "| 4 | losses | ≤ 1e-06 | nan | **missed** |" in table(rows)
     expected = "Of 2 measured bounds 1 hold and 1 are missed (in row 4); 1 could not be measured"
     assert headline(rows) == f"{expected} here."
+    unbound = replace(held, bound="", holds=None, judged=False)
+    assert headline([*rows, unbound]) == headline(rows)
+    assert table([unbound]).endswith("| no bound |\n")
 
 
 def test_a_device_is_judged_by_row_3(capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,3 +173,18 @@ def test_projections_tell_distances() -> None:
         squares += [(a - b) ** 2 for a, b in zip(found, expected, strict=True)]
     distance = (sum(squares) / len(squares)) ** 0.5
     assert distance == pytest.approx(float((tensor - other).norm()), rel=0.2)
+
+
+def test_float32_steps_are_judged_with_one_thread_and_with_two(
+    bridge: Bridge, tmp_path: Path
+) -> None:
+    data = trajectories.write_data(tmp_path / "data")
+    with Bridge() as other:
+        (found,) = float32_steps.measure({1: other, 2: bridge}, data, "tiny", [0])
+    for figure in float32_steps.FIGURES:
+        assert 0 < getattr(found.ours_torch, figure) < 1e-3
+        assert 0 < found.ratio(figure) < 3
+    far = replace(found.ours[1], losses=10 * found.torch[1].losses)
+    rows = list(float32_steps.lines("tiny", 1, replace(found, ours={**found.ours, 1: far})))
+    assert [row.holds for row in rows if "from float64: losses" in row.what] == [False]
+    assert [row.judged for row in rows] == [True] * 3 + [False] * 3
