@@ -1,4 +1,4 @@
-"""``npm run bench [-- --quick]``: measures the tables of docs/results/performance.md."""
+"""``npm run bench``: measures docs/results/performance.md, or networks for docs/networks.md."""
 
 from __future__ import annotations
 
@@ -30,26 +30,16 @@ from scripts.bench.measure import (
     run_job,
     step_servers,
 )
+from scripts.bench.networks import bench
 from scripts.bench.profile import profile
-from scripts.project import RESULTS, ROOT, compile_typescript
+from scripts.bench.verdict import at_least, verdict
+from scripts.project import COMMITTED, RESULTS, ROOT, compile_typescript
 
 DOCUMENT = RESULTS / "performance.md"
 BEGIN, END = "<!-- measured by npm run bench -->", "<!-- end of measured -->"
 BATCHES = (1, 4, 16, 32)
 TARGETS = {4: 1.05, 16: 1.10, 32: 1.10}
 NATIVE_TARGET = 0.95
-
-
-def verdict(value: float, bound: float | None) -> str:
-    """Formats a value that should be small: ``1.20 (target 1.05: missed)``."""
-    if bound is None:
-        return f"{value:.2f}"
-    return f"{value:.2f} (target {bound:.2f}: {'met' if value <= bound else '**missed**'})"
-
-
-def at_least(value: float, bound: float) -> str:
-    """Formats a value that should be large: ``1.20 (target 1.00: met)``."""
-    return f"{value:.2f} (target {bound:.2f}: {'met' if value >= bound else '**missed**'})"
 
 
 def steps(threads: int, rounds: int, batches: Sequence[int] = BATCHES) -> list[str]:
@@ -164,8 +154,8 @@ def start(rounds: int) -> list[str]:
     ]
 
 
-def header(threads: int, rounds: int) -> list[str]:
-    """Returns a paragraph with date, machine and versions."""
+def machine(rounds: int) -> str:
+    """Returns date, machine and versions."""
     node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True)
     runtime = (ROOT / "node_modules/onnxruntime-node/package.json").read_text()
     version = runtime.split('"version": "')[1].split('"')[0]
@@ -173,13 +163,10 @@ def header(threads: int, rounds: int) -> list[str]:
         f"{name} {metadata.version(name)}"
         for name in ("torch", "torchvision", "onnxruntime-training-cpu")
     )
-    return [
+    return (
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()}, {cpu()}), "
-        f"{threads} threads, {rounds} rounds. node {node.stdout.strip()}, onnxruntime-node "
-        f"{version}, {packages}. Figures are medians with smallest and largest; ratios are medians "
-        "of the ratios within each round.",
-        "",
-    ]
+        f"{rounds} rounds. node {node.stdout.strip()}, onnxruntime-node {version}, {packages}."
+    )
 
 
 def cpu() -> str:
@@ -212,7 +199,11 @@ def others(before: tuple[float, float]) -> str:
 def measure(threads: int, rounds: int) -> Iterator[str]:
     """Yields the lines of the document's measured part as they are measured."""
     before = processor_seconds()
-    yield from header(threads, rounds)
+    yield (
+        f"{machine(rounds)} {threads} threads. Figures are medians with smallest and largest; "
+        "ratios are medians of the ratios within each round."
+    )
+    yield ""
     yield from ["## One training step, ResNet-18, 224x224", ""]
     yield from steps(threads, rounds)
     yield "\nonnxruntime-training's SGD has no momentum: its step does less than the others'.\n"
@@ -246,6 +237,12 @@ def main() -> int:
     parser.add_argument(
         "--against", type=Path, metavar="FOLDER", help="compare with another built checkout"
     )
+    parser.add_argument(
+        "--arch",
+        action="append",
+        choices=[arch for arch in COMMITTED if arch != "tiny"],
+        help="measure this network's step instead, with 1 and 2 threads (repeatable)",
+    )
     options = parser.parse_args()
     rounds = 1 if options.quick else options.rounds
     compile_typescript()
@@ -254,6 +251,10 @@ def main() -> int:
         return 0
     if options.against is not None:
         for line in against(options.against.resolve(), options.threads, rounds):
+            print(line, flush=True)
+        return 0
+    if options.arch:
+        for line in bench(options.arch, rounds, machine(rounds), keep=not options.quick):
             print(line, flush=True)
         return 0
     measured: list[str] = []

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.project import ROOT
+from scripts.project import COMMITTED, ROOT
 
 
 class StepServer:
@@ -47,6 +47,12 @@ class StepServer:
         self.answer = json.loads(line)
         return float(self.answer["ms"])
 
+    def peak_bytes(self) -> int:
+        """Returns the largest resident memory that the process has had."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
     def close(self) -> None:
         """Ends the program."""
         assert self._process.stdin is not None
@@ -54,17 +60,21 @@ class StepServer:
         self._process.wait()
 
 
-def step_servers(threads: int) -> list[StepServer]:
-    """Starts the servers for training steps: this project, PyTorch, onnxruntime-training."""
-    here = Path(__file__).parent
+def network_servers(arch: str, threads: int) -> list[StepServer]:
+    """Starts the servers for training steps of a network: this project and PyTorch."""
+    driver = str(Path(__file__).parent / "step_driver.mjs")
     count = str(threads)
+    theirs = [sys.executable, "-m", "scripts.bench.step_torch", count, arch]
     return [
-        StepServer("this project", ["node", str(here / "step_driver.mjs"), count]),
-        StepServer("PyTorch", [sys.executable, "-m", "scripts.bench.step_torch", count]),
-        StepServer(
-            "onnxruntime-training", [sys.executable, "-m", "scripts.bench.step_ort_training", count]
-        ),
+        StepServer("this project", ["node", driver, count, str(COMMITTED[arch])]),
+        StepServer("PyTorch", theirs),
     ]
+
+
+def step_servers(threads: int) -> list[StepServer]:
+    """Starts the servers for ResNet-18's steps: this project, PyTorch, onnxruntime-training."""
+    native = [sys.executable, "-m", "scripts.bench.step_ort_training", str(threads)]
+    return [*network_servers("resnet18", threads), StepServer("onnxruntime-training", native)]
 
 
 def loader_servers(data: Path) -> list[StepServer]:

@@ -1,6 +1,7 @@
 /**
  * Times training steps of this project on request. Reads one request per line, such as `{"batch": 4}`; answers
- * `{"ms": milliseconds per step, "outside": share of that time outside of ONNX Runtime}`. Argument: threads.
+ * `{"ms": milliseconds per step, "outside": share of that time outside of ONNX Runtime}`. Arguments:
+ * threads, artifact folder (default: that of resnet18).
  */
 
 import { once } from 'node:events';
@@ -18,7 +19,7 @@ import {
 
 const CLASSES = 2;
 const threads = Number(process.argv[2] ?? 2);
-const artifacts = await openArtifacts(bundledArtifacts());
+const artifacts = await openArtifacts(process.argv[3] ?? bundledArtifacts());
 const runtime = new OrtWorker(nodePlatform.ort, 'cpu', threads);
 const session = await TrainSession.create(runtime, artifacts, CLASSES);
 const options = { weights: 'random', classes: CLASSES, seed: 0 };

@@ -1,4 +1,7 @@
-"""Times PyTorch's training steps (the tutorial's loop body); see step_driver.mjs."""
+"""Times PyTorch's training steps (the tutorial's loop body); see step_driver.mjs.
+
+Arguments: threads, network.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,23 @@ import sys
 import time
 
 import torch
-import torchvision  # type: ignore[import-untyped]
 from torch import nn
+
+from scripts.reference.philox import manifest
+from scripts.reference.torch_training import make_model
 
 
 def main() -> None:
     """Serves requests until standard input ends."""
     torch.set_num_threads(int(sys.argv[1]))
-    model = torchvision.models.resnet18()
-    model.fc = nn.Linear(model.fc.in_features, 2)
-    model.train()
+    arch = sys.argv[2]
+    model = make_model(arch, 2, seed=0)
+    size = manifest(arch)["preprocessing"]["inputSize"]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.001, momentum=0.9)
     criterion = nn.CrossEntropyLoss()
     for line in sys.stdin:
         batch = json.loads(line)["batch"]
-        images = torch.rand(batch, 3, 224, 224) - 0.5
+        images = torch.rand(batch, 3, size, size) - 0.5
         labels = torch.arange(batch) % 2
         steps = max(1, min(8, 32 // batch))
         start = time.perf_counter()
