@@ -25,12 +25,14 @@ const session = await TrainSession.create(runtime, artifacts, CLASSES);
 const options = { weights: 'random', classes: CLASSES, seed: 0 };
 await session.setState((await initialState(artifacts, options)).state);
 const { inputSize } = artifacts.manifest.preprocessing;
+const maskWidth = artifacts.manifest.masks?.width ?? 0;
 
 function batches(size, count) {
   return Array.from({ length: count }, () => ({
     images: Float32Array.from({ length: size * 3 * inputSize ** 2 }, () => Math.random() - 0.5),
     labels: Int32Array.from({ length: size }, (_, i) => i % CLASSES),
     indices: new Uint32Array(size),
+    ...(maskWidth > 0 && { masks: new Float32Array(size * maskWidth).fill(1) }),
   }));
 }
 

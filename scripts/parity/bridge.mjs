@@ -73,6 +73,10 @@ async function* recorded(batches, { inputSize }, outputs) {
     const shape = [labels.length, 3, inputSize, inputSize];
     outputs[`images.${number}`] = float32Tensor(shape, images.slice());
     outputs[`labels.${number}`] = int64([labels.length], labels);
+    if (batch.masks !== undefined) {
+      const width = batch.masks.length / labels.length;
+      outputs[`masks.${number}`] = float32Tensor([labels.length, width], batch.masks.slice());
+    }
     yield batch;
   }
 }
@@ -125,6 +129,7 @@ const jobs = {
       steps,
       batchSize,
       images: images.slice(),
+      masks: tensors.get('masks')?.data.slice(),
       targets,
       lr: Float32Array.from(lr),
       headLr: Float32Array.from(headLr),
