@@ -50,7 +50,7 @@ describe('help', () => {
   test.each(Object.entries(COMMANDS))(
     "docs/cli.md's table of %s has every flag with its default, and no other",
     (command, { options }) => {
-      const heading = command === 'setup-cuda' ? 'setup:cuda' : command;
+      const heading = command.replace('setup-', 'setup:');
       const section = cliDocument().split(`\n## ${heading}\n`)[1]?.split('\n## ')[0] ?? '';
       const rows = [...section.matchAll(/^\| `--([\w-]+)[^|]*\| ([^|]*) \|/gm)];
       const documented = rows.map(([, name, shownDefault]) => `${name} ${shownDefault}`);
