@@ -1,17 +1,20 @@
 /** Fine-tune image classifiers on stock ONNX Runtime. */
 
-export { architectures } from './artifacts/node/bundled-artifacts.js';
 export type { Manifest } from './artifacts/manifest.js';
-export { bundledArtifacts } from './artifacts/node/bundled-artifacts.js';
+export { architectures, bundledArtifacts } from './artifacts/node/bundled-artifacts.js';
 export { loadCheckpoint, openArtifacts } from './platform/node/defaults.js';
 export type { Artifacts } from './artifacts/open-artifacts.js';
 export type {
+  BatchNormSpec,
   BufferSpec,
+  EarlierGraphs,
   FoldSpec,
   GpuGraphSpec,
   GradientGraphSpec,
   GraphSpec,
   Initializer,
+  MaskEntry,
+  MasksSpec,
   PackedNames,
   ParameterSpec,
   Preprocessing,
@@ -39,6 +42,8 @@ export type { InputImage as Item } from './data/dataset.js';
 export type {
   BestResult,
   Checkpoint,
+  Fingerprints,
+  GraphsRecord,
   PartialEpoch,
   TrainerState,
   /** @deprecated Use `TrainerState`. */

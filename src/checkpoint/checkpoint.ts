@@ -15,11 +15,13 @@ import {
   FORMAT,
   parseRun,
   type BestResult,
+  type Fingerprints,
+  type GraphsRecord,
   type PartialEpoch,
   type TrainerState,
 } from './trainer-state.js';
 
-export type { BestResult, PartialEpoch, TrainerState };
+export type { BestResult, Fingerprints, GraphsRecord, PartialEpoch, TrainerState };
 
 /** The host's parts that checkpoints are read and written with. */
 export type CheckpointPlatform = Pick<Platform, 'files' | 'sha256'>;
