@@ -9,8 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "samples/textures"
 RESULTS = ROOT / "docs/results"
 
+SHIPPED = ("resnet18", "resnet34", "resnet50")
+"""Networks whose artifacts are part of the package."""
+
 COMMITTED = {
-    **{name: ROOT / "artifacts" / name for name in ("resnet18", "resnet34", "resnet50")},
+    **{name: ROOT / "artifacts" / name for name in SHIPPED},
     "tiny": ROOT / "test/fixtures/tiny",
 }
 """Artifact folders under version control, by network."""

@@ -13,6 +13,7 @@ from scripts.artifacts.graph_builder import NUMPY_DTYPES, GraphBuilder
 from scripts.artifacts.lowering import lower
 from scripts.artifacts.lowering.rule import Rule
 from scripts.artifacts.network import Network
+from scripts.artifacts.step_scan import MASKS
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,23 @@ def bind(
             )
 
 
+def bind_masks(op: GraphBuilder, network: Network, masks: ir.Value | None) -> None:
+    """Gives each Dropout and each stochastic depth of ``network`` its columns of ``masks`` [N, D].
+
+    Layers without columns are in evaluation mode. So is everything if ``masks`` is None.
+    """
+    if masks is None:
+        return
+    op.scope = "masks"
+    found: dict[str, ir.Value] = {}
+    for entry in network.masks.entries:
+        begin, end = op.ints([entry.offset]), op.ints([entry.offset + entry.width])
+        columns = op.Slice(masks, begin, end, op.ints([1]))
+        columns.shape, columns.type = ir.Shape(["N", entry.width]), ir.TensorType(op.dtype)
+        found[entry.name] = columns
+    op.masks = found
+
+
 def gradient_stage(
     op: GraphBuilder,
     network: Network,
@@ -68,11 +86,13 @@ def gradient_stage(
 
     Args:
         network: the part that learns; buffers that it does not have keep their values.
-        values: every parameter and buffer by name, ``images`` [N, 3, S, S] and ``targets`` [N, C].
-            The targets are weighted and divided by the batch's weight (see lowering/loss.py).
+        values: every parameter and buffer by name, ``images`` [N, 3, S, S], ``targets`` [N, C]
+            and, if the network has any, ``masks`` [N, D]. The targets are weighted and divided by
+            the batch's weight (see lowering/loss.py).
         overrides: lowering rules that replace those of the table.
     """
     bind(op, graph, graph.nodes, values)
+    bind_masks(op, network, values.get(MASKS))
     op.values |= {graph.images: values["images"], graph.labels: values["targets"]}
     lower(op, graph.nodes, overrides)
     buffers: dict[str, ir.Value] = {}

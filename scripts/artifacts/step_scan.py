@@ -12,6 +12,9 @@ from scripts.artifacts.network import OUTPUT_PREFIX, Network, Shape
 PREFIX = "step."
 """Prefix of the names of values inside the Scan."""
 
+MASKS = "masks"
+"""Input of the random numbers for Dropout and stochastic depth, 0 or 1 / (1 - p)."""
+
 
 def step_inputs(network: Network) -> dict[str, Shape]:
     """Returns names and shapes of the inputs that differ from step to step."""
@@ -21,7 +24,13 @@ def step_inputs(network: Network) -> dict[str, Shape]:
         "targets": ["N", "C"],
         "lr": [],
         "head_lr": [],
+        **mask_input(network),
     }
+
+
+def mask_input(network: Network) -> dict[str, Shape]:
+    """Returns the input for Dropout and stochastic depth, by name; {} if there are none."""
+    return {MASKS: ["N", network.masks.width]} if network.masks.width else {}
 
 
 class StepScan:

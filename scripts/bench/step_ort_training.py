@@ -20,16 +20,16 @@ import torch
 from onnxruntime.training import artifacts
 from onnxruntime.training.api import CheckpointState, Module, Optimizer
 
-from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.forward import export_forward
+from scripts.artifacts.forward.export import export_forward
 from scripts.artifacts.graph_builder import IR_VERSION
+from scripts.artifacts.networks import find_network
 
 
 def main() -> None:
     """Serves requests until standard input ends."""
     threads = int(sys.argv[1])
     torch.manual_seed(0)
-    architecture = ARCHITECTURES["resnet18"]
+    architecture = find_network("resnet18")
     model = architecture.build(2)
     forward = export_forward(model, architecture.input_size)
     weights = model.state_dict()

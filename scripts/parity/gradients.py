@@ -35,7 +35,7 @@ def worst_tensor(batch: int, classes: int, weight_decay: float) -> float:
     data = random_batches(1, batch, 32, classes, seed=2)
     settings = Settings(weight_decay=weight_decay)
     found = run_graph(graph, feeds(graph, network, model, data, settings))
-    expected = run_torch(model, data, settings)
+    expected = run_torch(model, network, data, settings)
     return max(relative_error(found[name], array) for name, array in expected.items())
 
 

@@ -11,10 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from scripts.artifacts.architectures import ARCHITECTURES
+from scripts.artifacts.networks import find_network
 from scripts.reference.masks import Masks, given_masks
 
 Tensors = dict[str, torch.Tensor]
+
+HEAD = "fc."
+"""First part of the names of a ResNet's last layer; only ResNets are trained frozen here."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Trained:
 def make_model(arch: str, classes: int, seed: int) -> nn.Module:
     """Returns a network with torchvision's initialisation, in float32 and training mode."""
     torch.manual_seed(seed)
-    return ARCHITECTURES[arch].build(classes).train()
+    return find_network(arch).build(classes).train()
 
 
 def random_batch(batch: int, size: int, classes: int, seed: int) -> Batch:
@@ -79,7 +82,7 @@ def train(
     """
     model = copy.deepcopy(model).to(dtype).train(not frozen)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not frozen or name.startswith("fc."))
+        parameter.requires_grad_(not frozen or name.startswith(HEAD))
     learning = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.SGD(
         learning.values(),

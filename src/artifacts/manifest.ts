@@ -58,10 +58,17 @@ export interface BufferSpec {
 export interface FoldSpec {
   /** Name of the convolution weight, both in the state and as the template's input. */
   readonly weight: string;
-  /** The template's input for the folded bias; not part of the state. */
+  /** The template's input for the folded bias. */
   readonly bias: string;
-  /** Prefix of the BatchNorm: `<prefix>.weight`, `.bias`, `.running_mean`, `.running_var`. */
-  readonly batchNorm: string;
+  /** Name of the convolution's own bias in the state; null if it has none. */
+  readonly convolutionBias: string | null;
+  /** Names of the BatchNorm's tensors in the state. */
+  readonly batchNorm: {
+    readonly weight: string;
+    readonly bias: string;
+    readonly mean: string;
+    readonly variance: string;
+  };
   readonly epsilon: number;
 }
 
@@ -202,11 +209,12 @@ export interface Manifest {
     readonly train: TrainingGraphSpec;
     readonly trainExtended: TrainingGraphSpec;
     readonly trainHead: TrainingGraphSpec;
-    readonly trainCuda: GpuGraphSpec & { readonly loop: 'Scan' };
+    /** The graphs for GPUs are missing if one of the network's operators was not checked on them. */
+    readonly trainCuda?: GpuGraphSpec & { readonly loop: 'Scan' };
     /** Takes one step per call; its inputs have no dimension K. */
-    readonly trainWebgpu: GpuGraphSpec & { readonly loop: 'none' };
+    readonly trainWebgpu?: GpuGraphSpec & { readonly loop: 'none' };
     /** Returns its packed input unchanged, to read the state back from a GPU. */
-    readonly packedState: GpuGraphSpec;
+    readonly packedState?: GpuGraphSpec;
     /** Forward and backward pass of one batch; the output `gradients` [P] holds all gradients in one vector. */
     readonly gradients: GradientGraphSpec;
     /** As `gradients`, for a frozen backbone: computes the head's gradients only. */

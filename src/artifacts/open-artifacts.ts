@@ -60,11 +60,11 @@ export async function openArtifacts(
     return platform.gunzip(stored).catch(refuse('a file that is not gzip, or damaged'));
   };
   await Promise.all(
-    (Object.keys(manifest.graphs) as GraphName[]).map(async (graph) => {
+    Object.entries(manifest.graphs).map(async ([name, { sha256: expected }]) => {
+      const graph = name as GraphName;
       const hash = platform.sha256();
       hash.update(await readGraph(graph));
       const found = hash.digest();
-      const expected = manifest.graphs[graph].sha256;
       if (found === expected) return;
       throw new ArtifactError(
         `expected SHA-256 ${expected} for ${graphPath(graph)}, found ${found}; rebuild it with "npm run artifacts"`,

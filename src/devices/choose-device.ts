@@ -7,6 +7,7 @@ import { DeviceError } from '../common/errors.js';
 import { OrtWorker } from '../session/ort-worker.js';
 import type { OrtBackend } from '../platform/platform.js';
 import type { Provider } from '../session/ort-worker-messages.js';
+import { graphForProvider } from '../session/training-graph.js';
 import { quietVulkan, withoutRealGpu } from './vulkan.js';
 import { messageOf } from '../common/format.js';
 
@@ -40,6 +41,8 @@ export async function openDevice(
 ): Promise<OpenDevice> {
   if (device === 'cpu') return { runtime: new OrtWorker(ort, 'cpu', threads), reason: 'as asked' };
   if (device !== 'auto') {
+    const lacking = withoutGraph(device, artifacts);
+    if (lacking !== null) throw new DeviceError(`${lacking}; use --device cpu`);
     const tried = await tryProvider(device, threads, artifacts, ort);
     if (typeof tried !== 'string') return { runtime: tried, reason: 'as asked' };
     throw new DeviceError(
@@ -65,13 +68,20 @@ async function tryProvider(
   artifacts: Artifacts,
   ort: OrtBackend,
 ): Promise<OrtWorker | string> {
-  // A process is not needed to find that the provider was never installed.
+  // A process is not needed to find that the network has no graph, or that the provider was never installed.
   const missing = provider === 'cuda' ? missingForCuda() : null;
   return (
+    withoutGraph(provider, artifacts) ??
     missing ??
     (await ort.loadProblem(provider, artifacts.dir)) ??
     openHere(provider, threads, artifacts, ort)
   );
+}
+
+/** Says that a network was built without a training graph for a provider; null if it has one. */
+function withoutGraph(provider: Exclude<Provider, 'cpu'>, { manifest }: Artifacts): string | null {
+  if (manifest.graphs[graphForProvider(provider, 'train')] !== undefined) return null;
+  return `expected a training graph of ${manifest.arch} for ${provider}, found none`;
 }
 
 /** Opens a runtime in which `provider` loaded a graph, or says why it could not; in this process. */

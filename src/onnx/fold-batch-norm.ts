@@ -12,24 +12,26 @@ import {
 } from '../common/tensor.js';
 
 /**
- * Folds each BatchNorm (gamma, beta, mean, var) into the convolution w before it, in float64:
- * w' = w * gamma / sqrt(var + eps) for each output channel, b' = beta - mean * gamma / sqrt(var + eps).
+ * Folds each BatchNorm (gamma, beta, mean, var) into the convolution (w, b) before it, in float64:
+ * w' = w * gamma / sqrt(var + eps) for each output channel, b' = beta + (b - mean) * gamma / sqrt(var + eps).
  */
 export function foldedWeights(state: State, folds: readonly FoldSpec[]): Map<string, Tensor> {
   const folded = new Map<string, Tensor>();
-  for (const { weight, bias, batchNorm, epsilon } of folds) {
+  for (const { weight, bias, convolutionBias, batchNorm, epsilon } of folds) {
     const { shape, data } = floatTensor(state, weight);
     const channels = shape[0] ?? 0;
-    const gamma = channelValues(state, `${batchNorm}.weight`, channels);
-    const beta = channelValues(state, `${batchNorm}.bias`, channels);
-    const mean = channelValues(state, `${batchNorm}.running_mean`, channels);
-    const variance = channelValues(state, `${batchNorm}.running_var`, channels);
+    const gamma = channelValues(state, batchNorm.weight, channels);
+    const beta = channelValues(state, batchNorm.bias, channels);
+    const mean = channelValues(state, batchNorm.mean, channels);
+    const variance = channelValues(state, batchNorm.variance, channels);
+    const own = convolutionBias === null ? null : channelValues(state, convolutionBias, channels);
     const perChannel = data.length / channels;
     const weights = new Float32Array(data.length);
     const biases = new Float32Array(channels);
     for (let channel = 0; channel < channels; channel++) {
       const scale = (gamma[channel] ?? 0) / Math.sqrt((variance[channel] ?? 0) + epsilon);
-      biases[channel] = (beta[channel] ?? 0) - (mean[channel] ?? 0) * scale;
+      const centred = (own?.[channel] ?? 0) - (mean[channel] ?? 0);
+      biases[channel] = (beta[channel] ?? 0) + centred * scale;
       const end = (channel + 1) * perChannel;
       for (let i = end - perChannel; i < end; i++) weights[i] = (data[i] ?? 0) * scale;
     }

@@ -6,7 +6,7 @@ import { TrainingError } from '../common/errors.js';
 import { pack, packingOf, unpack, type Packing } from '../artifacts/state-vector.js';
 import type { OrtWorker } from './ort-worker.js';
 import type { StateReader } from './ort-worker-messages.js';
-import { graphForProvider, selectInputs } from './training-graph.js';
+import { graphForProvider, requireGraph, selectInputs } from './training-graph.js';
 import {
   MOMENTUM_PREFIX,
   float32Tensor,
@@ -107,15 +107,15 @@ export class TrainSession {
     wanted: TrainingGraph = 'train',
   ): Promise<TrainSession> {
     const graph = graphForProvider(runtime.provider, wanted);
-    const { graphs } = artifacts.manifest;
-    const { outputs, outputPrefix } = graphs[graph];
+    const { manifest } = artifacts;
+    const { outputs, outputPrefix } = requireGraph(manifest, graph);
     const states = outputs.map(({ name }) => name).filter((name) => name.startsWith(outputPrefix));
     const staysOnGpu = graph === 'trainWebgpu';
     const session = await runtime.loadGraph(artifacts, graph, staysOnGpu ? states : []);
     const reader = staysOnGpu
       ? {
           session: await runtime.loadGraph(artifacts, 'packedState'),
-          outputPrefix: graphs.packedState.outputPrefix,
+          outputPrefix: requireGraph(manifest, 'packedState').outputPrefix,
         }
       : null;
     return new TrainSession({ runtime, artifacts, session, classes, graph, reader });
@@ -123,7 +123,7 @@ export class TrainSession {
 
   get #packing(): Packing {
     const { manifest } = this.artifacts;
-    const spec = manifest.graphs[this.#graph];
+    const spec = requireGraph(manifest, this.#graph);
     return packingOf(manifest, 'packed' in spec ? spec.packed : null);
   }
 
@@ -260,7 +260,7 @@ export class TrainSession {
       readonly masks: Float32Array | undefined;
     },
   ): Promise<StepResults> {
-    const { preprocessing, graphs } = this.artifacts.manifest;
+    const { preprocessing } = this.artifacts.manifest;
     const { inputSize } = preprocessing;
     const scalar = (value: number): Tensor => float32Tensor([], Float32Array.of(value));
     const all: FloatTensors = {
@@ -275,7 +275,7 @@ export class TrainSession {
       max_norm: scalar(maxNorm ?? Infinity),
       batch_size: scalar(batchSize),
     };
-    const graph = graphs[this.#graph];
+    const graph = requireGraph(this.artifacts.manifest, this.#graph);
     const feeds = selectInputs(graph, all);
     const { losses, logits } = await this.runtime.step(session, feeds, graph.outputPrefix);
     if (losses === undefined || logits === undefined) {

@@ -1,6 +1,8 @@
 /** Chooses the training graph for some settings, a provider and a batch size. */
 
-import type { GraphSpec, TrainingGraph } from '../artifacts/manifest.js';
+import type { GraphSpec, Manifest, TrainingGraph } from '../artifacts/manifest.js';
+import type { GraphName } from '../artifacts/open-artifacts.js';
+import { DeviceError } from '../common/errors.js';
 import type { FloatTensors } from '../common/tensor.js';
 import type { Provider } from './ort-worker-messages.js';
 
@@ -22,6 +24,20 @@ export function trainingGraph({ freeze, nesterov, clipGradNorm }: GraphSettings)
 export function graphForProvider(provider: Provider, graph: TrainingGraph): TrainingGraph {
   if (graph === 'trainHead' || provider === 'cpu') return graph;
   return provider === 'cuda' ? 'trainCuda' : 'trainWebgpu';
+}
+
+/**
+ * Returns the manifest's entry of a graph.
+ *
+ * @throws DeviceError if the network was built without it.
+ */
+export function requireGraph<G extends GraphName>(
+  { arch, graphs }: Manifest,
+  graph: G,
+): NonNullable<Manifest['graphs'][G]> {
+  const spec = graphs[graph];
+  if (spec !== undefined) return spec;
+  throw new DeviceError(`expected the graph ${graph} of ${arch}, found none; use --device cpu`);
 }
 
 /** Returns the tensors that the graph has an input for. */

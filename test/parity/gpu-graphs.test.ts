@@ -48,7 +48,9 @@ describe('the packed state', () => {
         stateLayout(manifest, classes).map(({ name, shape }) => [name, elementCount(shape) ?? NaN]),
       );
       for (const graph of ['trainCuda', 'trainWebgpu', 'packedState'] as const) {
-        const { inputs, packed } = manifest.graphs[graph];
+        const spec = manifest.graphs[graph];
+        if (spec === undefined) continue; // a network without graphs for GPUs
+        const { inputs, packed } = spec;
         const packing = Object.entries(packingOf(manifest, packed));
         expect(packing).toHaveLength(3);
         for (const [vector, parts] of packing) {

@@ -7,7 +7,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { missingForCuda } from '../../src/devices/cuda.js';
 import type { Provider } from '../../src/session/ort-worker-messages.js';
-import { graphForProvider } from '../../src/session/training-graph.js';
+import { graphForProvider, requireGraph } from '../../src/session/training-graph.js';
 
 interface ProfileEvent {
   readonly cat: string;
@@ -41,7 +41,7 @@ export async function placements(
       logSeverityLevel: 4,
     });
     const feeds: Record<string, Tensor> = {};
-    for (const { name, shape } of artifacts.manifest.graphs[graph].inputs) {
+    for (const { name, shape } of requireGraph(artifacts.manifest, graph).inputs) {
       const dims = shape.map((size) => (typeof size === 'string' ? (sizes[size] ?? 1) : size));
       const count = dims.reduce((a, b) => a * b, 1);
       feeds[name] = new Tensor('float32', new Float32Array(count).fill(0.1), dims);

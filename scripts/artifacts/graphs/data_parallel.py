@@ -15,6 +15,7 @@ from scripts.artifacts.graph_builder import GraphBuilder, standard_model, typed_
 from scripts.artifacts.lowering import FROZEN_RULES
 from scripts.artifacts.network import OUTPUT_PREFIX, Network, Shape
 from scripts.artifacts.optimizer import SCALARS, update_stage
+from scripts.artifacts.step_scan import mask_input
 
 GRADIENT_PREFIX = "gradient."
 """Prefix of the update graph's inputs: the gradient of NAME is called gradient.NAME."""
@@ -29,8 +30,9 @@ def build_gradients_graph(
 ) -> ir.Model:
     """Returns the graph of the forward and backward pass over one batch.
 
-    Inputs: images [N, 3, S, S], targets [N, C], then parameters and buffers. Outputs: loss [],
-    logits [N, C], gradients [P], then the new buffers under ``next.``. N, C and P are symbolic.
+    Inputs: images [N, 3, S, S], targets [N, C], masks [N, D] if the network has any, then
+    parameters and buffers. Outputs: loss [], logits [N, C], gradients [P], then the new buffers
+    under ``next.``. N, C and P are symbolic.
     ``gradients`` holds all gradients, flattened, in the order of the parameters: one buffer for
     the all-reduce.
 
@@ -45,18 +47,19 @@ def build_gradients_graph(
     size = network.input_size
     images = typed_value("images", dtype, ["N", 3, size, size])
     targets = typed_value("targets", dtype, ["N", "C"])
+    masks = {name: typed_value(name, dtype, s) for name, s in mask_input(network).items()}
     shapes = {**network.parameters, **network.buffers}
     state = {name: typed_value(name, dtype, shape) for name, shape in shapes.items()}
     op = GraphBuilder(dtype)
     overrides = FROZEN_RULES if frozen else {}
-    values = {**state, "images": images, "targets": targets}
+    values = {**state, **masks, "images": images, "targets": targets}
     stage = gradient_stage(op, learning, graph, values, overrides)
     op.scope = "flatten"
     flat = [op.Reshape(gradient, op.ints([-1])) for gradient in stage.parameters.values()]
     results = {"loss": stage.loss, "logits": stage.logits, "gradients": op.Concat(*flat, axis=0)}
     outputs = _named(op, results, {"loss": [], "logits": ["N", "C"], "gradients": ["P"]})
     outputs += _new_state(op, stage.buffers, learning.buffers)
-    inputs = [images, targets, *state.values()]
+    inputs = [images, targets, *masks.values(), *state.values()]
     return standard_model("gradients", inputs, outputs, op.nodes, op.constants)
 
 

@@ -71,9 +71,9 @@ def build_gpu_training_graph(
 ) -> ir.Model:
     """Returns the graph of training steps on a GPU.
 
-    Inputs: images, targets, lr, head_lr, then scalars: momentum, weight_decay, nesterov (0 or 1),
-    max_norm (infinity: no clipping) and batch_size (N), then the packed state. Outputs: losses,
-    logits, then the new state under ``next.``.
+    Inputs: images, targets, lr, head_lr, masks if the network has any, then scalars: momentum,
+    weight_decay, nesterov (0 or 1), max_norm (infinity: no clipping) and batch_size (N), then the
+    packed state. Outputs: losses, logits, then the new state under ``next.``.
 
     Args:
         loop: True for K steps per call in a Scan: images [K, N, 3, S, S], targets [K, N, C], lr

@@ -20,10 +20,10 @@ def build_training_graph(
 ) -> ir.Model:
     """Returns the graph of K training steps per call.
 
-    Inputs: images [K, N, 3, S, S], targets [K, N, C], lr [K], head_lr [K], momentum [],
-    weight_decay [] (``extended``: also nesterov [], 0 or 1, and max_norm [], infinite for no
-    clipping), then the state. Outputs: losses [K], logits [K, N, C], then the new state under
-    ``next.``. K, N and C are symbolic.
+    Inputs: images [K, N, 3, S, S], targets [K, N, C], lr [K], head_lr [K], masks [K, N, D] if the
+    network has any, momentum [], weight_decay [] (``extended``: also nesterov [], 0 or 1, and
+    max_norm [], infinite for no clipping), then the state. Outputs: losses [K], logits [K, N, C],
+    then the new state under ``next.``. K, N, C are symbolic, D is the masks' width.
     """
     slices = step_inputs(network)
     scanned = {name: typed_value(name, dtype, ["K", *shape]) for name, shape in slices.items()}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torchvision  # type: ignore[import-untyped]
 from torch import nn
 
 from scripts.artifacts import autodiff
-from scripts.artifacts.architectures import ARCHITECTURES
 from scripts.artifacts.differentiate import differentiate
 from scripts.artifacts.forward import prepare
+from scripts.artifacts.networks import find_network
 from scripts.reference.network_gradients import (
     exact_epsilons,
     graph_gradients,
@@ -22,12 +21,7 @@ from scripts.reference.network_gradients import (
 
 def network(name: str, classes: int) -> nn.Module:
     torch.manual_seed(0)
-    known = ARCHITECTURES.get(name)
-    model: nn.Module = (
-        torchvision.models.get_model(name, num_classes=classes)
-        if known is None
-        else known.build(classes)
-    )
+    model = find_network(name).build(classes)
     exact_epsilons(model)
     return model
 

@@ -9,9 +9,6 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.differentiate import differentiate
-from scripts.artifacts.forward import prepare
 from scripts.artifacts.graphs.data_parallel import (
     GRADIENT_PREFIX,
     build_gradients_graph,
@@ -24,6 +21,7 @@ from scripts.reference.training_step import (
     Batches,
     Settings,
     feeds,
+    gradient_graph,
     make_model,
     random_batches,
     relative_error,
@@ -50,11 +48,8 @@ class Pair:
 def split_graphs(arch: str, size: int, key: str = "train") -> Pair:
     """Builds the pair that replaces the single graph of this key."""
     frozen = key == "trainHead"
-    model = ARCHITECTURES[arch].build(2)
-    prepared = prepare(model, size)
-    network = prepared.network
+    network, gradient = gradient_graph(arch, size, frozen=frozen)
     learning = network.head_only() if frozen else network
-    gradient = differentiate(prepared.proto, list(learning.parameters))
     return Pair(
         network,
         learning,

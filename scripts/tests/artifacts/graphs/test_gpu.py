@@ -9,9 +9,6 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from scripts.artifacts.architectures import ARCHITECTURES
-from scripts.artifacts.differentiate import differentiate
-from scripts.artifacts.forward import prepare
 from scripts.artifacts.graphs.gpu import build_gpu_training_graph, build_state_graph, packing
 from scripts.artifacts.network import OUTPUT_PREFIX, Network
 from scripts.reference.evaluator import Array, run_reference
@@ -19,6 +16,7 @@ from scripts.reference.training_step import (
     DOUBLE,
     Settings,
     feeds,
+    gradient_graph,
     make_model,
     random_batches,
     relative_error,
@@ -31,10 +29,7 @@ BOUND = 1e-9
 
 @lru_cache
 def gpu_graph(arch: str, size: int, loop: bool) -> tuple[Network, onnx.ModelProto]:
-    model = ARCHITECTURES[arch].build(2)
-    prepared = prepare(model, size)
-    network = prepared.network
-    gradient = differentiate(prepared.proto, list(network.parameters))
+    network, gradient = gradient_graph(arch, size)
     return network, ir.to_proto(build_gpu_training_graph(network, gradient, DOUBLE, loop=loop))
 
 
@@ -68,7 +63,7 @@ def worst_tensor(arch: str, size: int, loop: bool, k: int, n: int, settings: Set
     if not loop:
         inputs |= {name: inputs[name][0] for name in ("images", "targets", "lr", "head_lr")}
     found = unpacked(network, run_reference(graph, inputs), start)
-    expected = run_torch(model, batches, settings)
+    expected = run_torch(model, network, batches, settings)
     assert set(found) == set(expected)
     if not loop:
         expected |= {name: expected[name][0] for name in ("losses", "logits")}

@@ -30,7 +30,7 @@ def worst_tensor(
     given = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     batches = random_batches(k, n, size, classes, seed=2)
     found = run_graph(graph, feeds(graph, network, model, batches, settings))
-    expected = run_torch(model, batches, settings)
+    expected = run_torch(model, network, batches, settings)
     if settings.graph == "trainHead":
         # PyTorch must leave every tensor that the graph does not return bitwise unchanged.
         for name in set(expected) - set(found):
