@@ -9,7 +9,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "samples/textures"
 RESULTS = ROOT / "docs/results"
 
-SHIPPED = ("resnet18", "resnet34", "resnet50")
+SHIPPED = (
+    *("resnet18", "resnet34", "resnet50", "efficientnet_lite0", "efficientnet_b0"),
+    *("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
+)
 """Networks whose artifacts are part of the package."""
 
 COMMITTED = {

@@ -28,9 +28,16 @@ describe.each(architectures())('%s', (arch) => {
   test('has parameters of its own', async () => {
     const { manifest } = await openArtifacts(bundledArtifacts(arch));
     expect(manifest.arch).toBe(arch);
-    const counts: Readonly<Record<string, number>> = { resnet18: 62, resnet34: 110, resnet50: 161 };
+    const counts: Readonly<Record<string, number>> = {
+      ...{ resnet18: 62, resnet34: 110, resnet50: 161 },
+      ...{ efficientnet_lite0: 149, efficientnet_b0: 213 },
+      ...{ mobilenet_v2: 158, mobilenet_v3_small: 142, mobilenet_v3_large: 174 },
+    };
     expect(manifest.parameters).toHaveLength(counts[arch] ?? NaN);
-    expect(manifest.pretrained?.url).toContain(`${arch}-`);
+    const { pretrained } = manifest;
+    // Two networks take their weights from a package.
+    if (pretrained?.package === null) expect(pretrained.url).toMatch(new RegExp(`${arch}[-_]`));
+    else expect(pretrained?.names).not.toBeNull();
   });
 
   test('trains, resumes, is exported and evaluated without being named again', async () => {
