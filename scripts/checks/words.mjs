@@ -20,8 +20,8 @@ const SENTENCE_RULES = [
   },
 ];
 
-/** A picture is an image. (`<picture>` is HTML.) */
-const PICTURE = /(?<!<\/?)\bpictures?\b/i;
+/** A picture is an image. (`<picture>` is HTML, `@SCOPE/pictures` a package.) */
+const PICTURE = /(?<!<\/?|@[\w.-]+\/)\bpictures?\b/i;
 
 /** Names that were given up, by the name in use now. */
 const RETIRED = {
