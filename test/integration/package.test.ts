@@ -10,7 +10,10 @@ import { ROOT } from '../support/paths.js';
 test('the package holds what it needs and nothing else', () => {
   const words = ['pack', '--dry-run', '--json', '--ignore-scripts'];
   const json = execFileSync('npm', words, { cwd: ROOT, encoding: 'utf8', stdio: 'pipe' });
-  const [{ files }] = JSON.parse(json) as [{ files: { path: string }[] }];
+  const [{ files, unpackedSize }] = JSON.parse(json) as [
+    { files: { path: string }[]; unpackedSize: number },
+  ];
+  expect(unpackedSize).toBeLessThan(20e6);
   const names = files.map((file) => file.path);
   type Manifest = { graphs: Record<string, { file: string }> };
   const artifacts = architectures().flatMap((arch) => {
@@ -28,6 +31,7 @@ test('the package holds what it needs and nothing else', () => {
       'distributed',
       'library',
       'model-file',
+      'networks',
       'weights',
     ].map((name) => `docs/${name}.md`),
     ...[
@@ -46,7 +50,7 @@ test('the package holds what it needs and nothing else', () => {
   ];
   for (const name of needed) expect(names).toContain(name);
   const allowed =
-    /^(dist\/src\/.*\.(js|d\.ts)|src\/(report|export\/web)\/[a-z-]+\.(css|js)|artifacts\/[^/]+\/([^/]+\.onnx\.gz|manifest\.json)|samples\/.*|docs\/(cli|data|weights|run-folder|devices|distributed|library|model-file)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
+    /^(dist\/src\/.*\.(js|d\.ts)|src\/(report|export\/web)\/[a-z-]+\.(css|js)|artifacts\/[^/]+\/([^/]+\.onnx\.gz|manifest\.json)|samples\/.*|docs\/(cli|data|weights|run-folder|devices|distributed|library|model-file|networks)\.md|docs\/images\/[a-z-]+\.png|package\.json|[A-Z]+(\.md)?)$/;
   expect(names.filter((name) => !allowed.test(name))).toEqual([]);
   const { bin, exports } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8')) as {
     bin: Record<string, string>;
