@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -15,12 +14,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from scripts.artifacts.differentiate import GradientGraph
-from scripts.artifacts.gradient_stage import bind
+from scripts.artifacts.gradient_stage import bind, bind_masks
 from scripts.artifacts.graph_builder import GraphBuilder, standard_model, typed_value
 from scripts.artifacts.lowering import lower
 from scripts.artifacts.network import MASKS, Masks, Network
 from scripts.reference.evaluator import Array, run_reference
 from scripts.reference.lowering_rule import backpropagate
+from scripts.reference.masks import Masks as GivenMasks
+from scripts.reference.masks import given_masks
 
 DOUBLE = ir.DataType.DOUBLE
 
@@ -60,13 +61,7 @@ def graph_gradients(
     op = GraphBuilder(DOUBLE)
     bind(op, graph, graph.nodes, inputs)
     op.values |= {graph.images: inputs["images"], graph.labels: inputs["targets"]}
-    masks: dict[str, ir.Value] = {}
-    for entry in network.masks.entries:
-        bounds = op.ints([entry.offset]), op.ints([entry.offset + entry.width]), op.ints([1])
-        masks[entry.name] = op.Slice(inputs[MASKS], *bounds)
-        masks[entry.name].shape = ir.Shape(["N", entry.width])
-        masks[entry.name].type = ir.TensorType(DOUBLE)
-    op.masks = masks
+    bind_masks(op, network, inputs.get(MASKS))
     lower(op, graph.nodes)
     found = {"loss": graph.loss, "logits": graph.logits, **graph.gradients}
     outputs = []
@@ -87,8 +82,9 @@ def graph_gradients(
 def torch_gradients(model: nn.Module, masks: Masks, sample: Sample) -> dict[str, Array]:
     """Returns the same from PyTorch's autograd; does not change the model."""
     model = copy.deepcopy(model).double().train()
-    _apply_masks(model, masks, sample)
-    logits = model(sample.images)
+    layers = [asdict(entry) for entry in masks.entries]
+    with given_masks(GivenMasks(sample.masks, layers)):
+        logits = model(sample.images)
     loss = F.cross_entropy(logits, sample.labels)
     backpropagate(loss)
     found = {"loss": loss.detach().numpy(), "logits": logits.detach().numpy()}
@@ -96,29 +92,6 @@ def torch_gradients(model: nn.Module, masks: Masks, sample: Sample) -> dict[str,
         assert parameter.grad is not None
         found[name] = parameter.grad.numpy()
     return found
-
-
-def _apply_masks(model: nn.Module, masks: Masks, sample: Sample) -> None:
-    """Lets each random layer multiply by its columns of the masks, in the order of the calls."""
-    entries = iter(masks.entries)
-
-    def masked(x: torch.Tensor, *_: Any) -> torch.Tensor:
-        entry = next(entries)
-        columns = sample.masks[:, entry.offset : entry.offset + entry.width]
-        single = [1] * (x.dim() - 1) if entry.width == 1 else list(x.shape[1:])
-        return x * columns.reshape(-1, *single)
-
-    for module in model.modules():
-        if _probability(module) > 0:
-            module.forward = masked
-
-
-def _probability(module: nn.Module) -> float:
-    """Returns how often the layer leaves a value out; 0 for one without random numbers."""
-    kind = type(module).__name__
-    if isinstance(module, nn.Dropout) or kind == "StochasticDepth":
-        return float(module.p)  # type: ignore[arg-type]
-    return float(module.drop_prob or 0) if kind == "DropPath" else 0.0  # type: ignore[arg-type]
 
 
 def exact_epsilons(model: nn.Module) -> None:

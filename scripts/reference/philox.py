@@ -136,17 +136,13 @@ def _initialize(
         case "constant":
             values = np.full(count, init["value"], np.float64)
         case "uniform":
-            low, high = (
-                (-init["bound"], init["bound"]) if "bound" in init else (init["low"], init["high"])
-            )
+            low, high = init["low"], init["high"]
             centred = 2 * uniform(count, seed, stream, 0, index) - 1
             values = (low + high) / 2 + (high - low) / 2 * centred
         case "normal":
             values = init["mean"] + init["std"] * normal(count, seed, stream, 0, index)
         case "truncated_normal":
             values = _truncated_normal(init, count, seed, stream, index)
-        case "kaiming_normal_fan_out":
-            values = np.sqrt(2 / init["fanOut"]) * normal(count, seed, stream, 0, index)
         case kind:
             raise NotImplementedError(f"expected a known initialiser, got {kind}")
     return values

@@ -32,11 +32,7 @@ export type Initializer =
       readonly std: number;
       readonly low: number;
       readonly high: number;
-    }
-  /** Normal with mean 0 and variance 2 / fanOut. */
-  | { readonly kind: 'kaiming_normal_fan_out'; readonly fanOut: number }
-  /** Uniform between -bound and bound. */
-  | { readonly kind: 'uniform'; readonly bound: number };
+    };
 
 /** A trained tensor. Its momentum has the name `momentum.<name>` and the same shape. */
 export interface ParameterSpec {

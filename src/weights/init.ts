@@ -30,12 +30,8 @@ export function initialize(init: Initializer, count: number, random: Philox): Fl
 /** Returns a function that draws the next element. */
 function drawerOf(init: Exclude<Initializer, { kind: 'constant' }>, random: Philox): () => number {
   switch (init.kind) {
-    case 'kaiming_normal_fan_out': {
-      const std = Math.sqrt(2 / init.fanOut);
-      return () => std * random.normal();
-    }
     case 'uniform': {
-      const { low, high } = 'bound' in init ? { low: -init.bound, high: init.bound } : init;
+      const { low, high } = init;
       // This form keeps the numbers exact where the range is symmetric about 0.
       const [middle, half] = [(low + high) / 2, (high - low) / 2];
       return () => middle + half * (2 * random.uniform() - 1);

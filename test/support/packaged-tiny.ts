@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach } from '@jest/globals';
 import type { Manifest, PretrainedSpec } from '../../src/artifacts/manifest.js';
 import type { Artifacts } from '../../src/artifacts/open-artifacts.js';
 import { openArtifacts, readPth } from '../../src/platform/node/defaults.js';
@@ -117,4 +118,22 @@ export class PackagedTiny {
     this.restorePip();
     rmSync(this.folder, { recursive: true });
   }
+}
+
+/** Opens the package for the tests of a file, and gives each test an empty cache. @param use takes the package. */
+export function usePackagedTiny(use: (own: PackagedTiny) => void): void {
+  let own: PackagedTiny;
+  beforeAll(async () => {
+    own = await PackagedTiny.open();
+    use(own);
+  });
+  beforeEach(() => {
+    own.newCache();
+  });
+  afterEach(() => {
+    own.restorePip();
+  });
+  afterAll(() => {
+    own.remove();
+  });
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -95,6 +96,12 @@ class ModuleArchitecture(Architecture):
     """
 
     build: Callable[[int], nn.Module]
+
+
+def published_digits(url: str) -> str | None:
+    """Returns the first digits of a file's SHA-256 that PyTorch's publishers put into its name."""
+    found = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", url)
+    return found[1] if found else None
 
 
 def known_interpolation(name: str, found: str) -> Interpolation:

